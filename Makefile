@@ -1,0 +1,59 @@
+# make demo    sets up everything it needs, then runs the main job and shows it
+# make test    sets up everything it needs, runs the tests
+# make help    the rest
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+APPROVE ?= wait
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test e2e bench check crds image lock clean
+
+help: ## what can be made
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "the Debian package python3-venv is missing"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements-dev.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+install: $(STAMP) ## virtual environment with everything of the lock
+
+demo: install ## the whole loop on an emulated office, without a cluster (APPROVE=auto: no human needed)
+	$(BIN)/meshtwin demo --approve $(APPROVE) --once
+
+test: install ## unit, contract and integration tests
+	$(BIN)/pytest -q
+
+check: install ## format, lint, types, floors, generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m meshtwin_operator.resources.generate --check
+
+crds: install ## generate the CRDs from the models
+	$(BIN)/python -m meshtwin_operator.resources.generate
+
+image: install ## build the image meshtwin:dev without Docker
+	$(BIN)/python -m tests.cluster build-image --tag meshtwin:dev --output .image/meshtwin.tar
+
+e2e: install ## find or make a Kubernetes, install, run the story through kubectl
+	$(BIN)/pytest -q -p no:xdist -m cluster --timeout 1200 tests/e2e tests/contract
+
+bench: install ## measure; prints a table, writes bench.json
+	$(BIN)/python -m tests.benchmarks
+
+lock: ## resolve pyproject.toml again into the lock files
+	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-annotate --no-header \
+	  --strip-extras --allow-unsafe --group dev --output-file requirements-dev.lock pyproject.toml
+	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-annotate --no-header \
+	  --strip-extras --constraint requirements-dev.lock --output-file requirements.lock pyproject.toml
+
+clean: ## remove what was made here
+	rm -rf $(VENV) .image .mypy_cache .ruff_cache .pytest_cache .hypothesis bench.json

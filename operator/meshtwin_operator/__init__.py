@@ -1,0 +1,1 @@
+"""The roof: Kubernetes, reconciliation, local mode, command line."""

@@ -1,0 +1,225 @@
+"""Carries out what `reconcile` decides: children and records, then the status, then what leaves the cluster.
+
+Nothing mutating is sent when nothing changed. What leaves the cluster is sent only after the status that
+announces it was written under the resourceVersion that the decision had read.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final, assert_never
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+
+from meshtwin.errors import Inconsistent, InvalidInput, MeshTwinError
+from meshtwin_operator.kube.api import FIELD_MANAGER, KubeApi, path_of
+from meshtwin_operator.kube.cache import Cache, key_of
+from meshtwin_operator.kube.compare import is_as_desired, with_hash
+from meshtwin_operator.kube.render import RenderSettings, render_workload
+from meshtwin_operator.kube.tree_secrets import TreeSecrets
+from meshtwin_operator.reconcile.dispatch import reconcile, related
+from meshtwin_operator.reconcile.outcome import (
+    Action,
+    ApplyWorkload,
+    CreateRecord,
+    DeleteRecord,
+    DeleteWorkload,
+    KubeEvent,
+    Outcome,
+    PublishCommand,
+    StartRun,
+    Workload,
+)
+from meshtwin_operator.reconcile.world import ObjectKey, World
+from meshtwin_operator.southbound.fleet import Fleet
+from meshtwin_operator.southbound.runs import Runs
+from meshtwin_operator.workqueue import WorkQueue
+
+__all__ = ["Driver", "run_workers"]
+
+log = structlog.get_logger(__name__)
+
+RECONCILES = Counter("meshtwin_reconcile_total", "Decisions carried out", ["kind", "result"])
+RECONCILE_SECONDS = Histogram("meshtwin_reconcile_seconds", "Time of one decision and its effects", ["kind"])
+QUEUE_DEPTH = Gauge("meshtwin_queue_keys", "Keys waiting to be looked at")
+EVENT_MEMORY: Final = 4096  # (object, reason, message) already posted by this process
+
+# Children of a workload, deleted in this order when it is not wanted any more.
+CHILD_KINDS: Final = ("StatefulSet", "Service", "NetworkPolicy", "ConfigMap")
+
+
+class Driver:
+    """Workers over one queue. ``clock`` gives the aware time of now."""
+
+    def __init__(
+        self,
+        *,
+        api: KubeApi,
+        cache: Cache,
+        queue: WorkQueue[ObjectKey],
+        world: World,
+        fleet: Fleet,
+        runs: Runs,
+        secrets: TreeSecrets,
+        settings: RenderSettings,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._api, self._cache, self._queue, self._world = api, cache, queue, world
+        self._fleet, self._runs, self._secrets = fleet, runs, secrets
+        self._settings, self._clock = settings, clock
+        self._posted: dict[tuple[ObjectKey, str, str], None] = {}
+        self.turned_s = time.monotonic()
+
+    def queue_with_related(self, key: ObjectKey) -> None:
+        """Look at an object that changed, and at those it concerns."""
+        self._queue.add(key)
+        for other in related(key, self._world):
+            self._queue.add(other)
+
+    async def work(self) -> None:
+        """One worker; never returns."""
+        while True:
+            key = await self._queue.get()
+            started_s = time.monotonic()
+            try:
+                await self._look_at(key)
+                RECONCILES.labels(key.kind, "ok").inc()
+                self._queue.forget(key)
+            except Inconsistent as error:
+                log.debug("Looking again, somebody wrote first", key=str(key), problem=str(error))
+                RECONCILES.labels(key.kind, "conflict").inc()
+                self._queue.retry(key)
+            except MeshTwinError as error:
+                log.warning("Trying again", key=str(key), problem=str(error))
+                RECONCILES.labels(key.kind, "error").inc()
+                self._queue.retry(key)
+            except Exception:
+                # A bug in one object's handling must not stop the others; it is counted, logged and retried.
+                log.exception("Failing to reconcile", key=str(key))
+                RECONCILES.labels(key.kind, "bug").inc()
+                self._queue.retry(key)
+            finally:
+                self._queue.done(key)
+                self.turned_s = time.monotonic()
+                RECONCILE_SECONDS.labels(key.kind).observe(self.turned_s - started_s)
+                QUEUE_DEPTH.set(self._queue.depth)
+
+    async def _look_at(self, key: ObjectKey) -> None:
+        raw = self._cache.raw(key)
+        outcome = reconcile(key, self._world, self._clock())
+        for action in outcome.before:
+            await self._act(action)
+        if outcome.status is not None and raw is not None:
+            await self._write_status(key, raw, outcome)
+        for action in outcome.after:
+            await self._act(action)
+        for event in outcome.events:
+            await self._post(key, raw, event)
+        for other in outcome.touch:
+            self._queue.add(other)
+        if outcome.requeue_after_s is not None:
+            self._queue.add_after(key, outcome.requeue_after_s)
+
+    async def _write_status(self, key: ObjectKey, raw: Mapping[str, Any], outcome: Outcome) -> None:
+        if raw.get("status") == outcome.status:
+            return
+        metadata = {"name": key.name, "namespace": key.namespace}
+        if outcome.after:
+            metadata["resourceVersion"] = raw["metadata"]["resourceVersion"]
+        written = await self._api.apply(
+            {
+                "apiVersion": path_of(key.kind).api_version,
+                "kind": key.kind,
+                "metadata": metadata,
+                "status": outcome.status,
+            },
+            sub="status",
+        )
+        self._cache.put(written)
+        for other in related(key, self._world):
+            self._queue.add(other)
+
+    async def _act(self, action: Action) -> None:
+        match action:
+            case ApplyWorkload(workload):
+                await self._apply_workload(workload)
+            case DeleteWorkload(namespace, name, _):
+                for kind in CHILD_KINDS:
+                    if self._cache.raw(ObjectKey(kind, namespace, name)) is not None:
+                        await self._api.delete(kind, namespace, name)
+            case CreateRecord(manifest):
+                created = await self._api.create(manifest)
+                if created is not None:
+                    self._cache.put(created)
+                    self.queue_with_related(key_of(created))
+            case DeleteRecord(key):
+                await self._api.delete(key.kind, key.namespace, key.name)
+            case PublishCommand():
+                await self._fleet.publish_command(action)
+            case StartRun():
+                await self._runs.start(action)
+            case _:
+                assert_never(action)
+
+    async def _apply_workload(self, workload: Workload) -> None:
+        broker = self._world.broker(workload.namespace, workload.root_twin)
+        secret_hash = await self._secrets.ensure(workload)
+        address = None if broker is None else (broker.host, broker.port, broker.tls)
+        for manifest in render_workload(workload, self._settings, address, secret_hash):
+            desired = with_hash(manifest)
+            key = key_of(desired)
+            if is_as_desired(self._cache.raw(key), desired):
+                continue
+            try:
+                self._cache.put(await self._api.apply(desired))
+            except InvalidInput as error:
+                # A claim cannot shrink, a selector cannot change: say it, and let the other children be.
+                if key.kind != "PersistentVolumeClaim":
+                    raise
+                log.warning("Leaving a volume claim as it is", key=str(key), problem=str(error))
+
+    async def _post(self, key: ObjectKey, raw: Mapping[str, Any] | None, event: KubeEvent) -> None:
+        memory = (key, event.reason, event.message)
+        if raw is None or memory in self._posted:
+            return
+        self._posted[memory] = None
+        while len(self._posted) > EVENT_MEMORY:
+            del self._posted[next(iter(self._posted))]
+        now = self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
+        reference = {
+            "apiVersion": path_of(key.kind).api_version,
+            "kind": key.kind,
+            "name": key.name,
+            "namespace": key.namespace,
+            "uid": raw["metadata"].get("uid", ""),
+        }
+        try:
+            await self._api.create(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Event",
+                    "metadata": {"generateName": f"{key.name}-", "namespace": key.namespace},
+                    "involvedObject": reference,
+                    "reason": event.reason,
+                    "message": event.message[:1024],
+                    "type": event.type,
+                    "source": {"component": FIELD_MANAGER},
+                    "reportingComponent": FIELD_MANAGER,
+                    "firstTimestamp": now,
+                    "lastTimestamp": now,
+                    "count": 1,
+                }
+            )
+        except MeshTwinError as error:
+            log.warning("Leaving an event out", key=str(key), reason=event.reason, problem=str(error))
+
+
+async def run_workers(driver: Driver, count: int) -> None:
+    """Run ``count`` workers until cancelled."""
+    async with asyncio.TaskGroup() as group:
+        for _ in range(count):
+            group.create_task(driver.work())
+
+

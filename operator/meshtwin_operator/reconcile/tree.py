@@ -1,0 +1,172 @@
+"""Trees of twins: ancestors, the root, segments, policies that hold for a twin, pushes in flight."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from meshtwin.errors import InvalidInput
+from meshtwin_operator.reconcile.world import ObjectKey, World
+from meshtwin_operator.resources.records import MeshConfiguration
+from meshtwin_operator.resources.twins import DigitalTwin, MeshSegment
+
+__all__ = [
+    "IN_FLIGHT",
+    "TERMINAL",
+    "Lineage",
+    "child_twins",
+    "configurations_of",
+    "find_lineage",
+    "key_of",
+    "pushes_in_flight",
+    "segments_of",
+    "segments_of_tree",
+    "step_of",
+    "twins_of_tree",
+]
+
+# Steps in which a gateway may hold something of ours that is not settled.
+IN_FLIGHT: Final = frozenset(
+    {"Staging", "MeasuringBaseline", "Committing", "Verifying", "Confirming", "Aborting"}
+)
+TERMINAL: Final = frozenset({"Confirmed", "RolledBack", "Rejected", "TimedOut", "Superseded", "Adopted"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """A twin with its ancestors, itself first and the root last."""
+
+    twins: tuple[DigitalTwin, ...]
+
+    @property
+    def twin(self) -> DigitalTwin:
+        """The twin itself."""
+        return self.twins[0]
+
+    @property
+    def root(self) -> DigitalTwin:
+        """The root of the tree: it has the broker."""
+        return self.twins[-1]
+
+    @property
+    def mode(self) -> str:
+        """The twin's own mode, but ``Observe`` when any ancestor observes."""
+        observed = any(twin.spec.mode == "Observe" for twin in self.twins)
+        return "Observe" if observed else self.twin.spec.mode
+
+    @property
+    def suspended_by(self) -> str | None:
+        """Name of the nearest twin with ``suspend``; None: none has."""
+        return next((t.metadata.name for t in self.twins if t.spec.suspend), None)
+
+    @property
+    def stopped_by(self) -> str | None:
+        """Name of the nearest twin with ``emergencyStop``; None: none has."""
+        return next((t.metadata.name for t in self.twins if t.spec.emergency_stop), None)
+
+
+def key_of(resource: DigitalTwin | MeshSegment | MeshConfiguration) -> ObjectKey:
+    """The key of an object."""
+    return ObjectKey(resource.kind, resource.metadata.namespace, resource.metadata.name)
+
+
+def _twin(world: World, namespace: str, name: str) -> DigitalTwin | None:
+    found = world.get(ObjectKey("DigitalTwin", namespace, name))
+    return found if isinstance(found, DigitalTwin) else None
+
+
+def find_lineage(world: World, namespace: str, name: str) -> Lineage:
+    """The twin and its ancestors.
+
+    Raises `InvalidInput`: reason ``TwinNotFound``, ``ParentNotFound``, or ``ParentCircle`` with the circle.
+    """
+    twin = _twin(world, namespace, name)
+    if twin is None:
+        raise InvalidInput(f"DigitalTwin {name!r} does not exist", reason="TwinNotFound", place="spec.twinRef")
+    chain = [twin]
+    while (parent := chain[-1].spec.parent_ref) is not None:
+        names = [one.metadata.name for one in chain]
+        if parent.name in names:
+            circle = " -> ".join([*names, parent.name])
+            raise InvalidInput(f"parents form a circle: {circle}", reason="ParentCircle", place="spec.parentRef")
+        above = _twin(world, namespace, parent.name)
+        if above is None:
+            raise InvalidInput(
+                f"DigitalTwin {parent.name!r}, parent of {names[-1]!r}, does not exist",
+                reason="ParentNotFound",
+                place="spec.parentRef",
+            )
+        chain.append(above)
+    return Lineage(twins=tuple(chain))
+
+
+def child_twins(world: World, namespace: str, name: str) -> tuple[DigitalTwin, ...]:
+    """Twins whose ``parentRef`` names this one, by name."""
+    return tuple(
+        twin
+        for twin in world.all("DigitalTwin", namespace)
+        if isinstance(twin, DigitalTwin) and twin.spec.parent_ref and twin.spec.parent_ref.name == name
+    )
+
+
+def twins_of_tree(world: World, namespace: str, root: str) -> tuple[DigitalTwin, ...]:
+    """The root and everything below it, breadth first; a circle is cut where it closes."""
+    found: dict[str, DigitalTwin] = {}
+    waiting = [root]
+    while waiting:
+        name = waiting.pop(0)
+        twin = _twin(world, namespace, name)
+        if twin is None or name in found:
+            continue
+        found[name] = twin
+        waiting.extend(child.metadata.name for child in child_twins(world, namespace, name))
+    return tuple(found.values())
+
+
+def segments_of(world: World, namespace: str, twin: str) -> tuple[MeshSegment, ...]:
+    """Segments whose ``twinRef`` names this twin, by name."""
+    return tuple(
+        segment
+        for segment in world.all("MeshSegment", namespace)
+        if isinstance(segment, MeshSegment) and segment.spec.twin_ref.name == twin
+    )
+
+
+def segments_of_tree(world: World, namespace: str, root: str) -> tuple[MeshSegment, ...]:
+    """Segments of all twins of a tree, by name."""
+    names = {twin.metadata.name for twin in twins_of_tree(world, namespace, root)}
+    return tuple(
+        segment
+        for segment in world.all("MeshSegment", namespace)
+        if isinstance(segment, MeshSegment) and segment.spec.twin_ref.name in names
+    )
+
+
+def configurations_of(world: World, namespace: str, segment: str) -> tuple[MeshConfiguration, ...]:
+    """Revisions of a segment, oldest first."""
+    mine = [
+        record
+        for record in world.all("MeshConfiguration", namespace)
+        if isinstance(record, MeshConfiguration) and record.spec.segment_ref.name == segment
+    ]
+    return tuple(sorted(mine, key=lambda record: (record.spec.revision, record.metadata.name)))
+
+
+def step_of(record: MeshConfiguration) -> str:
+    """Step of a push; ``Pending`` before the first status."""
+    status = record.status
+    return "Pending" if status is None or status.push is None else status.push.step
+
+
+def is_healing(record: MeshConfiguration) -> bool:
+    """Whether a repair of drift is in flight for a settled revision."""
+    heal = record.status.heal if record.status else None
+    return heal is not None and heal.step in IN_FLIGHT
+
+
+def pushes_in_flight(world: World, namespace: str, root: str) -> Iterator[MeshConfiguration]:
+    """Records of the tree's segments whose push or repair is between stage and verdict, by name."""
+    names = {segment.metadata.name for segment in segments_of_tree(world, namespace, root)}
+    for record in world.all("MeshConfiguration", namespace):
+        if isinstance(record, MeshConfiguration) and record.spec.segment_ref.name in names:
+            if step_of(record) in IN_FLIGHT or is_healing(record):
+                yield record

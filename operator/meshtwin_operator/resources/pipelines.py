@@ -1,0 +1,208 @@
+"""`Recipe`, `Pipeline` and `WhatIf`: questions to the models."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AwareDatetime, Field
+
+from meshtwin_operator.resources.base import (
+    UNIQUE,
+    UNIQUE_BY_NAME,
+    CelRule,
+    Count,
+    NameRef,
+    PrinterColumn,
+    Resource,
+    ResourceModel,
+    StatusBase,
+    UnicastText,
+    checked_by,
+)
+from meshtwin_operator.resources.settings import PredictionRecord, SettingsSpec
+
+__all__ = ["Pipeline", "PipelineSpec", "Recipe", "RecipeSpec", "WhatIf", "WhatIfSpec"]
+
+READY_COLUMNS = (
+    PrinterColumn(name="Ready", json_path='.status.conditions[?(@.type=="Ready")].status'),
+    PrinterColumn(name="Age", json_path=".metadata.creationTimestamp", type="date"),
+)
+
+
+SHORT_KEYS = CelRule(
+    rule="self.all(key, key.size() <= 63)", message="names of parameters have at most 63 characters"
+)
+Parameter = Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000)]
+
+
+class RecipeSpec(ResourceModel):
+    """A named use of a built-in recipe with its parameters."""
+
+    uses: str = Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)  # built-in or plug-in
+    parameters: dict[str, Parameter] = Field(
+        default={}, max_length=32, json_schema_extra=checked_by(SHORT_KEYS)
+    )
+
+
+class RecipeStatus(StatusBase):
+    """Conditions only."""
+
+
+class Recipe(Resource):
+    """See `RecipeSpec`."""
+
+    kind_name: ClassVar = "Recipe"
+    plural: ClassVar = "recipes"
+    short_names: ClassVar = ("rcp",)
+    printer_columns: ClassVar = (PrinterColumn(name="Uses", json_path=".spec.uses"), *READY_COLUMNS)
+
+    kind: Literal["Recipe"] = "Recipe"
+    spec: RecipeSpec
+    status: RecipeStatus | None = None
+
+
+class GroupOnTime(ResourceModel):
+    """Every member of the group within the time; lost counts as late."""
+
+    within_milliseconds: int = Field(default=150, ge=1, le=60_000)
+    at_least_per_mille: int = Field(default=990, ge=1, le=1000)
+
+
+class Spread(ResourceModel):
+    """First to last member."""
+
+    at_most_milliseconds: int = Field(ge=1, le=60_000)
+
+
+class Airtime(ResourceModel):
+    """Mean share of time in which a node hears or sends something on one channel."""
+
+    at_most_per_mille: int = Field(ge=1, le=1000)
+
+
+class Redundancy(ResourceModel):
+    """Node-disjoint relay paths from the gateway to every node."""
+
+    at_least_paths: int = Field(ge=1, le=8)
+
+
+class ObjectivesSpec(ResourceModel):
+    """What the pipeline wants."""
+
+    cel_rules: ClassVar = (
+        CelRule(
+            rule="!has(self.groupOnTime) || !has(self.spread) || "
+            "self.spread.atMostMilliseconds <= self.groupOnTime.withinMilliseconds",
+            message="spread.atMostMilliseconds above groupOnTime.withinMilliseconds contradicts it",
+            field_path=".spread.atMostMilliseconds",
+        ),
+    )
+
+    group_on_time: GroupOnTime | None = None
+    spread: Spread | None = None
+    airtime: Airtime | None = None
+    redundancy: Redundancy | None = None
+
+
+class RunSpec(ResourceModel):
+    """When to run."""
+
+    every_minutes: int | None = Field(default=None, ge=1, le=525_600)
+    on_divergence: bool = True
+
+
+class PipelineSpec(ResourceModel):
+    """Recipes in order, objectives, which segments, when."""
+
+    twin_ref: NameRef
+    objectives: ObjectivesSpec = ObjectivesSpec()
+    recipes: list[NameRef] = Field(
+        min_length=1, max_length=16, json_schema_extra=UNIQUE_BY_NAME
+    )  # a Recipe's name, or a built-in's
+    segments: list[NameRef] = Field(
+        default=[], max_length=256, json_schema_extra=UNIQUE_BY_NAME
+    )  # empty: all of the twin
+    run: RunSpec = RunSpec()
+    seed: int | None = Field(default=None, ge=0, le=2_147_483_647)  # None: drawn, and reported
+    keep_proposals: int = Field(default=5, ge=1, le=100)  # undecided or void ones kept per segment
+
+
+class SegmentRun(ResourceModel):
+    """How the last run ended for one segment."""
+
+    segment: str = Field(max_length=40)
+    result: Literal[
+        "Proposed", "NothingBetter", "ObjectivesUnreachable", "Failed", "Running", "AwaitingDecision"
+    ]
+    message: str = Field(default="", max_length=1024)
+    proposal: str | None = Field(default=None, max_length=253)
+    base_revision: Count | None = None
+    run_id: str | None = Field(default=None, max_length=64)
+    finished_at: AwareDatetime | None = None
+
+
+class PipelineStatus(StatusBase):
+    """How the last runs ended."""
+
+    last_run_at: AwareDatetime | None = None
+    next_run_at: AwareDatetime | None = None
+    runs: list[SegmentRun] = Field(default=[], max_length=256)
+
+
+class Pipeline(Resource):
+    """See `PipelineSpec`."""
+
+    kind_name: ClassVar = "Pipeline"
+    plural: ClassVar = "pipelines"
+    short_names: ClassVar = ("pipe",)
+    printer_columns: ClassVar = (
+        PrinterColumn(name="Twin", json_path=".spec.twinRef.name"),
+        PrinterColumn(name="Last run", json_path=".status.lastRunAt", type="date"),
+        *READY_COLUMNS,
+    )
+
+    kind: Literal["Pipeline"] = "Pipeline"
+    spec: PipelineSpec
+    status: PipelineStatus | None = None
+
+
+class WhatIfSpec(ResourceModel):
+    """A question to the models: what if these settings held, or these nodes failed."""
+
+    cel_rules: ClassVar = (
+        CelRule(rule="self == oldSelf", message="the spec of a WhatIf never changes"),
+        CelRule(
+            rule="(has(self.settings) && self.settings.size() > 0) || "
+            "(has(self.failedNodes) && self.failedNodes.size() > 0)",
+            message="a WhatIf needs settings or failedNodes",
+        ),
+    )
+
+    segment_ref: NameRef
+    settings: list[SettingsSpec] = Field(default=[], max_length=64)
+    failed_nodes: list[UnicastText] = Field(default=[], max_length=64, json_schema_extra=UNIQUE)
+    replications: int = Field(default=8, ge=1, le=1000)
+    seed: int | None = Field(default=None, ge=0, le=2_147_483_647)
+
+
+class WhatIfStatus(StatusBase):
+    """The answer."""
+
+    prediction: PredictionRecord | None = None
+    run_id: str | None = Field(default=None, max_length=64)
+    answered_at: AwareDatetime | None = None
+
+
+class WhatIf(Resource):
+    """See `WhatIfSpec`."""
+
+    kind_name: ClassVar = "WhatIf"
+    plural: ClassVar = "whatifs"
+    short_names: ClassVar = ("whatif",)
+    printer_columns: ClassVar = (
+        PrinterColumn(name="Segment", json_path=".spec.segmentRef.name"),
+        PrinterColumn(name="Answered", json_path='.status.conditions[?(@.type=="Answered")].status'),
+        PrinterColumn(name="Age", json_path=".metadata.creationTimestamp", type="date"),
+    )
+
+    kind: Literal["WhatIf"] = "WhatIf"
+    spec: WhatIfSpec
+    status: WhatIfStatus | None = None

@@ -1,0 +1,102 @@
+"""Settings of nodes and KPI figures as they stand in resources: integers with the unit in the name."""
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field
+
+from meshtwin.mesh.configuration import NodeSettings, SettingsRange, Transmit
+from meshtwin_operator.resources.base import UNIQUE, CelRule, Count, LargeCount, RangeText, ResourceModel
+
+__all__ = [
+    "FlowFigures",
+    "KpiFigures",
+    "PerMilleInterval",
+    "PredictionRecord",
+    "SettingsSpec",
+    "TransmitSpec",
+]
+
+
+class TransmitSpec(ResourceModel):
+    """Repeats after the first transmission, and their interval in steps of 10 ms."""
+
+    count: int = Field(ge=0, le=7)
+    interval_steps: int = Field(ge=0, le=31)
+
+
+class SettingsSpec(ResourceModel):
+    """Ranges of nodes and what holds for them; a later entry wins over an earlier one."""
+
+    cel_rules: ClassVar = (
+        CelRule(
+            rule="!has(self.defaultTtl) || self.defaultTtl != 1",
+            message="default TTL 1 is not allowed; use 0 (neighbours only) or 2..127",  # Mesh 1.1, 4.2.8
+            field_path=".defaultTtl",
+        ),
+    )
+
+    nodes: list[RangeText] = Field(min_length=1, max_length=64, json_schema_extra=UNIQUE)
+    relay: Literal["Enabled", "Disabled"] | None = None
+    relay_retransmit: TransmitSpec | None = None
+    network_transmit: TransmitSpec | None = None
+    default_ttl: int | None = Field(default=None, ge=0, le=127)
+
+    def to_value(self) -> SettingsRange:
+        """The frozen value; raises `InvalidInput` for a TTL of 1."""
+        rr, nt = self.relay_retransmit, self.network_transmit
+        return SettingsRange(
+            nodes=tuple(self.nodes),
+            settings=NodeSettings(
+                relay=None if self.relay is None else self.relay == "Enabled",
+                relay_retransmit=rr and Transmit(count=rr.count, interval_steps=rr.interval_steps),
+                network_transmit=nt and Transmit(count=nt.count, interval_steps=nt.interval_steps),
+                default_ttl=self.default_ttl,
+            ),
+        )
+
+    @classmethod
+    def from_value(cls, value: SettingsRange) -> Self:
+        """The resource form of a value."""
+        return cls.model_validate({"nodes": list(value.nodes), **value.settings.to_json()})
+
+
+class PerMilleInterval(ResourceModel):
+    """An estimate and its bounds, in per mille."""
+
+    estimate_per_mille: int = Field(ge=0, le=1000)
+    low_per_mille: int = Field(ge=0, le=1000)
+    high_per_mille: int = Field(ge=0, le=1000)
+
+
+class FlowFigures(ResourceModel):
+    """Figures of one flow, and how they are known."""
+
+    flow: str = Field(max_length=40)
+    messages: Count
+    on_time: PerMilleInterval | None = None
+    delivery: PerMilleInterval
+    latency_p50_milliseconds: Count | None = None
+    latency_p95_milliseconds: Count | None = None
+    latency_p99_milliseconds: Count | None = None
+    spread_p95_milliseconds: Count | None = None
+    how_known: Literal["receiverCounted", "roundTrip", "inferred", "predicted"]
+
+
+class KpiFigures(ResourceModel):
+    """Figures of the flows of a network."""
+
+    flows: list[FlowFigures] = Field(default=[], max_length=64)
+    airtime_per_mille: Count | None = None
+    redundancy: Count | None = None
+
+
+class PredictionRecord(ResourceModel):
+    """Predicted effect of a change: before and after on the same states, with what it was computed from."""
+
+    before: KpiFigures
+    after: KpiFigures
+    model: str = Field(max_length=80)
+    profile: str = Field(max_length=40)
+    seed: LargeCount
+    replications: int = Field(ge=1, le=1_000_000)
+    snapshot_fingerprint: str = Field(max_length=64)

@@ -1,0 +1,144 @@
+"""Reach, TTL, articulation and disjoint paths against brute force."""
+
+from itertools import combinations
+
+import networkx as nx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meshtwin.errors import InvalidInput
+from meshtwin.graph.augmentation import augmented_relays, relays_for_paths
+from meshtwin.graph.links import delivery_with_transmissions
+from meshtwin.graph.reach import minimal_ttl, reach
+from meshtwin.graph.redundancy import articulation_relays, disjoint_paths, network_redundancy
+from meshtwin.mesh.snapshots import LinkEstimate
+
+
+@st.composite
+def directed_graphs(draw, most=7):
+    size = draw(st.integers(2, most))
+    nodes = range(1, size + 1)
+    pairs = [(u, v) for u in nodes for v in nodes if u != v]
+    graph = nx.DiGraph()
+    graph.add_nodes_from(nodes)
+    for u, v in draw(st.sets(st.sampled_from(pairs))):
+        graph.add_edge(u, v, delivery=0.9)
+    return graph, frozenset(draw(st.sets(st.sampled_from(list(nodes)))))
+
+
+def flooded(graph, relays, source, ttl):
+    """Plain managed flooding: relay if a relay, ttl at least 2, not seen with as high a TTL."""
+    best = {source: ttl}
+    waiting = [(source, ttl)]
+    while waiting:
+        node, sent_ttl = waiting.pop()
+        for v in graph.successors(node):
+            if v == source or best.get(v, -1) >= sent_ttl:
+                continue
+            best[v] = sent_ttl
+            if v in relays and sent_ttl >= 2:
+                waiting.append((v, sent_ttl - 1))
+    return set(best) - {source}
+
+
+@given(directed_graphs(), st.sampled_from([0, 2, 3, 4, 127]))
+def test_reach_is_what_flooding_reaches(world, ttl):
+    graph, relays = world
+    assert reach(graph, relays, 1, ttl) == flooded(graph, relays, 1, ttl)
+
+
+@given(directed_graphs())
+def test_minimal_ttl_reaches_and_one_less_does_not(world):
+    graph, relays = world
+    members = flooded(graph, relays, 1, 127)
+    ttl = minimal_ttl(graph, relays, 1, members)
+    assert members <= flooded(graph, relays, 1, ttl)
+    if ttl > 2:
+        assert not members <= flooded(graph, relays, 1, ttl - 1)
+
+
+def test_minimal_ttl_of_an_unreachable_member_is_none():
+    assert minimal_ttl(nx.DiGraph([(1, 2), (2, 3)]), set(), 1, [3]) is None
+
+
+@given(directed_graphs())
+def test_articulation_relays_are_those_whose_silence_loses_a_node(world):
+    graph, relays = world
+    before = flooded(graph, relays, 1, 127)
+    expected = {r for r in relays - {1} if flooded(graph, relays - {r}, 1, 127) < before}
+    assert articulation_relays(graph, relays, 1) == expected
+
+
+def cut_size(graph, relays, source, target):
+    """Fewest relays whose silence keeps the flood from a target that does not hear the source directly."""
+    for size in range(len(relays) + 1):
+        for silent in combinations(sorted(relays - {source}), size):
+            if target not in flooded(graph, relays - set(silent), source, 127):
+                return size
+    raise AssertionError("silencing all relays silences the flood")
+
+
+@given(directed_graphs(most=6))
+@settings(deadline=None)
+def test_disjoint_paths_equal_the_smallest_cut(world):
+    graph, relays = world
+    for target in set(graph) - {1} - set(graph.successors(1)):
+        assert disjoint_paths(graph, relays, 1, target) == cut_size(graph, relays - {target}, 1, target)
+
+
+@given(directed_graphs(most=6))
+@settings(deadline=None)
+def test_network_redundancy_is_the_smallest_of_all_targets(world):
+    graph, relays = world
+    targets = set(graph) - {1}
+    distant = targets - set(graph.successors(1))
+    expected = min((disjoint_paths(graph, relays, 1, t) for t in distant), default=8)
+    assert network_redundancy(graph, relays, 1, targets) == min(expected, 8)
+
+
+@given(directed_graphs(most=6), st.integers(1, 2))
+@settings(deadline=None)
+def test_fewest_added_relays_match_trying_all(world, paths):
+    graph, relays = world
+    target = max(graph)
+    if graph.has_edge(1, target):
+        graph.remove_edge(1, target)
+    allowed = frozenset(graph) - {1, target}
+    expected = next(
+        (
+            size
+            for size in range(len(allowed) + 1)
+            for added in combinations(sorted(allowed - relays), size)
+            if disjoint_paths(graph, relays | set(added), 1, target) >= paths
+        ),
+        None,
+    )
+    added = relays_for_paths(graph, relays, allowed, 1, target, paths=paths)
+    assert (None if added is None else len(added)) == expected
+
+
+@given(directed_graphs())
+@settings(deadline=None)
+def test_augmented_relays_give_every_servable_target_its_paths(world):
+    graph, relays = world
+    targets = set(graph) - {1}
+    richer, beyond = augmented_relays(graph, relays, frozenset(graph), 1, targets, paths=2)
+    assert relays <= richer
+    for target in targets - beyond - set(graph.successors(1)):
+        assert disjoint_paths(graph, richer, 1, target) >= 2
+
+
+@given(st.floats(0.5, 50), st.floats(0.5, 50), st.integers(1, 8))
+def test_more_transmissions_deliver_more_but_less_than_independent_tries(alpha, beta, transmissions):
+    link = LinkEstimate(source=1, target=2, delivery_alpha=alpha, delivery_beta=beta)
+    once = delivery_with_transmissions(link, 1)
+    delivered = delivery_with_transmissions(link, transmissions)
+    assert once == pytest.approx(link.delivery_mean)
+    assert once - 1e-12 <= delivered <= 1 - (1 - once) ** transmissions + 1e-9
+
+
+def test_zero_transmissions_are_refused():
+    link = LinkEstimate(source=1, target=2, delivery_alpha=1.0, delivery_beta=1.0)
+    with pytest.raises(InvalidInput, match="0 transmissions is below 1"):
+        delivery_with_transmissions(link, 0)

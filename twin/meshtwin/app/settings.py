@@ -1,0 +1,160 @@
+"""Settings of the twin processes, read from one JSON file (camelCase); secrets are paths of files."""
+
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from meshtwin.connectors.mqtt import BrokerSettings
+from meshtwin.contract.wire import AddressText, UnicastText
+from meshtwin.errors import InvalidInput
+from meshtwin.mesh.addresses import UnicastAddress
+from meshtwin.mesh.nodes import Flow
+
+__all__ = [
+    "BrokerConfig",
+    "ChildConfig",
+    "FlowConfig",
+    "MonitoringConfig",
+    "ParentTwinSettings",
+    "SegmentTwinSettings",
+    "read_settings",
+]
+
+KEY_BYTES_MIN: Final = 32  # HS256: RFC 7518, 3.2 asks for at least the hash's length
+
+ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+
+
+class Settings(BaseModel):
+    """camelCase, unknown fields refused, frozen."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+
+class BrokerConfig(Settings):
+    """Where the broker is; ``passwordFile`` holds the password alone, ``caFile`` switches TLS on."""
+
+    host: str = Field(min_length=1, max_length=253)
+    port: int = Field(ge=1, le=65535)
+    username: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+
+    def read(self) -> BrokerSettings:
+        """The settings of the MQTT client; reads the password."""
+        password = (
+            None if self.password_file is None else _read_text(self.password_file, "broker.passwordFile")
+        )
+        return BrokerSettings(
+            host=self.host,
+            port=self.port,
+            username=self.username,
+            password=password,
+            ca_file=None if self.ca_file is None else str(self.ca_file),
+        )
+
+
+class MonitoringConfig(Settings):
+    """As in a `MeshSegment`."""
+
+    notification_interval_seconds: float = Field(default=10, gt=0, le=86_400)
+    report_interval_seconds: float = Field(default=60, gt=0, le=86_400)
+    airtime_budget_percent: float = Field(default=1, gt=0, le=100)
+
+
+class FlowConfig(Settings):
+    """As in a `MeshSegment`."""
+
+    name: ObjectName
+    source: UnicastText
+    destination: AddressText
+    rate_per_minute: float = Field(default=6, gt=0, le=6000)
+    deadline_milliseconds: int = Field(default=150, ge=1, le=60_000)
+
+    def to_value(self) -> Flow:
+        """The frozen value."""
+        return Flow(
+            name=self.name,
+            source=UnicastAddress(int(self.source, 16)),
+            destination=int(self.destination, 16),
+            rate_per_minute=self.rate_per_minute,
+            deadline_ms=self.deadline_milliseconds,
+        )
+
+
+class ProcessSettings(Settings):
+    """What every twin process needs."""
+
+    namespace: ObjectName
+    name: ObjectName
+    twin: str | None = None  # name of the parent twin; None: the root of a tree
+    broker: BrokerConfig
+    data_folder: Path
+    listen: str = Field(default="127.0.0.1:0", pattern=r"^.+:[0-9]{1,5}$")  # port 0: any free one
+    rest_key_file: Path
+    config_hash: str = ""
+    retention_days: int = Field(default=30, ge=1, le=3650)
+    workers: int = Field(default=2, ge=1, le=64)  # processes for simulations, started on demand
+
+    @property
+    def listen_address(self) -> tuple[str, int]:
+        """Host and port to listen at."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    def read_rest_key(self) -> bytes:
+        """The tree's key for REST tokens; raises `InvalidInput` if it is too short."""
+        key = _read_text(self.rest_key_file, "restKeyFile").encode()
+        if len(key) < KEY_BYTES_MIN:
+            message = f"key of {len(key)} bytes is shorter than {KEY_BYTES_MIN}"
+            raise InvalidInput(message, place="restKeyFile")
+        return key
+
+
+class SegmentTwinSettings(ProcessSettings):
+    """Of ``python -m meshtwin.app.segment_twin CONFIG.json``."""
+
+    gateway_id: str | None = Field(default=None, pattern=r"^[a-zA-Z0-9][-a-zA-Z0-9_.]*$", max_length=64)
+    inventory_path: Path
+    placement_path: Path | None = None
+    frozen_nodes: list[str] = Field(default=[], max_length=64)
+    flows: list[FlowConfig] = Field(default=[], max_length=64)
+    stack_profile: str = "zephyr"
+    monitoring: MonitoringConfig = MonitoringConfig()
+
+
+class ChildConfig(Settings):
+    """A segment twin or a parent twin below this one; ``url`` is the root of its REST interface."""
+
+    name: ObjectName
+    namespace: ObjectName | None = None  # None: the parent's own
+    url: str = Field(pattern=r"^https?://", max_length=260)
+
+
+class ParentTwinSettings(ProcessSettings):
+    """Of ``python -m meshtwin.app.parent_twin CONFIG.json``."""
+
+    children: list[ChildConfig] = Field(default=[], max_length=256)
+
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+def read_settings(model: type[SettingsT], path: Path) -> SettingsT:
+    """The settings in a JSON file; raises `InvalidInput` with the place of the first fault."""
+    text = _read_text(path, str(path))
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InvalidInput(f"{first['msg']}", place=f"{path}: {where}") from error
+
+
+def _read_text(path: Path, place: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"not readable: {error}", place=place) from error

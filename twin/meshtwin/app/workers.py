@@ -1,0 +1,183 @@
+"""Judging in worker processes that start on demand and leave when nobody asks.
+
+A twin that is asked nothing keeps no worker. Workers are spawned, not forked: the twin has threads.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from meshtwin.errors import Unavailable
+from meshtwin.mesh.configuration import Configuration
+from meshtwin.mesh.kpis import NetworkKpis
+from meshtwin.mesh.snapshots import Snapshot
+from meshtwin.ports import JudgePlan, Progress
+
+if TYPE_CHECKING:
+    from meshtwin.sim.results import RunResult
+
+__all__ = ["PoolJudge"]
+
+IDLE_S: Final = 30.0  # a worker starts in about a second: longer idling buys little
+CHUNKS_PER_WORKER: Final = 8  # small enough for progress and an even load, large enough to amortise pickling
+
+Task = tuple[int, Configuration, int]  # index of the configuration, itself, replication
+
+
+class PoolJudge:
+    """A `meshtwin.ports.Judge` over worker processes; may be asked from several threads at once.
+
+    ``workers`` processes at most, by default one per usable processor. They leave ``idle_s`` after the last
+    question. Close it, or use it as a context, to end them at once.
+    """
+
+    def __init__(self, *, workers: int | None = None, idle_s: float = IDLE_S) -> None:
+        self.model = "reference"
+        self._workers = workers or max(1, len(os.sched_getaffinity(0)))
+        self._idle_s = idle_s
+        self._lock = threading.Lock()
+        self._executor: ProcessPoolExecutor | None = None
+        self._askers = 0
+        self._timer: threading.Timer | None = None
+
+    def judge(
+        self,
+        snapshot: Snapshot,
+        configurations: Sequence[Configuration],
+        plan: JudgePlan,
+        progress: Progress,
+    ) -> tuple[NetworkKpis, ...]:
+        """See `meshtwin.ports.Judge.judge`. Raises `Unavailable` if a worker died."""
+        from meshtwin.sim.results import summarise  # deferred: an idle twin need not load the simulator
+
+        replications = range(plan.first_replication, plan.first_replication + plan.replications)
+        tasks = [(i, c, r) for r in replications for i, c in enumerate(configurations)]
+        results: list[dict[int, RunResult]] = [{} for _ in configurations]
+        with self._asking() as executor:
+            try:
+                for chunk in self._run(executor, snapshot, tasks, plan, progress):
+                    for index, replication, result in chunk:
+                        results[index][replication] = result
+            except BrokenProcessPool as e:
+                self._discard(executor)
+                raise Unavailable(
+                    "a simulation worker died (out of memory?); ask again", reason="WorkerDied"
+                ) from e
+        return tuple(summarise([per[r] for r in replications], snapshot.flows) for per in results)
+
+    @property
+    def running(self) -> bool:
+        """Whether workers are up."""
+        with self._lock:
+            return self._executor is not None
+
+    def close(self) -> None:
+        """Ends the workers; what is being judged is given up."""
+        with self._lock:
+            executor, self._executor = self._executor, None
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+        if executor is not None:
+            executor.shutdown(wait=True, cancel_futures=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(
+        self,
+        executor: ProcessPoolExecutor,
+        snapshot: Snapshot,
+        tasks: Sequence[Task],
+        plan: JudgePlan,
+        progress: Progress,
+    ) -> Iterator[list[tuple[int, int, "RunResult"]]]:
+        size = max(1, len(tasks) // (self._workers * CHUNKS_PER_WORKER))
+        futures: list[Future[list[tuple[int, int, RunResult]]]] = [
+            executor.submit(_work, snapshot, tasks[start : start + size], plan)
+            for start in range(0, len(tasks), size)
+        ]
+        done = 0
+        try:
+            for future in as_completed(futures):
+                chunk = future.result()
+                yield chunk
+                done += len(chunk)
+                progress(done / len(tasks), f"simulated {done} of {len(tasks)} replications")
+        finally:
+            for future in futures:
+                future.cancel()
+
+    @contextmanager
+    def _asking(self) -> Iterator[ProcessPoolExecutor]:
+        """The workers, started if need be, and kept at least as long as someone asks."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            if self._executor is None:
+                self._executor = ProcessPoolExecutor(
+                    self._workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker
+                )
+            executor = self._executor
+            self._askers += 1
+        try:
+            yield executor
+        finally:
+            with self._lock:
+                self._askers -= 1
+                if self._askers == 0 and self._executor is not None:
+                    self._timer = threading.Timer(self._idle_s, self._leave_if_idle)
+                    self._timer.daemon = True
+                    self._timer.start()
+
+    def _leave_if_idle(self) -> None:
+        with self._lock:
+            if self._askers:
+                return
+            executor, self._executor = self._executor, None
+            self._timer = None
+        if executor is not None:
+            executor.shutdown(wait=True)
+
+    def _discard(self, executor: ProcessPoolExecutor) -> None:
+        with self._lock:
+            if self._executor is executor:
+                self._executor = None
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    """Leaves Ctrl-C to the twin, and dies with it: a worker that waits for work would outlive a killed twin."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+
+
+def _die_with(parent: multiprocessing.process.BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def _work(
+    snapshot: Snapshot, tasks: Sequence[Task], plan: JudgePlan
+) -> list[tuple[int, int, "RunResult"]]:
+    from meshtwin.whatif.judging import run_replication  # in the worker only
+
+    return [
+        (index, replication, run_replication(snapshot, configuration, plan, replication))
+        for index, configuration, replication in tasks
+    ]

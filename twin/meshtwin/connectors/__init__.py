@@ -1,0 +1,1 @@
+"""Adapters to foreign wires: MQTT today. Effects live here; meaning does not."""

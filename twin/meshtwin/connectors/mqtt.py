@@ -1,0 +1,221 @@
+"""An MQTT client for asyncio: paho in its own thread, messages in a bounded queue, acknowledged by the reader.
+
+A callback of paho that raises would end its thread in silence, so callbacks only hand over and are wrapped.
+Subscriptions are made again at each connection. QoS 1 messages are acknowledged when the reader says so
+(`MqttLink.acknowledge`), so that nothing is lost between the wire and a journal.
+"""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import paho.mqtt.client as paho
+import structlog
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from meshtwin.errors import Unavailable
+
+__all__ = ["BrokerSettings", "Message", "MqttLink", "Will"]
+
+log = structlog.get_logger(__name__)
+
+KEEPALIVE_S: Final = 20  # a dead broker is noticed within 1.5 times this
+RECONNECT_MAX_S: Final = 5  # twins must catch up soon after a broker restart
+QUEUE_LIMIT: Final = 20_000  # messages between wire and reader; about 20 MB of small reports
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerSettings:
+    """Where the broker is and who we are; ``ca_file`` switches TLS on."""
+
+    host: str
+    port: int
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Will:
+    """What the broker says for us when we are gone."""
+
+    topic: str
+    payload: bytes
+    retain: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message; ``received_s`` is the monotonic clock at its arrival."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+    qos: int
+    mid: int
+    received_s: float
+
+
+class MqttLink:
+    """One connection that comes back by itself.
+
+    Read from ``messages``; call `acknowledge` once a QoS 1 message is safe. ``in_flight`` bounds the number
+    of unacknowledged messages the broker sends ahead.
+    """
+
+    def __init__(
+        self,
+        settings: BrokerSettings,
+        *,
+        client_id: str,
+        will: Will | None = None,
+        clean_session: bool = True,
+        in_flight: int = 1000,
+        on_connected: Callable[[], None] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._on_connected = on_connected
+        self._subscriptions: dict[str, int] = {}
+        self._published: dict[int, asyncio.Future[None]] = {}
+        self.messages: asyncio.Queue[Message] = asyncio.Queue()
+        self.connected = asyncio.Event()
+        self.dropped_total = 0
+        self.reconnects_total = 0
+        self.refusal: str | None = None  # why the broker refused us last; None: it did not
+        self.last_alive_s = time.monotonic()
+        self._client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            clean_session=clean_session,
+            protocol=MQTTProtocolVersion.MQTTv311,
+            manual_ack=True,
+        )
+        self._client.max_inflight_messages_set(in_flight)
+        self._client.max_queued_messages_set(10_000)
+        self._client.reconnect_delay_set(min_delay=1, max_delay=RECONNECT_MAX_S)
+        if settings.username is not None:
+            self._client.username_pw_set(settings.username, settings.password)
+        if settings.ca_file is not None:
+            self._client.tls_set(ca_certs=settings.ca_file, tls_version=ssl.PROTOCOL_TLS_CLIENT)
+        if will is not None:
+            self._client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
+        self._client.on_connect = self._connect_seen
+        self._client.on_disconnect = self._disconnect_seen
+        self._client.on_message = self._message_seen
+        self._client.on_publish = self._publish_seen
+
+    def start(self) -> None:
+        """Connect in the background; returns at once, also when the broker is not there yet."""
+        self._client.connect_async(self._settings.host, self._settings.port, keepalive=KEEPALIVE_S)
+        self._client.loop_start()
+
+    async def wait_connected(self, timeout_s: float) -> None:
+        """Wait for the first connection; raises `Unavailable` with the broker's reason."""
+        try:
+            await asyncio.wait_for(self.connected.wait(), timeout_s)
+        except TimeoutError as error:
+            place = f"{self._settings.host}:{self._settings.port}"
+            why = self.refusal or "no answer"
+            raise Unavailable(f"broker not connected within {timeout_s} s: {why}", place=place) from error
+
+    async def stop(self) -> None:
+        """Disconnect cleanly (the last will is not published) and end the thread."""
+        await asyncio.to_thread(self._client.disconnect)
+        await asyncio.to_thread(self._client.loop_stop)
+        for future in self._published.values():
+            future.cancel()
+        self._published.clear()
+
+    def subscribe(self, topic_filter: str, qos: int = 1) -> None:
+        """Subscribe now and after each reconnection."""
+        self._subscriptions[topic_filter] = qos
+        if self.connected.is_set():
+            self._client.subscribe(topic_filter, qos)
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        """Forget a subscription."""
+        self._subscriptions.pop(topic_filter, None)
+        if self.connected.is_set():
+            self._client.unsubscribe(topic_filter)
+
+    async def publish(
+        self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False, timeout_s: float = 10.0
+    ) -> None:
+        """Publish and wait for the broker's acknowledgement; raises `Unavailable` if it does not come."""
+        if not self.connected.is_set():
+            raise Unavailable(f"broker not connected, {topic} not published", reason="BrokerUnavailable")
+        acknowledged: asyncio.Future[None] = self._loop.create_future()
+        info = self._client.publish(topic, payload, qos=qos, retain=retain)
+        if info.rc != paho.MQTT_ERR_SUCCESS:
+            raise Unavailable(f"{topic} not published: {paho.error_string(info.rc)}")
+        if qos == 0 or info.is_published():
+            return
+        self._published[info.mid] = acknowledged
+        try:
+            await asyncio.wait_for(acknowledged, timeout_s)
+        except TimeoutError as error:
+            if not info.is_published():
+                raise Unavailable(f"{topic} not acknowledged within {timeout_s} s") from error
+        finally:
+            self._published.pop(info.mid, None)
+
+    def acknowledge(self, message: Message) -> None:
+        """Tell the broker that a QoS 1 message is safe."""
+        if message.qos > 0:
+            self._client.ack(message.mid, message.qos)
+
+    # Callbacks below run in paho's thread and only hand over.
+
+    def _hand_over(self, function: Callable[..., None], *arguments: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:
+            self.dropped_total += 1  # the event loop is gone: we are stopping
+
+    def _connect_seen(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        self._hand_over(self._connected_now, reason.is_failure, str(reason))
+
+    def _connected_now(self, failed: bool, reason: str) -> None:
+        if failed:
+            self.refusal = reason
+            log.warning("Broker refused the connection", host=self._settings.host, reason=reason)
+            return
+        self.refusal = None
+        self.reconnects_total += 1
+        for topic_filter, qos in self._subscriptions.items():
+            self._client.subscribe(topic_filter, qos)
+        self.connected.set()
+        if self._on_connected is not None:
+            self._on_connected()
+
+    def _disconnect_seen(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        self._hand_over(self._disconnected_now, str(reason))
+
+    def _disconnected_now(self, reason: str) -> None:
+        self.connected.clear()
+        log.info("Broker connection ended", host=self._settings.host, reason=reason)
+
+    def _message_seen(self, _client: Any, _data: Any, message: Any) -> None:
+        received = Message(
+            message.topic, message.payload, message.retain, message.qos, message.mid, time.monotonic()
+        )
+        self._hand_over(self._received_now, received)
+
+    def _received_now(self, message: Message) -> None:
+        self.last_alive_s = message.received_s
+        if self.messages.qsize() >= QUEUE_LIMIT and message.qos == 0:
+            self.dropped_total += 1
+            return
+        self.messages.put_nowait(message)
+
+    def _publish_seen(self, _client: Any, _data: Any, mid: int, _reason: Any, _properties: Any) -> None:
+        self._hand_over(self._published_now, mid)
+
+    def _published_now(self, mid: int) -> None:
+        future = self._published.get(mid)
+        if future is not None and not future.done():
+            future.set_result(None)

@@ -1,0 +1,136 @@
+"""Payloads of ``configuration/*``: commands, results, and what is in force at a gateway."""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import AwareDatetime, Field
+
+from meshtwin.contract.wire import AddressText, Envelope, SettingsEntry, UnicastText, WireModel
+
+__all__ = [
+    "Command",
+    "CommandResult",
+    "FlowSpec",
+    "GatewayPhase",
+    "NodeOutcome",
+    "Outcome",
+    "Reported",
+    "Verb",
+]
+
+DigestText = str
+
+
+class Verb(StrEnum):
+    """What a command asks for.
+
+    ``monitor`` sets notification, report and flow monitoring; ``adopt`` reads all nodes and reports;
+    ``probe`` measures flows and reachability; the rest is the commit-confirm sequence.
+    """
+
+    MONITOR = "monitor"
+    ADOPT = "adopt"
+    PROBE = "probe"
+    STAGE = "stage"
+    COMMIT = "commit"
+    CONFIRM = "confirm"
+    ABORT = "abort"
+
+
+class Outcome(StrEnum):
+    """Of one node: applied and read back, refused by it, not heard (retried later), still under way."""
+
+    APPLIED = "applied"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+    PENDING = "pending"
+
+
+class GatewayPhase(StrEnum):
+    """Where the gateway's own safety net stands."""
+
+    IDLE = "idle"
+    STAGED = "staged"
+    COMMITTING = "committing"
+    ARMED = "armed"  # committed, rollback timer runs until confirm
+    RESTORING = "restoring"
+
+
+class FlowSpec(WireModel):
+    """A flow to be monitored or probed; ``members`` are the nodes that should receive."""
+
+    name: str = Field(min_length=1, max_length=40)
+    source: UnicastText
+    destination: AddressText
+    members: list[UnicastText] = Field(max_length=512)
+    deadline_ms: int = Field(ge=1, le=60_000)
+
+
+class Command(WireModel):
+    """From the operator alone. Refused when late, of a lower epoch, or unknown.
+
+    ``settings`` is complete for the nodes it names; ``hash`` is the digest of its expansion.
+    """
+
+    contract: Literal[1] = 1
+    verb: Verb
+    epoch: int = Field(ge=0)  # of the operator's Lease; a gateway refuses a lower one than it has seen
+    attempt_id: str = Field(min_length=1, max_length=64)
+    sent_at: AwareDatetime
+    not_after: AwareDatetime
+    revision: int | None = Field(default=None, ge=0)
+    hash: str | None = Field(default=None, pattern=r"^sha256:[0-9a-f]{64}$")
+    settings: list[SettingsEntry] | None = Field(default=None, max_length=512)
+    nodes: list[UnicastText] | None = Field(default=None, max_length=2000)  # inventory: adopt, stage, probe
+    coverage_per_mille: int | None = Field(default=None, ge=0, le=1000)  # commit: share that must apply
+    confirm_within_seconds: int | None = Field(default=None, ge=1, le=86_400)
+    notification_interval_seconds: float | None = Field(default=None, gt=0)
+    report_interval_seconds: float | None = Field(default=None, gt=0)
+    airtime_budget_percent: float | None = Field(default=None, gt=0, le=100)
+    flows: list[FlowSpec] | None = Field(default=None, max_length=64)
+    presses: int | None = Field(default=None, ge=1, le=10_000)  # probe: messages per flow
+    signature: str | None = Field(default=None, max_length=1024)  # reserved
+
+
+class NodeOutcome(WireModel):
+    """Outcome of one node, with the values read back where it answered."""
+
+    node: UnicastText
+    outcome: Outcome
+    reason: str | None = Field(default=None, max_length=200)
+    read_back: SettingsEntry | None = None  # ``nodes`` names the node itself
+
+
+class CommandResult(Envelope):
+    """Answer to one command; long work answers ``accepted`` first, then ``done`` or ``failed``."""
+
+    attempt_id: str
+    verb: Verb
+    status: Literal["accepted", "done", "failed", "refused"]
+    reason: str | None = Field(default=None, max_length=64)  # CamelCase: Late, StaleEpoch, HashMismatch, ...
+    message: str | None = Field(default=None, max_length=1024)
+    revision: int | None = None
+    hash: str | None = None
+    outcomes: list[NodeOutcome] = Field(default=[], max_length=2000)
+    progress: float | None = Field(default=None, ge=0, le=1)
+
+
+class Reported(Envelope):
+    """Retained. What is in force: revision 0 is what was adopted; ``settings`` as last read back."""
+
+    phase: GatewayPhase
+    epoch: int = Field(ge=0)  # highest seen
+    revision: int | None = None  # None: nothing adopted yet
+    hash: str | None = None
+    settings: list[SettingsEntry] = Field(default=[], max_length=512)
+    exceptions: list[NodeOutcome] = Field(default=[], max_length=2000)  # nodes not as the revision says
+    drifted: list[UnicastText] = Field(default=[], max_length=2000)  # changed by someone else
+    unheard: list[UnicastText] = Field(default=[], max_length=2000)
+    attempt_id: str | None = None  # of the push in flight, or the last one
+    pending_revision: int | None = None  # staged or armed
+    pending_hash: str | None = None
+    rollback_at: AwareDatetime | None = None
+    restore_reason: str | None = Field(default=None, max_length=64)
+    rejected_hashes: list[str] = Field(default=[], max_length=32)  # taken back because they did harm
+    timed_out_hashes: list[str] = Field(default=[], max_length=32)  # restored by the timer; may be retried
+    last_adopted_at: AwareDatetime | None = None

@@ -1,0 +1,112 @@
+"""Payloads of ``state`` and ``telemetry/*``: what gateways say of their network."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from meshtwin.contract.wire import Envelope, UnicastText, WireModel
+
+__all__ = [
+    "FlowReport",
+    "FlowTelemetry",
+    "GatewayState",
+    "LatencyHistogram",
+    "NeighbourCounter",
+    "NeighbourTelemetry",
+    "NodeReport",
+    "NodeTelemetry",
+]
+
+
+class GatewayState(Envelope):
+    """Retained; the last will says ``online: false`` with the same session."""
+
+    online: bool
+    firmware: str = Field(default="", max_length=128)
+    contracts: list[int] = Field(default=[1], max_length=16)  # contract versions it can speak
+    gateway_address: UnicastText | None = None
+    mesh_uuid: str | None = Field(default=None, max_length=36)
+    stack_profile: str | None = Field(default=None, max_length=40)
+    capabilities: list[str] = Field(default=[], max_length=32)
+
+
+class NeighbourCounter(WireModel):
+    """What one node heard of one neighbour, cumulative since ``since_counter``.
+
+    ``last_counter`` is the counter inside the newest notification heard, ``received`` the number of
+    *distinct* notifications heard from ``since_counter`` (exclusive) to ``last_counter`` (inclusive):
+    expected = last_counter - since_counter. A neighbour restart starts a new ``epoch``.
+    ``transmissions`` is how often each notification is sent (network transmit count + 1), so that the
+    delivery of a single transmission can be inverted.
+    """
+
+    neighbour: UnicastText
+    epoch: int = Field(default=0, ge=0)
+    since_counter: int = Field(ge=0)
+    last_counter: int = Field(ge=0)
+    received: int = Field(ge=0)
+    transmissions: int = Field(default=1, ge=1, le=8)
+    rssi_mean_dbm: float | None = Field(default=None, ge=-130, le=30)
+    rssi_min_dbm: float | None = Field(default=None, ge=-130, le=30)
+    rssi_max_dbm: float | None = Field(default=None, ge=-130, le=30)
+
+
+class NeighbourTelemetry(Envelope):
+    """One node's report: only neighbours that changed are listed; ``complete`` says that all are."""
+
+    node: UnicastText
+    complete: bool = False
+    neighbours: list[NeighbourCounter] = Field(max_length=512)
+
+
+class LatencyHistogram(WireModel):
+    """Mergeable: ``counts[i]`` messages took at most ``upper_ms[i]``; the last bucket has no bound."""
+
+    upper_ms: list[int] = Field(min_length=1, max_length=64)
+    counts: list[int] = Field(min_length=2, max_length=65)
+
+
+class FlowReport(WireModel):
+    """Measured figures of one flow.
+
+    ``presses``: messages sent; ``on_time_presses``: those that reached *every* member within
+    ``deadline_ms`` (lost counts as late); ``delivered_pairs`` of ``sent_pairs`` (message, member) arrived.
+    ``spread``: first to last member, over messages that reached all. ``attempt_id`` names the ``probe``
+    command that asked for the measurement; absent for the application's own traffic.
+    """
+
+    flow: str = Field(min_length=1, max_length=40)
+    attempt_id: str | None = Field(default=None, max_length=64)
+    presses: int = Field(ge=0)
+    on_time_presses: int | None = Field(default=None, ge=0)
+    sent_pairs: int = Field(ge=0)
+    delivered_pairs: int = Field(ge=0)
+    deadline_ms: int | None = Field(default=None, ge=1)
+    latency: LatencyHistogram | None = None
+    spread: LatencyHistogram | None = None
+    how_known: Literal["receiverCounted", "roundTrip", "inferred"]
+    clock_uncertainty_ms: float | None = Field(default=None, ge=0)
+
+
+class FlowTelemetry(Envelope):
+    """Reports of flows since the previous message."""
+
+    flows: list[FlowReport] = Field(max_length=256)
+    airtime_ratio: float | None = Field(default=None, ge=0)  # measured mean over nodes, one channel
+
+
+class NodeReport(WireModel):
+    """State of one node as far as it tells."""
+
+    node: UnicastText
+    uptime_s: int | None = Field(default=None, ge=0)
+    buffer_fill: float | None = Field(default=None, ge=0, le=1)
+    replay_list_fill: float | None = Field(default=None, ge=0, le=1)
+    battery: float | None = Field(default=None, ge=0, le=1)
+    heartbeat_hops: int | None = Field(default=None, ge=1, le=127)
+
+
+class NodeTelemetry(Envelope):
+    """Reports of nodes."""
+
+    nodes: list[NodeReport] = Field(max_length=512)

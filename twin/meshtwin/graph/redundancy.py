@@ -1,0 +1,97 @@
+"""What a relay set can lose: articulation relays and node-disjoint relay paths."""
+
+from collections.abc import Collection
+from typing import Final
+
+import networkx as nx
+from networkx.algorithms.connectivity import build_auxiliary_node_connectivity, local_node_connectivity
+from networkx.algorithms.flow import build_residual_network
+
+from meshtwin.graph.reach import flood_graph, hops_from
+from meshtwin.mesh.addresses import UnicastAddress
+
+__all__ = ["articulation_relays", "disjoint_paths", "network_redundancy"]
+
+MOST_PATHS: Final = 8  # counting stops here: the largest objective that a Pipeline can state
+
+
+def articulation_relays(
+    graph: nx.DiGraph, relays: Collection[UnicastAddress], source: UnicastAddress
+) -> frozenset[UnicastAddress]:
+    """Relays without which some node that the flood of ``source`` reaches is reached no more.
+
+    These are the immediate dominators of the flood graph, the source left out (which no other node can
+    stand in for). The relay itself going silent as a receiver does not count: only what lies behind it.
+
+    Parameters
+    ----------
+    graph : networkx.DiGraph
+    relays : collection of addresses
+    source : address
+
+    Returns
+    -------
+    frozenset of addresses, all in ``relays``
+
+    Examples
+    --------
+    >>> G = nx.DiGraph([(1, 2), (1, 3), (2, 4), (3, 4), (4, 5)])
+    >>> sorted(articulation_relays(G, {2, 3, 4}, 1))
+    [4]
+
+    References
+    ----------
+    Cooper, Harvey, Kennedy: A simple, fast dominance algorithm (2006), as in networkx.
+    """
+    if source not in graph:
+        return frozenset()
+    dominators = nx.immediate_dominators(flood_graph(graph, relays, source), source)
+    return frozenset(d for v, d in dominators.items() if d is not None and source not in (v, d))
+
+
+def disjoint_paths(
+    graph: nx.DiGraph, relays: Collection[UnicastAddress], source: UnicastAddress, target: UnicastAddress
+) -> int:
+    """Largest number of paths from ``source`` to ``target`` that share no relay; a direct link is one.
+
+    Menger's theorem, by maximum flow. 0 if ``target`` is not reached.
+    """
+    if source not in graph or target not in graph or source == target:
+        return 0
+    flood = flood_graph(graph, relays, source)
+    return int(local_node_connectivity(flood, source, target))
+
+
+def network_redundancy(
+    graph: nx.DiGraph,
+    relays: Collection[UnicastAddress],
+    source: UnicastAddress,
+    targets: Collection[UnicastAddress],
+) -> int:
+    """Smallest number of node-disjoint relay paths from ``source`` to any of ``targets``, at most 8.
+
+    Targets that hear the source directly are not counted: no relay's failure cuts them off. 0 if one of
+    the targets is not reached at all, 8 if all of them hear the source directly.
+    """
+    if source not in graph:
+        return 0
+    hops = hops_from(graph, relays, source)
+    wanted = sorted(t for t in targets if t != source)
+    if any(t not in hops for t in wanted):
+        return 0
+    distant = [t for t in wanted if hops[t] > 1]
+    if not distant:
+        return MOST_PATHS
+    flood = flood_graph(graph, relays, source)
+    auxiliary = build_auxiliary_node_connectivity(flood)
+    residual = build_residual_network(auxiliary, "capacity")
+    fewest = MOST_PATHS
+    # Fewest incoming relays first: a small bound found early cuts the later flows short.
+    for target in sorted(distant, key=lambda t: (flood.in_degree(t), t)):
+        paths = local_node_connectivity(
+            flood, source, target, auxiliary=auxiliary, residual=residual, cutoff=fewest
+        )
+        fewest = min(fewest, int(paths))
+        if fewest <= 1:
+            break
+    return fewest

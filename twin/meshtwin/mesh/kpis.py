@@ -1,0 +1,84 @@
+"""Key figures of flows and networks, each with an interval and how it is known."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = ["FlowKpis", "HowKnown", "Interval", "NetworkKpis", "Objectives", "Prediction"]
+
+
+class HowKnown(StrEnum):
+    """Where a figure comes from; decisions are gated on the first two of the measured ones only."""
+
+    RECEIVER_COUNTED = "receiverCounted"
+    ROUND_TRIP = "roundTrip"
+    INFERRED = "inferred"
+    PREDICTED = "predicted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """An estimate with the bounds of its interval at ``level``."""
+
+    estimate: float
+    low: float
+    high: float
+    level: float = 0.9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowKpis:
+    """Figures of one flow; ratios 0..1, times in milliseconds.
+
+    ``on_time``: share of messages that reached *every* member within the deadline; lost counts as late.
+    ``delivery``: share of (message, member) pairs that arrived at all.
+    ``spread_p95_ms``: 95th percentile of first to last member, over messages that reached all; None for a
+    single member or when no message reached all.
+    """
+
+    flow: str
+    sent: int
+    on_time: Interval
+    delivery: Interval
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
+    latency_p99_ms: float | None
+    spread_p95_ms: float | None
+    how_known: HowKnown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkKpis:
+    """Figures of all flows, and the airtime of the whole network.
+
+    ``airtime_ratio``: mean over nodes of the share of time in which a node hears or sends something on one
+    advertising channel, from flows and monitoring together.
+    ``redundancy``: smallest number of node-disjoint relay paths from the gateway to any node; None: not asked.
+    """
+
+    flows: tuple[FlowKpis, ...]
+    airtime_ratio: Interval
+    redundancy: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objectives:
+    """What a pipeline wants; None: not asked. Raised to per-flow tests by the recipes."""
+
+    on_time_within_ms: int | None = None
+    on_time_at_least: float | None = None  # ratio 0..1
+    spread_at_most_ms: int | None = None
+    airtime_at_most: float | None = None  # ratio 0..1
+    redundancy_at_least: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """Figures before and after a change, computed on the same states."""
+
+    before: NetworkKpis
+    after: NetworkKpis
+    model: str
+    profile: str
+    seed: int
+    replications: int
+    snapshot_fingerprint: str

@@ -1,0 +1,67 @@
+"""What the models need from the world, as Protocols that adapters fulfil."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from meshtwin.errors import InvalidInput, MeshTwinError
+from meshtwin.mesh.configuration import Configuration
+from meshtwin.mesh.kpis import NetworkKpis
+from meshtwin.mesh.snapshots import Snapshot
+
+__all__ = ["Cancelled", "Judge", "JudgePlan", "Progress", "no_progress"]
+
+# Told the share that is done, 0..1, and what is being done. It may raise `Cancelled` to end the work.
+Progress = Callable[[float, str], None]
+
+
+class Cancelled(MeshTwinError):
+    """The asker no longer wants the answer; raised by a `Progress`."""
+
+    reason = "Cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgePlan:
+    """How much to simulate: ``replications`` numbered from ``first_replication``, all from one ``seed``.
+
+    Equal plans on equal snapshots meet equal states, whatever the configuration: that is what makes two
+    judgements comparable. Raises `InvalidInput` for fewer than one replication or message.
+    """
+
+    seed: int
+    replications: int
+    messages_per_flow: int
+    first_replication: int = 0
+
+    def __post_init__(self) -> None:
+        if self.replications < 1:
+            raise InvalidInput(f"{self.replications} replications is below 1")
+        if self.messages_per_flow < 1:
+            raise InvalidInput(f"{self.messages_per_flow} messages per flow is below 1")
+
+
+class Judge(Protocol):
+    """Predicts key figures by simulation."""
+
+    @property
+    def model(self) -> str:
+        """Name of the model, as it stands in a prediction."""
+        ...
+
+    def judge(
+        self,
+        snapshot: Snapshot,
+        configurations: Sequence[Configuration],
+        plan: JudgePlan,
+        progress: Progress,
+    ) -> tuple[NetworkKpis, ...]:
+        """Figures of each configuration on the states of ``plan``, in the order given.
+
+        Blocks until all are done. ``progress`` is told after each replication; what it raises ends the work.
+        """
+        ...
+
+
+def no_progress(share: float, stage: str) -> None:
+    """A `Progress` that tells nobody."""

@@ -1,0 +1,82 @@
+"""Path loss over distance: free space, and log-distance with log-normal shadowing."""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from meshtwin.errors import InvalidInput
+from meshtwin.mesh.nodes import Position
+
+__all__ = [
+    "ADVERTISING_FREQUENCY_HZ",
+    "LogDistance",
+    "compute_distance_m",
+    "compute_free_space_loss_db",
+    "compute_log_distance_loss_db",
+]
+
+ADVERTISING_FREQUENCY_HZ: Final = 2.426e9  # channel 38, the middle one of the three advertising channels
+SPEED_OF_LIGHT_M_PER_S: Final = 299_792_458.0
+NEAREST_M: Final = 0.01  # closer than an antenna: the far field formula has no meaning there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogDistance:
+    """Parameters of the log-distance model; ``shadowing_db`` is the standard deviation of a normal in dB.
+
+    Defaults: free-space loss at 1 m, and an exponent and deviation in the middle of what is published for
+    offices at 2.4 GHz (Rappaport 2002, table 4.6: exponent 2.6 to 3.3, deviation 7 to 14 dB). Measured links
+    replace them, see `meshtwin.radio.fitting`.
+    """
+
+    exponent: float = 2.8
+    reference_db: float = 40.1
+    reference_m: float = 1.0
+    shadowing_db: float = 7.0
+
+    def __post_init__(self) -> None:
+        if not (self.exponent > 0 and self.reference_m > 0 and self.shadowing_db >= 0):
+            raise InvalidInput(
+                f"log-distance exponent {self.exponent} and reference {self.reference_m} m must be positive, "
+                f"shadowing {self.shadowing_db} dB not negative"
+            )
+
+
+def compute_distance_m(a: Position, b: Position) -> float:
+    """Straight-line distance."""
+    return math.dist((a.x_m, a.y_m, a.z_m), (b.x_m, b.y_m, b.z_m))
+
+
+def compute_free_space_loss_db(distance_m: float, frequency_hz: float = ADVERTISING_FREQUENCY_HZ) -> float:
+    """Free-space path loss in dB, never negative; below 1 cm counts as 1 cm.
+
+    Raises `InvalidInput` if ``distance_m`` is negative or not finite. Source: Friis (1946).
+
+    >>> round(compute_free_space_loss_db(1.0), 1)
+    40.1
+    """
+    check_distance(distance_m)
+    ratio = 4.0 * math.pi * max(distance_m, NEAREST_M) * frequency_hz / SPEED_OF_LIGHT_M_PER_S
+    return max(0.0, 20.0 * math.log10(ratio))
+
+
+def compute_log_distance_loss_db(distance_m: float, params: LogDistance, shadowing_db: float = 0.0) -> float:
+    """Path loss of the log-distance model plus one value of shadowing, in dB, never negative.
+
+    ``distance_m`` below the reference distance counts as the reference distance. ``shadowing_db`` is the
+    value of *this* link (drawn by the caller), 0 gives the median.
+    Raises `InvalidInput` if ``distance_m`` is negative or not finite.
+    Source: Rappaport (2002), section 4.9.1.
+
+    >>> compute_log_distance_loss_db(10.0, LogDistance(exponent=2.0, reference_db=40.0))
+    60.0
+    """
+    check_distance(distance_m)
+    decades = math.log10(max(distance_m / params.reference_m, 1.0))
+    return max(0.0, params.reference_db + 10.0 * params.exponent * decades + shadowing_db)
+
+
+def check_distance(distance_m: float) -> None:
+    """Raises `InvalidInput` for a distance that is negative or not finite."""
+    if not (math.isfinite(distance_m) and distance_m >= 0.0):
+        raise InvalidInput(f"distance {distance_m} m is negative or not finite")

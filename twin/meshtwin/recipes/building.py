@@ -1,0 +1,141 @@
+"""From a relay set and a few figures to a complete configuration of one segment."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Final
+
+import networkx as nx
+
+from meshtwin.graph.links import configured_relays, link_graph, mutual_graph
+from meshtwin.graph.reach import minimal_ttl
+from meshtwin.mesh.addresses import UnicastAddress
+from meshtwin.mesh.configuration import TTL_MAX, Configuration, NodeSettings, Transmit
+from meshtwin.recipes.values import Question
+
+__all__ = [
+    "Design",
+    "complete_configuration",
+    "design_of",
+    "foreign_relays",
+    "kept_relays",
+    "relay_capable",
+    "segment_graph",
+    "sufficient_ttl",
+]
+
+USABLE_DELIVERY: Final = 0.5  # a link that fails more often than not carries no promise about hops
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Design:
+    """What a candidate is made of: one rule for the whole segment."""
+
+    relays: frozenset[UnicastAddress]  # of the target segment
+    network_transmit: Transmit
+    relay_retransmit: Transmit
+    ttl: int
+
+
+def relay_capable(question: Question) -> frozenset[UnicastAddress]:
+    """Nodes of the target segment that we may make relays: able to, not frozen, not low-power."""
+    return frozenset(
+        n.address for n in question.settable if n.capabilities.relay and not n.capabilities.low_power
+    )
+
+
+def kept_relays(question: Question) -> frozenset[UnicastAddress]:
+    """Frozen nodes of the target segment that relay, and go on relaying."""
+    frozen = {n.address for n in question.nodes if n.frozen}
+    return configured_relays(question.snapshot, question.snapshot.configuration) & frozen
+
+
+def foreign_relays(question: Question) -> frozenset[UnicastAddress]:
+    """Relays of the other segments of the snapshot, as configured now."""
+    relays = configured_relays(question.snapshot, question.snapshot.configuration)
+    return relays - set(question.segment.addresses)
+
+
+def segment_graph(question: Question, *, transmissions: int, threshold: float) -> nx.Graph:
+    """Mutual links of the target segment, with each other segment's relays drawn together into one node.
+
+    So the backbone stands on its own feet (the neighbour may be reconfigured tomorrow) and yet reaches over
+    every border. A drawn-together segment is the negative of its position in ``snapshot.segments``, less 1.
+    """
+    whole = mutual_graph(link_graph(question.snapshot, transmissions=transmissions, threshold=threshold))
+    mine = set(question.segment.addresses)
+    graph = nx.Graph(whole.subgraph(mine))
+    relays = foreign_relays(question)
+    for position, segment in enumerate(question.snapshot.segments):
+        if segment.name == question.segment.name:
+            continue
+        drawn = -1 - position
+        for u, v, delivery in whole.edges(relays & set(segment.addresses), data="delivery"):
+            if v in mine and delivery > graph.get_edge_data(drawn, v, {}).get("delivery", 0.0):
+                graph.add_edge(drawn, v, delivery=delivery)
+    return graph
+
+
+def sufficient_ttl(
+    question: Question, relays: Collection[UnicastAddress], *, transmissions: int, margin_hops: int
+) -> int:
+    """The smallest TTL with which flows, gateway and nodes of the segment reach whom they must, plus margin.
+
+    Counted over links that deliver at least half of the time within ``transmissions``, with the other
+    segments' relays as they are. 127 where such links do not suffice.
+    """
+    graph = link_graph(question.snapshot, transmissions=transmissions, threshold=USABLE_DELIVERY)
+    everything = frozenset(relays) | kept_relays(question) | foreign_relays(question)
+    mine = set(question.segment.addresses)
+    gateway = question.segment.gateway_address
+    asked = [(f.source, question.members(f)) for f in question.touching_flows if f.source in mine]
+    if gateway is not None and gateway in graph:
+        asked.append((gateway, tuple(mine & set(graph))))
+        asked += [(a, (gateway,)) for a in sorted(mine & set(graph)) if a != gateway]
+    needed = 2
+    for source, members in asked:
+        ttl = minimal_ttl(graph, everything, source, members, margin_hops=margin_hops)
+        if ttl is None:
+            return TTL_MAX
+        needed = max(needed, ttl)
+    return needed
+
+
+def complete_configuration(question: Question, design: Design) -> Configuration:
+    """Every settable value of every settable node of the segment, under ``design``.
+
+    A node that can't take a setting keeps what it has; so does the relay retransmit of a node that does not
+    relay (it means nothing there, and changing it would cost messages).
+    """
+    in_force = question.snapshot.configuration.as_dict()
+    entries: dict[UnicastAddress, NodeSettings] = {}
+    for node in question.settable:
+        settings = in_force.get(node.address, NodeSettings())
+        capable = node.capabilities
+        if capable.relay:
+            relays = node.address in design.relays and not capable.low_power
+            kept = settings.relay_retransmit or design.relay_retransmit
+            settings = replace(
+                settings, relay=relays, relay_retransmit=design.relay_retransmit if relays else kept
+            )
+        if capable.network_transmit:
+            settings = replace(settings, network_transmit=design.network_transmit)
+        if capable.default_ttl:
+            settings = replace(settings, default_ttl=design.ttl)
+        entries[node.address] = settings
+    return Configuration.of(entries)
+
+
+def design_of(question: Question, configuration: Configuration) -> Design | None:
+    """The rule behind a candidate's configuration; None if it follows no single rule."""
+    mine = configuration.restricted(n.address for n in question.settable).as_dict().values()
+    network = {s.network_transmit for s in mine if s.network_transmit is not None}
+    retransmit = {s.relay_retransmit for s in mine if s.relay and s.relay_retransmit is not None}
+    ttls = {s.default_ttl for s in mine if s.default_ttl is not None}
+    if len(network) != 1 or len(retransmit) != 1 or len(ttls) != 1:
+        return None
+    return Design(
+        relays=frozenset(a for a, s in configuration.entries if s.relay),
+        network_transmit=network.pop(),
+        relay_retransmit=retransmit.pop(),
+        ttl=ttls.pop(),
+    )

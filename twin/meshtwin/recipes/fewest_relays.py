@@ -1,0 +1,101 @@
+"""Recipe: the fewest relays that suffice."""
+
+from collections.abc import Iterable, Mapping
+from itertools import product
+from types import MappingProxyType
+from typing import ClassVar, Final
+
+from meshtwin.graph.backbone import Backbone, BackboneQuestion, relay_backbone
+from meshtwin.graph.links import configured_relays
+from meshtwin.mesh.configuration import Transmit
+from meshtwin.recipes.building import (
+    Design,
+    complete_configuration,
+    kept_relays,
+    relay_capable,
+    segment_graph,
+    sufficient_ttl,
+)
+from meshtwin.recipes.values import Candidate, ParameterBounds, Question, Trial
+
+__all__ = ["FewestSufficientRelays"]
+
+# Which links count, within the sends of a relay: from choosy (short hops, many relays) to bold.
+LINK_QUALITIES: Final = (0.95, 0.85, 0.7, 0.5)
+# Repeats to try each relay set with; the latency recipe looks at more. Originated messages get more sends
+# than relayed ones: a flood has one source and many relays.
+NETWORK_COUNTS: Final = (2, 3)
+RELAY_COUNTS: Final = (1, 2)
+INTERVAL_STEPS: Final = 1  # 20 ms, the shortest that most stacks advertise by default
+
+
+class FewestSufficientRelays:
+    """Proposes relay backbones of rising redundancy, so that the rest of the nodes can be silent."""
+
+    name: ClassVar[str] = "fewest-sufficient-relays"
+    parameters: ClassVar[Mapping[str, ParameterBounds]] = MappingProxyType(
+        {
+            "mostRelaysHeard": ParameterBounds(
+                low=1, high=5, default=3, meaning="relays that every node hears, at most"
+            ),
+            "ttlMargin": ParameterBounds(low=0, high=20, default=1, meaning="hops above the smallest TTL"),
+        }
+    )
+
+    def propose(self, trial: Trial) -> Iterable[Candidate]:
+        """See `meshtwin.recipes.values.Recipe.propose`; incomplete backbones come last."""
+        question = trial.question
+        seen: set[frozenset[int]] = set()
+        late: list[Candidate] = []
+        folds = range(1, trial.parameters["mostRelaysHeard"] + 1)
+        for fold, quality in product(folds, LINK_QUALITIES):
+            backbone = _backbone(question, fold, quality)
+            if backbone.relays in seen:
+                continue
+            seen.add(backbone.relays)
+            candidates = _with_repeats(trial, backbone, fold, quality)
+            if backbone.complete:
+                yield from candidates
+            else:
+                late += candidates
+        yield from late
+
+
+def _backbone(question: Question, fold: int, quality: float) -> Backbone:
+    transmissions = RELAY_COUNTS[0] + 1
+    graph = segment_graph(question, transmissions=transmissions, threshold=quality)
+    return relay_backbone(
+        graph,
+        BackboneQuestion(
+            allowed=relay_capable(question),
+            forced=kept_relays(question),
+            current=configured_relays(question.snapshot, question.snapshot.configuration),
+            fold=fold,
+        ),
+    )
+
+
+def _with_repeats(trial: Trial, backbone: Backbone, fold: int, quality: float) -> Iterable[Candidate]:
+    question = trial.question
+    ttl = sufficient_ttl(
+        question,
+        backbone.relays,
+        transmissions=RELAY_COUNTS[0] + 1,
+        margin_hops=trial.parameters["ttlMargin"],
+    )
+    gaps = "" if backbone.complete else f"; {len(backbone.short_of)} nodes hear fewer, {backbone.pieces} pieces"
+    for network, relay in product(NETWORK_COUNTS, RELAY_COUNTS):
+        design = Design(
+            relays=backbone.relays,
+            network_transmit=Transmit(count=network, interval_steps=INTERVAL_STEPS),
+            relay_retransmit=Transmit(count=relay, interval_steps=INTERVAL_STEPS),
+            ttl=ttl,
+        )
+        yield Candidate(
+            configuration=complete_configuration(question, design),
+            recipe=FewestSufficientRelays.name,
+            reason=(
+                f"{len(backbone.relays)} relays: every node hears {fold} over links of at least "
+                f"{quality:.0%}{gaps}; {network + 1} sends, {relay + 1} per relay, TTL {ttl}"
+            ),
+        )

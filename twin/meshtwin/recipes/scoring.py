@@ -1,0 +1,112 @@
+"""How far figures are from objectives, and which of two candidates is the better one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from meshtwin.graph.links import configured_graph, configured_relays
+from meshtwin.graph.redundancy import network_redundancy
+from meshtwin.mesh.configuration import Configuration, compute_digest
+from meshtwin.mesh.kpis import FlowKpis, NetworkKpis, Objectives
+from meshtwin.recipes.building import USABLE_DELIVERY
+from meshtwin.recipes.values import Judged, Question
+
+__all__ = ["Gap", "find_gaps", "find_harm", "rank", "segment_redundancy"]
+
+# A flow that does not touch the segment may lose this much of its on-time ratio before that counts as harm.
+# Below it, a few hundred simulated messages can't tell harm from luck.
+HARM_MARGIN: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """One objective that is not met; ``size`` is the distance relative to what is wanted, above 0."""
+
+    objective: str
+    flow: str | None  # None: the objective is about the network
+    text: str
+    size: float
+
+
+def find_gaps(question: Question, kpis: NetworkKpis) -> tuple[Gap, ...]:
+    """Objectives that the estimates miss, for the flows that touch the segment, in order of the flows."""
+    touching = {f.name for f in question.touching_flows}
+    wanted = question.objectives
+    gaps = [gap for flow in kpis.flows if flow.flow in touching for gap in _flow_gaps(flow, wanted)]
+    most = wanted.airtime_at_most
+    if most is not None and kpis.airtime_ratio.estimate > most:
+        gaps.append(_above("airtime", None, kpis.airtime_ratio.estimate * 1000, most * 1000, "per mille"))
+    paths = wanted.redundancy_at_least
+    if paths is not None and (kpis.redundancy or 0) < paths:
+        gaps.append(_below("redundancy", None, kpis.redundancy or 0, paths, "disjoint paths"))
+    return tuple(gaps)
+
+
+def find_harm(question: Question, before: NetworkKpis, after: NetworkKpis) -> tuple[Gap, ...]:
+    """Flows outside the segment whose on-time ratio falls by more than 20 per mille."""
+    touching = {f.name for f in question.touching_flows}
+    earlier = {f.flow: f for f in before.flows}
+    return tuple(
+        _below("harm", f.flow, f.on_time.estimate * 1000, earlier[f.flow].on_time.estimate * 1000, "per mille")
+        for f in after.flows
+        if f.flow not in touching
+        and f.flow in earlier
+        and f.on_time.estimate < earlier[f.flow].on_time.estimate - HARM_MARGIN
+    )
+
+
+def rank(question: Question, judged: Judged, before: NetworkKpis) -> tuple[float, float, int, str]:
+    """Smaller is better: distance from objectives and harm, then airtime, then relays, then digest."""
+    gaps = (*find_gaps(question, judged.kpis), *find_harm(question, before, judged.kpis))
+    configuration = judged.candidate.configuration
+    return (
+        sum(gap.size for gap in gaps),
+        judged.kpis.airtime_ratio.estimate,
+        sum(bool(s.relay) for _, s in configuration.entries),
+        compute_digest(configuration),
+    )
+
+
+def segment_redundancy(question: Question, configuration: Configuration) -> int | None:
+    """Node-disjoint relay paths from the segment's gateway to its worst node; None: gateway not known.
+
+    ``configuration`` is that of the whole snapshot. Links count that deliver at least half of the time
+    within the sends that it gives to their sender.
+    """
+    gateway = question.segment.gateway_address
+    if gateway is None:
+        return None
+    graph = configured_graph(question.snapshot, configuration, threshold=USABLE_DELIVERY)
+    relays = configured_relays(question.snapshot, configuration)
+    return network_redundancy(graph, relays, gateway, question.segment.addresses)
+
+
+def _flow_gaps(flow: FlowKpis, wanted: Objectives) -> Sequence[Gap]:
+    gaps: list[Gap] = []
+    least = wanted.on_time_at_least
+    if least is not None and flow.on_time.estimate < least:
+        gaps.append(_below("onTime", flow.flow, flow.on_time.estimate * 1000, least * 1000, "per mille"))
+    most = wanted.spread_at_most_ms
+    if most is not None and flow.spread_p95_ms is not None and flow.spread_p95_ms > most:
+        gaps.append(_above("spread", flow.flow, flow.spread_p95_ms, most, "ms"))
+    return gaps
+
+
+def _below(objective: str, flow: str | None, seen: float, wanted: float, unit: str) -> Gap:
+    of = f" of {flow}" if flow else ""
+    return Gap(
+        objective=objective,
+        flow=flow,
+        text=f"{objective}{of} is {seen:.0f} {unit}, below {wanted:.0f}",
+        size=(wanted - seen) / wanted,
+    )
+
+
+def _above(objective: str, flow: str | None, seen: float, wanted: float, unit: str) -> Gap:
+    of = f" of {flow}" if flow else ""
+    return Gap(
+        objective=objective,
+        flow=flow,
+        text=f"{objective}{of} is {seen:.0f} {unit}, above {wanted:.0f}",
+        size=(seen - wanted) / wanted,
+    )

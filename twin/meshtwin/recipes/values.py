@@ -1,0 +1,129 @@
+"""What recipes are given, and what they propose."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from meshtwin.errors import InvalidInput
+from meshtwin.mesh.addresses import UnicastAddress
+from meshtwin.mesh.configuration import Configuration
+from meshtwin.mesh.kpis import NetworkKpis, Objectives
+from meshtwin.mesh.nodes import Flow, Node
+from meshtwin.mesh.snapshots import SegmentView, Snapshot
+from meshtwin.whatif.forks import flow_members
+
+__all__ = ["Candidate", "Judged", "ParameterBounds", "Question", "Recipe", "Trial", "check_parameters"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A configuration worth judging; it speaks of settable nodes of the target segment only."""
+
+    configuration: Configuration
+    recipe: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A candidate with its figures."""
+
+    candidate: Candidate
+    kpis: NetworkKpis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a pipeline asks of its recipes: better settings for one segment of a snapshot."""
+
+    snapshot: Snapshot
+    segment: SegmentView
+    objectives: Objectives
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """Nodes of the target segment, ascending."""
+        mine = set(self.segment.addresses)
+        return tuple(n for n in self.snapshot.nodes if n.address in mine)
+
+    @property
+    def settable(self) -> tuple[Node, ...]:
+        """Nodes of the target segment that may be changed: those that are not frozen."""
+        return tuple(n for n in self.nodes if not n.frozen)
+
+    @property
+    def touching_flows(self) -> tuple[Flow, ...]:
+        """Flows with their source or a member in the target segment."""
+        mine = set(self.segment.addresses)
+        return tuple(
+            f
+            for f in self.snapshot.flows
+            if f.source in mine or mine.intersection(flow_members(self.snapshot.nodes, f))
+        )
+
+    def members(self, flow: Flow) -> tuple[UnicastAddress, ...]:
+        """Nodes that ``flow`` is meant for, in any segment."""
+        return flow_members(self.snapshot.nodes, flow)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterBounds:
+    """A parameter of a recipe: its range and what holds where nothing is said."""
+
+    low: int
+    high: int
+    default: int
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One turn of a recipe: the question, its parameters, and the best judged so far, best first."""
+
+    question: Question
+    parameters: Mapping[str, int]
+    best: tuple[Judged, ...] = ()
+
+
+class Recipe(Protocol):
+    """A collection of queries with one aim. Equal trials give equal candidates."""
+
+    @property
+    def name(self) -> str:
+        """As in ``Recipe.spec.uses``."""
+        ...
+
+    @property
+    def parameters(self) -> Mapping[str, ParameterBounds]:
+        """The parameters it knows."""
+        ...
+
+    def propose(self, trial: Trial) -> Iterable[Candidate]:
+        """Candidates worth judging, most promising first; none if it has nothing to say."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipeUse:
+    """A recipe with its parameters, as a pipeline names it."""
+
+    recipe: Recipe
+    parameters: Mapping[str, int] = field(default_factory=dict)
+
+
+def check_parameters(recipe: Recipe, said: Mapping[str, int], place: str) -> dict[str, int]:
+    """``said`` with defaults for the rest; raises `InvalidInput` for an unknown name or a value out of bounds."""
+    for name, value in said.items():
+        bounds = recipe.parameters.get(name)
+        if bounds is None:
+            known = ", ".join(sorted(recipe.parameters)) or "none"
+            raise InvalidInput(
+                f"recipe {recipe.name} has no parameter {name!r}; it knows: {known}",
+                reason="UnknownParameter",
+                place=f"{place}.{name}",
+            )
+        if not bounds.low <= value <= bounds.high:
+            raise InvalidInput(
+                f"{name} {value} is outside {bounds.low}..{bounds.high}", place=f"{place}.{name}"
+            )
+    return {name: said.get(name, bounds.default) for name, bounds in recipe.parameters.items()}

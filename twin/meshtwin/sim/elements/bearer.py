@@ -1,0 +1,35 @@
+"""The advertising bearer: when the PDUs of one advertising event are on which channel."""
+
+from typing import NamedTuple
+
+from meshtwin.sim.draws import draw, draw_below_ns, extend_key
+from meshtwin.sim.profiles import StackProfile
+
+__all__ = ["Advertisement", "plan_event"]
+
+CHANNEL_ORDERS = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
+
+
+class Advertisement(NamedTuple):
+    """One advertising event: the radio's deaf time, and (channel, start_ns, end_ns) of its PDUs by start."""
+
+    start_ns: int
+    end_ns: int
+    pdus: tuple[tuple[int, int, int], ...]
+
+
+def plan_event(profile: StackProfile, start_ns: int, airtime_ns: int, key: int) -> Advertisement:
+    """The event that starts at ``start_ns``; ``key`` belongs to (node, message, copy)."""
+    if profile.event_window_ns == 0:
+        step = airtime_ns + profile.channel_gap_ns
+        first = start_ns + profile.event_overhead_ns // 2
+        pdus = tuple((c, first + c * step, first + c * step + airtime_ns) for c in range(3))
+        return Advertisement(start_ns, pdus[-1][2] + profile.event_overhead_ns // 2, pdus)
+    window_ns = profile.event_window_ns + draw_below_ns(key, 0, profile.event_window_jitter_ns)
+    order = CHANNEL_ORDERS[int(draw(key, 1) * len(CHANNEL_ORDERS))]
+    # uniform order statistics over the time that the three PDUs leave free, so that they never overlap
+    free_ns = window_ns - 3 * airtime_ns
+    slack = sorted(draw_below_ns(extend_key(key, 2), i, free_ns) for i in range(3))
+    starts = [start_ns + slack[i] + i * airtime_ns for i in range(3)]
+    pdus = tuple((order[i], starts[i], starts[i] + airtime_ns) for i in range(3))
+    return Advertisement(start_ns, start_ns + window_ns, pdus)

@@ -1,0 +1,85 @@
+"""A node as the composition of its elements."""
+
+from meshtwin.sim.elements.bearer import Advertisement
+from meshtwin.sim.elements.message_cache import MessageCache
+from meshtwin.sim.elements.scanner import Scanner
+from meshtwin.sim.elements.transmit_queue import TransmitQueue
+from meshtwin.sim.scenario import ScenarioNode
+
+__all__ = ["NodeElements", "OutgoingLink"]
+
+
+class OutgoingLink:
+    """One directed link as the engine uses it; ``key`` is the link's part of all its draws."""
+
+    __slots__ = ("delivery", "key", "rx_mw", "target")
+
+    def __init__(self, target: "NodeElements", delivery: float, rx_mw: float, key: int) -> None:
+        self.target = target
+        self.delivery = delivery
+        self.rx_mw = rx_mw
+        self.key = key
+
+
+class NodeElements:
+    """Settings, elements and radio state of one node during a run."""
+
+    __slots__ = (
+        "audible",
+        "busy_until_ns",
+        "cache",
+        "index",
+        "key",
+        "links",
+        "queue",
+        "radio_busy_from_ns",
+        "radio_busy_until_ns",
+        "radio_previous_until_ns",
+        "rx_mw_of",
+        "scanner",
+        "settings",
+    )
+
+    def __init__(
+        self,
+        *,
+        index: int,
+        settings: ScenarioNode,
+        scanner: Scanner,
+        cache: MessageCache,
+        queue: TransmitQueue,
+        key: int,
+    ) -> None:
+        self.index = index
+        self.settings = settings
+        self.scanner = scanner
+        self.cache = cache
+        self.queue = queue
+        self.key = key
+        self.links: tuple[OutgoingLink, ...] = ()
+        self.audible: tuple[NodeElements, ...] = ()  # nodes whose channel this node's sending occupies
+        self.rx_mw_of: dict[int, float] = {}  # interferer's index: power received here
+        self.busy_until_ns = 0  # of one channel, as heard here
+        self.radio_busy_from_ns = -1
+        self.radio_busy_until_ns = -1
+        self.radio_previous_until_ns = -1
+
+    def occupy_radio(self, event: Advertisement) -> None:
+        """Notes that the node sends, and hears nothing, during ``event``."""
+        self.radio_previous_until_ns = self.radio_busy_until_ns
+        self.radio_busy_from_ns = event.start_ns
+        self.radio_busy_until_ns = event.end_ns
+
+    def is_sending(self, start_ns: int, end_ns: int) -> bool:
+        """Whether own sending touches the time from ``start_ns`` to ``end_ns`` (half duplex)."""
+        if self.radio_busy_from_ns < end_ns and self.radio_busy_until_ns > start_ns:
+            return True
+        return self.radio_previous_until_ns > start_ns
+
+    def occupy_channel(self, start_ns: int, end_ns: int) -> int:
+        """Notes that one channel is in use as heard here; gives the nanoseconds that were not in use before."""
+        until = self.busy_until_ns
+        if until >= end_ns:
+            return 0
+        self.busy_until_ns = end_ns
+        return end_ns - (until if until > start_ns else start_ns)

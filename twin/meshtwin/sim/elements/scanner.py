@@ -1,0 +1,36 @@
+"""Which advertising channel a node listens to."""
+
+from meshtwin.sim.profiles import StackProfile
+
+__all__ = ["NOT_LISTENING", "Scanner"]
+
+NOT_LISTENING = -1
+CHANNELS = 3
+
+
+class Scanner:
+    """Windows on channels 0, 1, 2 (37, 38, 39) in turn, one per scan interval."""
+
+    __slots__ = ("_first_channel", "_interval_ns", "_origin_ns", "_window_ns")
+
+    def __init__(self, profile: StackProfile, phase: float, first_channel: int) -> None:
+        """``phase`` in [0, 1) is how far into its first interval the scanner is at time 0."""
+        self._interval_ns = profile.scan_interval_ns
+        self._window_ns = profile.scan_window_ns
+        self._origin_ns = -int(phase * profile.scan_interval_ns)
+        self._first_channel = first_channel
+
+    def channel_at(self, time_ns: int) -> int:
+        """Channel 0..2, or `NOT_LISTENING` between window and interval."""
+        turns, rest = divmod(time_ns - self._origin_ns, self._interval_ns)
+        return (self._first_channel + turns) % CHANNELS if rest < self._window_ns else NOT_LISTENING
+
+    def window_end(self, time_ns: int) -> int:
+        """End of the interval that runs at ``time_ns``; ``time_ns`` itself on a boundary."""
+        return time_ns + (self._origin_ns - time_ns) % self._interval_ns
+
+    def restart(self, time_ns: int) -> None:
+        """Begins a fresh window at ``time_ns`` on the channel after the one that ran."""
+        turns = (time_ns - self._origin_ns) // self._interval_ns
+        self._first_channel = (self._first_channel + turns + 1) % CHANNELS
+        self._origin_ns = time_ns

@@ -1,0 +1,69 @@
+"""What waits to be sent, and which advertising set takes it."""
+
+from collections import deque
+from typing import NamedTuple
+
+from meshtwin.mesh.configuration import Transmit
+from meshtwin.sim.packets import Packet
+from meshtwin.sim.profiles import StackProfile
+
+__all__ = ["Job", "TransmitQueue"]
+
+
+class Job(NamedTuple):
+    """One network PDU to be sent ``transmit.transmissions`` times."""
+
+    packet: Packet
+    ttl: int
+    hops: int  # of those who hear it
+    transmit: Transmit
+    is_originated: bool
+    asked_ns: int
+
+
+class TransmitQueue:
+    """Two queues and the free advertising sets; relayed PDUs beyond the buffer are dropped.
+
+    With no set for originated messages they share the relay sets, and the relay queue goes first.
+    """
+
+    __slots__ = ("_buffer", "_free_originated", "_free_relay", "_originated", "_relayed", "_shared")
+
+    def __init__(self, profile: StackProfile) -> None:
+        self._shared = profile.originated_sets == 0
+        self._free_originated = profile.originated_sets
+        self._free_relay = profile.relay_sets
+        self._buffer = profile.relay_buffer
+        self._originated: deque[Job] = deque()
+        self._relayed: deque[Job] = deque()
+
+    def put(self, job: Job) -> bool:
+        """Whether there was room."""
+        if job.is_originated:
+            self._originated.append(job)
+            return True
+        if len(self._relayed) >= self._buffer:
+            return False
+        self._relayed.append(job)
+        return True
+
+    def take(self) -> Job | None:
+        """The next job for which an advertising set is free, which is then taken; None if there is none."""
+        if self._relayed and self._free_relay:
+            self._free_relay -= 1
+            return self._relayed.popleft()
+        if self._originated:
+            if self._shared and self._free_relay:
+                self._free_relay -= 1
+                return self._originated.popleft()
+            if self._free_originated:
+                self._free_originated -= 1
+                return self._originated.popleft()
+        return None
+
+    def release(self, job: Job) -> None:
+        """Gives back the set that sent ``job``."""
+        if job.is_originated and not self._shared:
+            self._free_originated += 1
+        else:
+            self._free_relay += 1

@@ -1,0 +1,185 @@
+"""Results of runs: per message the members reached, totals, and key figures over replications."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from meshtwin.mesh.addresses import UnicastAddress
+from meshtwin.mesh.kpis import FlowKpis, HowKnown, Interval, NetworkKpis
+from meshtwin.sim.intervals import compute_mean_interval, compute_quantile, compute_ratio_interval
+from meshtwin.sim.packets import LossCause, Packet, Record
+from meshtwin.sim.scenario import Scenario
+
+__all__ = ["Arrival", "FlowLike", "MessageResult", "RunResult", "collect_result", "summarise"]
+
+
+class FlowLike(Protocol):
+    """What the summary reads of a flow: `meshtwin.mesh.nodes.Flow` and `ScenarioFlow` both fit."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def deadline_ms(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A message at one member; ``round_trip_ns`` None: no answer was asked for, or none came."""
+
+    member: UnicastAddress
+    latency_ns: int
+    hops: int
+    round_trip_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageResult:
+    """One message; ``arrivals`` in order of arrival, ties by address; members not in it were not reached."""
+
+    flow: str
+    number: int
+    started_ns: int
+    member_count: int
+    arrivals: tuple[Arrival, ...]
+    transmissions: int
+
+    @property
+    def reached_all(self) -> bool:
+        """Whether every member got it."""
+        return len(self.arrivals) == self.member_count
+
+    def is_on_time(self, deadline_ms: float) -> bool:
+        """Whether every member got it within the deadline; lost counts as late."""
+        return self.reached_all and (not self.arrivals or self.arrivals[-1].latency_ns <= deadline_ms * 1e6)
+
+    @property
+    def spread_ns(self) -> int | None:
+        """First to last member; None for a single member or if a member was not reached."""
+        if self.member_count < 2 or not self.reached_all:
+            return None
+        return self.arrivals[-1].latency_ns - self.arrivals[0].latency_ns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """One replication; ratios 0..1.
+
+    ``airtime_ratio``: mean over nodes of the share of time in which a node hears or sends something on one
+    advertising channel, flows at their declared rates and external traffic together.
+    """
+
+    scenario: str
+    profile: str
+    seed: int
+    replication: int
+    messages: tuple[MessageResult, ...]
+    transmissions: int  # advertising events
+    airtime_ratio: float
+    losses: Mapping[LossCause, int]
+    records: tuple[Record, ...] = ()
+
+
+def collect_result(
+    scenario: Scenario, seed: int, replication: int, packets: Sequence[Packet], records: tuple[Record, ...]
+) -> RunResult:
+    """The result of a finished run; answers are folded into the messages that asked for them."""
+    losses: Counter[LossCause] = Counter()
+    for packet in packets:
+        losses.update(packet.monitoring.losses)
+    return RunResult(
+        scenario=scenario.name,
+        profile=scenario.profile.name,
+        seed=seed,
+        replication=replication,
+        messages=tuple(_to_message(scenario, p) for p in packets if p.instructions.answers is None),
+        transmissions=sum(p.monitoring.transmissions for p in packets),
+        airtime_ratio=_airtime_ratio(scenario, packets),
+        losses={cause: losses[cause] for cause in LossCause},
+        records=records,
+    )
+
+
+def _to_message(scenario: Scenario, packet: Packet) -> MessageResult:
+    properties, monitoring = packet.properties, packet.monitoring
+    arrivals = [
+        Arrival(
+            scenario.nodes[index].address,
+            time_ns - properties.started_ns,
+            hops,
+            monitoring.answered[index] - properties.started_ns if index in monitoring.answered else None,
+        )
+        for index, (time_ns, hops) in monitoring.reached.items()
+    ]
+    return MessageResult(
+        flow=scenario.flows[properties.flow_index].name,
+        number=properties.number,
+        started_ns=properties.started_ns,
+        member_count=len(properties.member_indices),
+        arrivals=tuple(sorted(arrivals, key=lambda a: (a.latency_ns, a.member))),
+        transmissions=monitoring.transmissions,
+    )
+
+
+def _airtime_ratio(scenario: Scenario, packets: Sequence[Packet]) -> float:
+    """Busy time per message times the flow's rate, summed over flows, and external traffic on top."""
+    on = [node for node in scenario.nodes if node.is_on]
+    if not on:
+        return 0.0
+    busy_ns: Counter[int] = Counter()
+    sent: Counter[int] = Counter()
+    for packet in packets:
+        busy_ns[packet.properties.flow_index] += packet.monitoring.busy_ns
+        sent[packet.properties.flow_index] += packet.instructions.answers is None
+    ratio = 0.0
+    for index, flow in enumerate(scenario.flows):
+        if sent[index]:
+            rate_per_s = 1.0 / flow.period_s if flow.rate_per_s is None else flow.rate_per_s
+            ratio += busy_ns[index] * 1e-9 / sent[index] * rate_per_s / len(on)
+    external = sum(node.external_pdus_per_s for node in on) * EXTERNAL_AIRTIME_S / len(on)
+    return min(1.0, ratio + external)
+
+
+EXTERNAL_AIRTIME_S = 304e-6  # a PDU of 20 bytes, the usual size of short messages
+
+
+def summarise(results: Sequence[RunResult], flows: Sequence[FlowLike], *, level: float = 0.9) -> NetworkKpis:
+    """Key figures over replications, with intervals at ``level``; times in milliseconds.
+
+    Shares of messages have Wilson intervals, widened where replications differ more than chance; airtime has
+    a Student interval over replications. A flow with no message in ``results`` gets the interval 0..1.
+    """
+    return NetworkKpis(
+        flows=tuple(_summarise_flow(results, flow, level) for flow in flows),
+        airtime_ratio=compute_mean_interval([r.airtime_ratio for r in results], level),
+    )
+
+
+def _summarise_flow(results: Sequence[RunResult], flow: FlowLike, level: float) -> FlowKpis:
+    runs = [[m for m in r.messages if m.flow == flow.name] for r in results]
+    messages = [m for run in runs for m in run]
+    latencies = sorted(a.latency_ns / 1e6 for m in messages for a in m.arrivals)
+    spreads = sorted(s / 1e6 for m in messages if (s := m.spread_ns) is not None)
+    on_time = [(sum(m.is_on_time(flow.deadline_ms) for m in run), len(run)) for run in runs]
+    delivered = [(sum(len(m.arrivals) for m in run), sum(m.member_count for m in run)) for run in runs]
+    return FlowKpis(
+        flow=flow.name,
+        sent=len(messages),
+        on_time=compute_ratio_interval(on_time, level),
+        delivery=_clustered_delivery(delivered, messages, level),
+        latency_p50_ms=compute_quantile(latencies, 0.50),
+        latency_p95_ms=compute_quantile(latencies, 0.95),
+        latency_p99_ms=compute_quantile(latencies, 0.99),
+        spread_p95_ms=compute_quantile(spreads, 0.95),
+        how_known=HowKnown.PREDICTED,
+    )
+
+
+def _clustered_delivery(
+    delivered: Sequence[tuple[int, int]], messages: Sequence[MessageResult], level: float
+) -> Interval:
+    """Delivery with an interval that counts messages, not (message, member) pairs: members share a flood's luck."""
+    pairs = compute_ratio_interval(delivered, level)
+    count = len(messages)
+    whole = compute_ratio_interval([(pairs.estimate * count, count)], level)
+    return Interval(estimate=pairs.estimate, low=whole.low, high=whole.high, level=level)

@@ -1,0 +1,74 @@
+"""Counts, freshness and readiness of a segment: cheap figures for the summary, without estimating links."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from meshtwin.twins.state import TwinState
+
+__all__ = ["Rollup", "roll_up"]
+
+FRESH_INTERVALS: Final = 6  # report intervals: within them every neighbour was listed once if it was heard
+READY_SHARE: Final = 0.9  # of nodes that reported: the rest may be switched off at the wall
+READY_NOTIFICATIONS: Final = 3.0  # per link on average: fewer say nothing about its delivery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollup:
+    """Figures of one segment; ``age_s`` is None before the first report."""
+
+    nodes: int
+    nodes_heard: int  # reported themselves or were heard by another within the time of freshness
+    links: int
+    links_fresh: int
+    border_nodes: tuple[int, ...]  # foreign nodes heard, ascending
+    age_s: float | None
+    newest_report_s: float | None
+    is_ready: bool
+    waiting_for: str  # why it is not ready; empty when it is
+
+
+def roll_up(
+    state: TwinState, addresses: Collection[int], *, now_s: float, report_interval_s: float
+) -> Rollup:
+    """The figures of a segment with the nodes ``addresses`` at ``now_s``."""
+    fresh_s = FRESH_INTERVALS * report_interval_s
+    known = set(addresses)
+    heard: set[int] = set()
+    border: set[int] = set()
+    reporters = links = links_fresh = 0
+    evidence = 0.0
+    for target, node in state.nodes.items():
+        if node.reported_s is not None:
+            reporters += 1
+            if now_s - node.reported_s <= fresh_s:
+                heard.add(target)
+        for source, record in node.links.items():
+            links += 1
+            evidence += sum(h + m for _, h, m in record.evidence)
+            is_fresh = now_s - record.heard_s <= fresh_s
+            links_fresh += is_fresh
+            (heard if source in known else border).update((source,) if is_fresh else ())
+    waiting_for = _waiting_for(state, len(known), reporters, evidence / max(1, links))
+    newest_s = state.newest_report_s
+    return Rollup(
+        nodes=len(known),
+        nodes_heard=len(heard & known),
+        links=links,
+        links_fresh=links_fresh,
+        border_nodes=tuple(sorted(border)),
+        age_s=None if newest_s is None else max(0.0, now_s - newest_s),
+        newest_report_s=newest_s,
+        is_ready=not waiting_for,
+        waiting_for=waiting_for,
+    )
+
+
+def _waiting_for(state: TwinState, nodes: int, reporters: int, notifications_per_link: float) -> str:
+    if state.reported is None or state.reported.revision is None:
+        return "the configuration in force was not reported yet"
+    if reporters < READY_SHARE * nodes:
+        return f"{reporters} of {nodes} nodes reported neighbours, {READY_SHARE:.0%} are needed"
+    if notifications_per_link < READY_NOTIFICATIONS:
+        return f"{notifications_per_link:.1f} notifications per link, {READY_NOTIFICATIONS} are needed"
+    return ""

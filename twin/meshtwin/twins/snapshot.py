@@ -1,0 +1,131 @@
+"""Building a snapshot of one segment: inventory, link estimates, configuration in force, flows."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from meshtwin.errors import InvalidInput
+from meshtwin.mesh.addresses import UnicastAddress, parse_range
+from meshtwin.mesh.configuration import Configuration, NodeSettings
+from meshtwin.mesh.nodes import Flow, Inventory
+from meshtwin.mesh.snapshots import SegmentView, Snapshot
+from meshtwin.twins.estimator import estimate_links
+from meshtwin.twins.load import estimate_load
+from meshtwin.twins.state import TwinState
+
+__all__ = ["Gap", "PartialSnapshot", "SegmentFacts", "take_snapshot"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentFacts:
+    """What a segment twin is told and does not observe."""
+
+    name: str
+    inventory: Inventory
+    flows: tuple[Flow, ...] = ()
+    profile: str = "zephyr"
+    notification_interval_s: float = 10.0
+    report_interval_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Something an answer lacks: where, why, and since when it was not heard."""
+
+    place: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartialSnapshot:
+    """A snapshot and what it lacks; ``load_source`` says how the load under the estimates is known."""
+
+    snapshot: Snapshot
+    gaps: tuple[Gap, ...] = ()
+    load_source: Literal["measured", "monitoring", "mixed"] = "monitoring"
+
+
+def take_snapshot(facts: SegmentFacts, state: TwinState, now_s: float) -> PartialSnapshot:
+    """The segment as it is believed to be at ``now_s`` (seconds since 1970).
+
+    Same state, facts and time give an equal snapshot. Nodes that never reported, nodes without a reported
+    setting and a missing configuration are listed as gaps.
+    """
+    load = estimate_load(state, notification_interval_s=facts.notification_interval_s)
+    links = estimate_links(state, now_s=now_s, load=load, report_interval_s=facts.report_interval_s)
+    addresses = facts.inventory.addresses
+    configuration = _configuration_in_force(state, addresses)
+    newest_s = state.newest_report_s
+    view = SegmentView(
+        name=facts.name,
+        addresses=addresses,
+        inventory_hash=facts.inventory.content_hash,
+        revision=None if state.reported is None else state.reported.revision,
+        newest_report=None if newest_s is None else datetime.fromtimestamp(newest_s, UTC),
+        gateway_address=_gateway_address(state, facts.inventory),
+    )
+    snapshot = Snapshot(
+        taken_at=datetime.fromtimestamp(now_s, UTC),
+        nodes=facts.inventory.nodes,
+        links=links,
+        configuration=configuration,
+        flows=facts.flows,
+        segments=(view,),
+        profile=_profile(state, facts),
+        notification_interval_s=facts.notification_interval_s,
+    )
+    gaps = tuple(_find_gaps(facts, state, configuration))
+    return PartialSnapshot(snapshot=snapshot, gaps=gaps, load_source=load.source)
+
+
+def _profile(state: TwinState, facts: SegmentFacts) -> str:
+    told = None if state.gateway is None else state.gateway.stack_profile
+    return told or facts.profile
+
+
+def _gateway_address(state: TwinState, inventory: Inventory) -> UnicastAddress | None:
+    told = None if state.gateway is None else state.gateway.gateway_address
+    return UnicastAddress(int(told, 16)) if told is not None else inventory.gateway_address
+
+
+def _configuration_in_force(state: TwinState, addresses: tuple[UnicastAddress, ...]) -> Configuration:
+    """Reported settings, with what was read back from exceptional nodes on top; foreign nodes left out."""
+    if state.reported is None:
+        return Configuration()
+    merged: dict[UnicastAddress, NodeSettings] = {}
+    entries = list(state.reported.settings)
+    entries += [o.read_back for o in state.reported.exceptions if o.read_back is not None]
+    for entry in entries:
+        try:
+            settings = entry.to_settings()
+            spans = [parse_range(text) for text in entry.nodes]
+        except InvalidInput:
+            continue  # such as a default TTL of 1: the node then shows as a gap
+        for first, last in spans:
+            for address in addresses:
+                if first <= address <= last:
+                    merged[address] = merged.get(address, NodeSettings()).overlaid(settings)
+    return Configuration.of(merged)
+
+
+def _find_gaps(facts: SegmentFacts, state: TwinState, configuration: Configuration) -> Iterable[Gap]:
+    silent = [a for a in facts.inventory.addresses if _reported_s(state, a) is None]
+    if silent:
+        yield Gap(f"{facts.name}: {_list(silent)}", "never reported neighbours")
+    if state.reported is None:
+        yield Gap(facts.name, "no configuration reported by the gateway")
+    elif unsaid := sorted(set(facts.inventory.addresses) - set(configuration.addresses)):
+        yield Gap(f"{facts.name}: {_list(unsaid)}", "settings unknown")
+    if state.gateway is None or not state.gateway.online:
+        yield Gap(facts.name, "gateway offline" if state.gateway else "gateway never heard")
+
+
+def _reported_s(state: TwinState, address: int) -> float | None:
+    record = state.nodes.get(address)
+    return None if record is None else record.reported_s
+
+
+def _list(addresses: list[UnicastAddress]) -> str:
+    shown = ", ".join(f"{a:04x}" for a in addresses[:20])
+    return shown + (f" and {len(addresses) - 20} more" if len(addresses) > 20 else "")

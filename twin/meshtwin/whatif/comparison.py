@@ -1,0 +1,71 @@
+"""Comparing forks with their base on the same states."""
+
+from collections.abc import Callable, Sequence
+
+from meshtwin.mesh.configuration import Configuration
+from meshtwin.mesh.kpis import Prediction
+from meshtwin.mesh.snapshots import Snapshot
+from meshtwin.ports import Judge, JudgePlan, Progress
+from meshtwin.whatif.forks import Change, fork
+
+__all__ = ["compare", "predict"]
+
+
+def compare(
+    snapshot: Snapshot,
+    base: Configuration,
+    candidates: Sequence[Configuration],
+    *,
+    judge: Judge,
+    plan: JudgePlan,
+    progress: Progress,
+) -> tuple[Prediction, ...]:
+    """One prediction per candidate, in their order: figures under ``base`` and under the candidate.
+
+    All sides meet the same states (equal seed and replications; draws do not depend on configurations).
+    """
+    before, *after = judge.judge(snapshot, (base, *candidates), plan, progress)
+    return tuple(
+        Prediction(
+            before=before,
+            after=figures,
+            model=judge.model,
+            profile=snapshot.profile,
+            seed=plan.seed,
+            replications=plan.replications,
+            snapshot_fingerprint=snapshot.fingerprint,
+        )
+        for figures in after
+    )
+
+
+def predict(
+    snapshot: Snapshot,
+    changes: Sequence[Change],
+    *,
+    judge: Judge,
+    plan: JudgePlan,
+    progress: Progress,
+) -> Prediction:
+    """The answer to a what-if: the snapshot as it is against its fork, on the same states.
+
+    Changes may take nodes away, so the two sides are two snapshots; flows that the fork lost are missing
+    in ``after``.
+    """
+    changed = fork(snapshot, changes)
+    (before,) = judge.judge(snapshot, (snapshot.configuration,), plan, _part(progress, 0.0))
+    (after,) = judge.judge(changed, (changed.configuration,), plan, _part(progress, 0.5))
+    return Prediction(
+        before=before,
+        after=after,
+        model=judge.model,
+        profile=snapshot.profile,
+        seed=plan.seed,
+        replications=plan.replications,
+        snapshot_fingerprint=snapshot.fingerprint,
+    )
+
+
+def _part(progress: Progress, start: float) -> Callable[[float, str], None]:
+    """The half of ``progress`` that begins at ``start``."""
+    return lambda share, stage: progress(start + share / 2, stage)
