@@ -29,7 +29,7 @@ def main() -> int:
     }
     try:
         commands[arguments.command](arguments)
-    except ClusterError as error:
+    except (ClusterError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -64,9 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     build = add("build-image", "Build the project's image into an archive, with or without Docker.")
     build.add_argument("--tag", default="meshtwin:dev")
     build.add_argument("--output", type=Path, required=True, metavar="FILE.tar")
-    build.add_argument(
-        "--context", type=Path, default=REPOSITORY, metavar="DIR", help="default: the repository"
-    )
+    build.add_argument("--context", type=Path, default=REPOSITORY, metavar="DIR", help="default: the repository")
     add_with_state("keep-volumes", "Clean released volumes, until ended; `up` starts it.")
     return parser
 

@@ -85,9 +85,7 @@ class ApiServer:
         except OSError as error:
             raise ClusterError(f"{method} {path}: {error}") from error
 
-    def _request(
-        self, method: str, path: str, body: bytes | None = None, content: str = "application/json"
-    ) -> str:
+    def _request(self, method: str, path: str, body: bytes | None = None, content: str = "application/json") -> str:
         trust = ssl.create_default_context(cafile=str(self.certificates / "ca.crt"))
         trust.load_cert_chain(self.certificates / "admin.crt", self.certificates / "admin.key")
         opener = urllib.request.build_opener(

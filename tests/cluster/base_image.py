@@ -11,10 +11,16 @@ from typing import Final
 from tests.cluster.commands import answers, run, say
 from tests.cluster.state import CACHE
 
-__all__ = ["apt_sources", "buildah", "prepare_base"]
+__all__ = ["STORAGE", "apt_sources", "buildah", "prepare_base"]
 
 SUITE: Final = "bookworm"
-PACKAGES: Final = ("ca-certificates", "mosquitto", "python3", "python3-venv")  # as in the Dockerfile
+PACKAGES: Final = (
+    "ca-certificates",
+    "mosquitto",
+    "mosquitto-clients",
+    "python3",
+    "python3-venv",
+)  # as in the Dockerfile
 STORAGE: Final = CACHE / "images"
 STORAGE_RUN: Final = Path("/run/meshtwin-images")
 

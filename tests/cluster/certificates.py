@@ -24,9 +24,7 @@ def make_authority(folder: Path) -> None:
     )
 
 
-def issue(
-    folder: Path, name: str, *, user: str, groups: Sequence[str] = (), serves: Sequence[str] = ()
-) -> None:
+def issue(folder: Path, name: str, *, user: str, groups: Sequence[str] = (), serves: Sequence[str] = ()) -> None:
     """``NAME.crt`` and ``NAME.key``, signed by the authority in ``folder``.
 
     ``user`` and ``groups`` are who Kubernetes takes the holder for.

@@ -46,9 +46,7 @@ def run(
 def answers(command: Sequence[str | Path], *, within_s: float = 20.0) -> bool:
     """Whether ``command`` exists and ends well in that time."""
     try:
-        done = subprocess.run(
-            [str(word) for word in command], check=False, capture_output=True, timeout=within_s
-        )
+        done = subprocess.run([str(word) for word in command], check=False, capture_output=True, timeout=within_s)
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0

@@ -80,9 +80,7 @@ def start_control_plane(state: State, programs: Mapping[str, Path], place: ApiSe
     etcd_url = _start_etcd(state)
     daemons.start(state, "kube-apiserver", _api_server_command(state, programs, place, etcd_url))
     api = ApiServer(url=f"https://{place.address}:{place.port}", certificates=state.certificates)
-    daemons.wait_for(
-        state, "ready API server", api.is_ready, within_s=READY_WITHIN_S, needs=("etcd", "kube-apiserver")
-    )
+    daemons.wait_for(state, "ready API server", api.is_ready, within_s=READY_WITHIN_S, needs=("etcd", "kube-apiserver"))
     api.write_kubeconfig(state.kubeconfig, "admin")
     return api
 
@@ -124,9 +122,7 @@ def _start_etcd(state: State) -> str:
     return url
 
 
-def _api_server_command(
-    state: State, programs: Mapping[str, Path], place: ApiServerPlace, etcd_url: str
-) -> list[str]:
+def _api_server_command(state: State, programs: Mapping[str, Path], place: ApiServerPlace, etcd_url: str) -> list[str]:
     keys = state.certificates
     return [
         str(programs["kube-apiserver"]),

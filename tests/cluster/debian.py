@@ -9,6 +9,7 @@ from typing import Final
 
 from tests.cluster.commands import run, say
 from tests.cluster.errors import ClusterError
+from tests.cluster.state import CACHE, locked
 
 __all__ = ["CNI_FOLDER", "PACKAGES", "find_or_install", "missing_packages"]
 
@@ -35,7 +36,19 @@ def find_or_install(programs: Collection[str]) -> None:
 
     Raises `ClusterError` that names the packages.
     """
-    packages = missing_packages(programs)
+    if not missing_packages(programs):
+        return
+    with locked(CACHE / "packages.lock"):
+        _install(programs)
+
+
+def missing_packages(programs: Collection[str]) -> list[str]:
+    """The packages of those programs that are not here, each once, sorted."""
+    return sorted({PACKAGES[program] for program in programs if shutil.which(program) is None})
+
+
+def _install(programs: Collection[str]) -> None:
+    packages = missing_packages(programs)  # again: who held the lock may have installed them
     if not packages:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
@@ -44,16 +57,9 @@ def find_or_install(programs: Collection[str]) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with _no_services_started():
         run(["apt-get", "update", "-q"], environment=environment)
-        run(
-            ["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages], environment=environment
-        )
+        run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages], environment=environment)
     if still := missing_packages(programs):
         raise ClusterError(f"installed, but programs of {' '.join(still)} are not on the PATH")
-
-
-def missing_packages(programs: Collection[str]) -> list[str]:
-    """The packages of those programs that are not here, each once, sorted."""
-    return sorted({PACKAGES[program] for program in programs if shutil.which(program) is None})
 
 
 @contextmanager

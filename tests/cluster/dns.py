@@ -116,6 +116,4 @@ def _apply_rights(api: ApiServer) -> None:
 
 
 def _has_resolvers() -> bool:
-    return RESOLV_CONF.exists() and any(
-        line.startswith("nameserver") for line in RESOLV_CONF.read_text().splitlines()
-    )
+    return RESOLV_CONF.exists() and any(line.startswith("nameserver") for line in RESOLV_CONF.read_text().splitlines())

@@ -7,7 +7,7 @@ from typing import Final
 from tests.cluster.addresses import CLUSTER_CIDR
 from tests.cluster.commands import run
 
-__all__ = ["allow_pods", "read_chains", "remove_chains", "removal_script"]
+__all__ = ["allow_pods", "read_chains", "removal_script", "remove_chains"]
 
 FAMILIES: Final = ("iptables", "ip6tables")
 OURS: Final = "MESHTWIN-"

@@ -3,6 +3,7 @@
 How this machine reaches its package indexes is handed to the build as secrets: it stays out of the image.
 """
 
+import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -10,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.cluster.base_image import buildah, prepare_base
+from tests.cluster.base_image import STORAGE, buildah, prepare_base
 from tests.cluster.commands import run, say
 from tests.cluster.debian import find_or_install
 from tests.cluster.kind import is_docker_answering
+from tests.cluster.leftovers import unmount_below
 from tests.cluster.pip_settings import write_pip_secrets
 from tests.cluster.state import CACHE, REPOSITORY, locked
 
@@ -48,7 +50,10 @@ def build_image(request: BuildRequest) -> None:
             say(f"Building {request.tag} with buildah")
             find_or_install(NEEDS)
             with locked(CACHE / "images.lock"):
-                _build_with_buildah(request, secrets)
+                try:
+                    _build_with_buildah(request, secrets)
+                finally:
+                    unmount_below(STORAGE)
     size_mib = request.output.stat().st_size / 2**20
     say(f"Wrote {request.output} ({size_mib:.0f} MiB) after {time.monotonic() - begin_s:.0f} s")
 
@@ -67,24 +72,26 @@ def qualified(tag: str) -> str:
 
 
 def _build_with_docker(request: BuildRequest, secrets: Mapping[str, Path]) -> None:
-    command = ["docker", "build", "-f", request.dockerfile, "-t", request.tag, *_secret_flags(secrets, "src")]
-    run([*command, request.context], show=True)
+    flags: list[str | Path] = ["-f", request.dockerfile, "-t", request.tag, *_secret_flags(secrets)]
+    environment = {**os.environ, "DOCKER_BUILDKIT": "1"}  # the older builder knows no secrets
+    run(["docker", "build", *flags, request.context], environment=environment, show=True)
     run(["docker", "save", "-o", request.output, request.tag])
 
 
 def _build_with_buildah(request: BuildRequest, secrets: Mapping[str, Path]) -> None:
     name = qualified(request.tag)
+    buildah("rm", "--all")  # working containers of a build that was interrupted
     buildah(
         "build",
-        *("--isolation", "chroot", "--layers", "--pull-never", "--format", "oci"),
+        *("--isolation", "chroot", "--layers", "--force-rm", "--pull-never", "--format", "oci"),
         *("--build-arg", f"BASE={prepare_base()}"),
-        *_secret_flags(secrets, "src"),
+        *_secret_flags(secrets),
         *("--ignorefile", request.dockerfile.with_name("Dockerfile.dockerignore")),
         *("-f", request.dockerfile, "-t", name, request.context),
     )
     request.output.unlink(missing_ok=True)
-    buildah("push", "--disable-compression", name, f"oci-archive:{request.output.resolve()}:{name}")
+    buildah("push", name, f"oci-archive:{request.output.resolve()}:{name}")
 
 
-def _secret_flags(secrets: Mapping[str, Path], key: str) -> Sequence[str]:
-    return [word for name, path in secrets.items() for word in ("--secret", f"id={name},{key}={path}")]
+def _secret_flags(secrets: Mapping[str, Path]) -> Sequence[str]:
+    return [word for name, path in secrets.items() for word in ("--secret", f"id={name},src={path}")]

@@ -13,6 +13,7 @@ from typing import Final
 from tests.cluster.commands import run
 from tests.cluster.daemons import read_start
 from tests.cluster.errors import ClusterError
+from tests.cluster.network import NETWORK
 from tests.cluster.state import State
 
 __all__ = ["end_shims", "mounts_below", "remove_strays", "unmount_below"]
@@ -55,9 +56,9 @@ def mounts_below(folder: Path, mountinfo: str) -> list[Path]:
 
 def remove_strays(state: State) -> None:
     """Files outside our folders: results of CNI plugins, links to logs, sockets nobody listens on."""
-    sandboxes = state.folder / "containerd" / "io.containerd.grpc.v1.cri" / "sandboxes"
-    for sandbox in sandboxes.glob("*"):
-        _unlink(NETWORK_RESULTS.glob(f"*-{sandbox.name}-*"))
+    for result in NETWORK_RESULTS.glob(f"{NETWORK}-*-eth0"):
+        sandbox = result.name.removeprefix(f"{NETWORK}-").removesuffix("-eth0")
+        _unlink(NETWORK_RESULTS.glob(f"*-{sandbox}-*"))  # the loopback interface's, too
     _unlink(path for path in CONTAINER_LOGS.glob("*.log") if _leads_into(path, state.folder))
     sockets = [*SHIM_SOCKETS.glob("*"), *DEVICE_PLUGINS.glob("kubelet.sock")]
     _unlink(path for path in sockets if not _is_listening(path))

@@ -10,6 +10,7 @@ from tests.cluster.errors import ClusterError
 from tests.cluster.state import State
 
 __all__ = [
+    "NETWORK",
     "SETTINGS",
     "make_bridge",
     "read_bridge_owner",
@@ -31,6 +32,7 @@ SETTINGS: Final = {
     "kernel/panic": None,
     "kernel/panic_on_oops": None,
 }
+NETWORK: Final = "meshtwin"  # its name among the CNI plugins
 SYSCTL: Final = Path("/proc/sys")
 INTERFACES: Final = Path("/sys/class/net")
 
@@ -101,6 +103,6 @@ def write_network_plugin(state: State) -> Path:
     }
     plugins = [bridge, {"type": "portmap", "capabilities": {"portMappings": True}}]
     (folder / "10-meshtwin.conflist").write_text(
-        json.dumps({"cniVersion": "0.4.0", "name": "meshtwin", "plugins": plugins}, indent=2)
+        json.dumps({"cniVersion": "0.4.0", "name": NETWORK, "plugins": plugins}, indent=2)
     )
     return folder

@@ -39,9 +39,7 @@ ACCOUNTS: Final = ("default", "kube-system")
 
 
 def own_api(state: State) -> ApiServer:
-    return ApiServer(
-        url=f"https://{addresses.NODE_ADDRESS}:{addresses.API_PORT}", certificates=state.certificates
-    )
+    return ApiServer(url=f"https://{addresses.NODE_ADDRESS}:{addresses.API_PORT}", certificates=state.certificates)
 
 
 def bring_up(state: State, *, volumes: int) -> None:
@@ -54,9 +52,7 @@ def bring_up(state: State, *, volumes: int) -> None:
     find_or_install(NEEDS)
     programs = find_programs(NODE)
     state.make()
-    record = Record(
-        driver="node", kubeconfig=str(state.kubeconfig), sysctls=read_settings(), chains=read_chains()
-    )
+    record = Record(driver="node", kubeconfig=str(state.kubeconfig), sysctls=read_settings(), chains=read_chains())
     state.write_record(record)
 
     _prepare_machine(state)
@@ -114,5 +110,3 @@ def _wait_until_usable(state: State, api: ApiServer) -> None:
     for what, (is_there, needs) in waits.items():
         daemons.wait_for(state, what, is_there, within_s=READY_WITHIN_S, needs=needs)
     say(f"Node {addresses.NODE} is ready, DNS answers")
-
-

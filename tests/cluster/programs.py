@@ -68,7 +68,6 @@ NODE: Final = (
     Program(name="pause", folder="pause", package="pause.go"),
 )
 KUBECTL: Final = _kubernetes("kubectl")
-KIND_VERSION: Final = "v0.30.0"
 
 
 def find_programs(programs: Sequence[Program]) -> Mapping[str, Path]:

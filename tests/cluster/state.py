@@ -94,7 +94,7 @@ class State:
 
     def remove(self) -> None:
         """Both folders with all they hold, if they are ours."""
-        if self._mark.exists():
+        if self.folder.exists() and (self._mark.exists() or self.read_record() is not None):
             shutil.rmtree(self.folder)
         if self.run_folder.exists():
             shutil.rmtree(self.run_folder)

@@ -47,7 +47,7 @@ def apply_volumes(state: State, api: ApiServer, count: int) -> None:
 
 def start_keeper(state: State) -> None:
     """`keep_volumes` as a process of its own."""
-    command = [sys.executable, "-m", "tests.cluster", "keep-volumes", "--state", state.folder]
+    command: list[str | Path] = [sys.executable, "-m", "tests.cluster", "keep-volumes", "--state", state.folder]
     daemons.start(state, "volume-keeper", command, folder=REPOSITORY)
 
 

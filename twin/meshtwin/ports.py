@@ -33,6 +33,7 @@ class JudgePlan:
     replications: int
     messages_per_flow: int
     first_replication: int = 0
+    sample_links: bool = True
 
     def __post_init__(self) -> None:
         if self.replications < 1:

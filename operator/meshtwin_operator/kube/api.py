@@ -3,6 +3,7 @@
 Objects stay plain dicts here: parsing 1,000 StatefulSets into models would cost more than deciding over them.
 """
 
+import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -23,9 +24,7 @@ FIELD_MANAGER: Final = "meshtwin-operator"
 PAGE_LIMIT: Final = 500  # objects per list request, as client-go's pager
 WATCH_S: Final = 290  # the server ends a watch after this; client-go uses 5 to 10 minutes
 
-WRITES = Counter(
-    "meshtwin_kube_writes_total", "Mutating requests to the API server", ["verb", "kind", "result"]
-)
+WRITES = Counter("meshtwin_kube_writes_total", "Mutating requests to the API server", ["verb", "kind", "result"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +194,7 @@ class KubeApi:
             absent_ok=True,
         )
 
-    async def _write(
-        self, verb: str, kind: str, method: str, path: str, **parameters: Any
-    ) -> dict[str, Any] | None:
+    async def _write(self, verb: str, kind: str, method: str, path: str, **parameters: Any) -> dict[str, Any] | None:
         try:
             answer = await self._request(method, path, **parameters)
         except Exception:
@@ -224,10 +221,8 @@ class KubeApi:
 
 def _translate(error: ApiException, path: str) -> Exception:
     message = error.reason or ""
-    try:
+    with contextlib.suppress(ValueError, TypeError):  # a body that is not JSON says nothing
         message = json.loads(error.body or "{}").get("message", message)
-    except (ValueError, TypeError):
-        pass
     if error.status == 409:
         return Inconsistent(message, reason="Conflict", place=path)
     if error.status in {400, 403, 404, 405, 422}:

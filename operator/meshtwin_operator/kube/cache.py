@@ -95,6 +95,7 @@ class Cache:
         known = self._parsed.get(key)
         if known is not None and known[0] == version:
             return known
+        parsed: tuple[str, Resource | None, str | None]
         try:
             parsed = (version, KINDS_BY_NAME[key.kind].model_validate(raw), None)
         except ValidationError as error:

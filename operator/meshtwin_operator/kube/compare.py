@@ -33,9 +33,7 @@ def contains(live: Any, desired: Any) -> bool:
     if isinstance(desired, Mapping):
         if not desired:
             return live is None or isinstance(live, Mapping)
-        return isinstance(live, Mapping) and all(
-            contains(live.get(key), value) for key, value in desired.items()
-        )
+        return isinstance(live, Mapping) and all(contains(live.get(key), value) for key, value in desired.items())
     if isinstance(desired, list):
         return _contains_list(live, desired)
     return bool(live == desired)
@@ -49,9 +47,7 @@ def _contains_list(live: Any, desired: list[Any]) -> bool:
     if all(isinstance(item, Mapping) and "name" in item for item in desired):
         by_name = {item.get("name"): item for item in live if isinstance(item, Mapping)}
         return all(contains(by_name.get(item["name"]), item) for item in desired)
-    return len(live) == len(desired) and all(
-        contains(one, other) for one, other in zip(live, desired, strict=True)
-    )
+    return len(live) == len(desired) and all(contains(one, other) for one, other in zip(live, desired, strict=True))
 
 
 def is_as_desired(live: Mapping[str, Any] | None, desired: Mapping[str, Any]) -> bool:

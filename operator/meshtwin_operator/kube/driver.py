@@ -221,5 +221,3 @@ async def run_workers(driver: Driver, count: int) -> None:
     async with asyncio.TaskGroup() as group:
         for _ in range(count):
             group.create_task(driver.work())
-
-

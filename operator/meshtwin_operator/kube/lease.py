@@ -47,7 +47,7 @@ class Lease:
 
     async def take(self) -> None:
         """Wait until the Lease is ours; says who holds it meanwhile."""
-        while not await self._try_take():
+        while not await self._try_take():  # noqa: ASYNC110  # the event is in the API server
             await asyncio.sleep(1.0)
 
     async def hold(self) -> None:

@@ -144,7 +144,10 @@ class OperatorProcess:
         watchers = [
             Watcher(api, self._cache, kind=kind, namespace=namespace, selector=selector, changed=self._child)
             for namespace in self._settings.namespaces or (None,)
-            for kind, selector in [*((k, CHILD_SELECTOR) for k in CHILD_KINDS), ("ConfigMap", INVENTORY_SELECTOR)]
+            for kind, selector in [
+                *((k, CHILD_SELECTOR) for k in CHILD_KINDS),
+                ("ConfigMap", INVENTORY_SELECTOR),
+            ]
         ]
         tasks = [asyncio.create_task(watcher.run()) for watcher in watchers]
         for watcher in watchers:

@@ -12,11 +12,14 @@ from typing import Any, Final
 from meshtwin_operator.reconcile.outcome import Workload, WorkloadRole
 from meshtwin_operator.reconcile.world import ObjectKey
 
-__all__ = ["REST_PORT", "BROKER_PORT", "RenderSettings", "render_workload", "rest_url"]
+__all__ = ["BROKER_PORT", "REST_PORT", "RenderSettings", "render_workload", "rest_url"]
 
 REST_PORT: Final = 8080
 BROKER_PORT: Final = 8883
-MANAGED_BY: Final = {"app.kubernetes.io/managed-by": "meshtwin-operator", "app.kubernetes.io/part-of": "meshtwin"}
+MANAGED_BY: Final = {
+    "app.kubernetes.io/managed-by": "meshtwin-operator",
+    "app.kubernetes.io/part-of": "meshtwin",
+}
 USER_ID: Final = 65532  # the image's user; numeric, so that runAsNonRoot can be checked
 
 TREE_MOUNT: Final = "/etc/meshtwin/tree"
@@ -176,7 +179,12 @@ class _Common:
             spec["type"] = broker.service_type
             if broker.node_port is not None:
                 spec["ports"][0]["nodePort"] = broker.node_port
-        return {"apiVersion": "v1", "kind": "Service", "metadata": self.metadata(self.workload.name), "spec": spec}
+        return {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": self.metadata(self.workload.name),
+            "spec": spec,
+        }
 
     def ingress_policy(self, port: int, *, everyone: bool) -> dict[str, Any]:
         rule: dict[str, Any] = {"ports": [{"port": port, "protocol": "TCP"}]}

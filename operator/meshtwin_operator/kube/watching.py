@@ -66,9 +66,7 @@ class Watcher:
         return version
 
     async def _follow(self, version: str) -> None:
-        async for event in self._api.watch(
-            self._kind, self._namespace, selector=self._selector, version=version
-        ):
+        async for event in self._api.watch(self._kind, self._namespace, selector=self._selector, version=version):
             self.alive_s = time.monotonic()
             raw = event["object"]
             if event["type"] == "ERROR":

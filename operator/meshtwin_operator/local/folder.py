@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from meshtwin.errors import InvalidInput, MeshTwinError
 from meshtwin_operator.local.kustomization import FILE_NAMES, build, read_documents
-from meshtwin_operator.local.store import Store, key_of
+from meshtwin_operator.local.objects import key_of
+from meshtwin_operator.local.store import Store
 from meshtwin_operator.reconcile.world import ObjectKey
 from meshtwin_operator.resources.kinds import KINDS_BY_NAME
 
@@ -95,6 +96,4 @@ def _check(manifest: Mapping[str, Any], folder: Path) -> None:
     kind = manifest.get("kind")
     if kind not in KINDS_BY_NAME and kind != "ConfigMap" and kind not in SKIPPED_KINDS:
         known = ", ".join(sorted(KINDS_BY_NAME))
-        raise InvalidInput(
-            f"kind {kind!r} is not known to local mode ({known}, ConfigMap)", place=str(folder)
-        )
+        raise InvalidInput(f"kind {kind!r} is not known to local mode ({known}, ConfigMap)", place=str(folder))

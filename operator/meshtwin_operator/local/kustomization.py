@@ -70,16 +70,12 @@ def _resource(folder: Path, entry: str, path: Path) -> Iterator[dict[str, Any]]:
         raise InvalidInput(f"resource {entry} does not exist", place=str(path))
 
 
-def _config_map(
-    folder: Path, generator: Mapping[str, Any], defaults: Mapping[str, Any], place: str
-) -> dict[str, Any]:
+def _config_map(folder: Path, generator: Mapping[str, Any], defaults: Mapping[str, Any], place: str) -> dict[str, Any]:
     _refuse_unknown(generator, GENERATOR_FIELDS, place)
     options = {**defaults, **(generator.get("options") or {})}
     _refuse_unknown(options, OPTION_FIELDS, place)
     if not options.get("disableNameSuffixHash"):
-        raise InvalidInput(
-            "names with a hash suffix are not supported: set disableNameSuffixHash", place=place
-        )
+        raise InvalidInput("names with a hash suffix are not supported: set disableNameSuffixHash", place=place)
     metadata: dict[str, Any] = {"name": generator.get("name")}
     for field in ("labels", "annotations"):
         if options.get(field):

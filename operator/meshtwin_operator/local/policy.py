@@ -22,15 +22,11 @@ def check_writer(manifest: Mapping[str, Any], user: str) -> None:
     if user == OPERATOR_USER:
         return
     if kind == "MeshConfiguration":
-        message = (
-            f"MeshConfiguration {name}: {user} may not write it, only the operator may: create a proposal"
-        )
+        message = f"MeshConfiguration {name}: {user} may not write it, only the operator may: create a proposal"
         raise InvalidInput(message, reason="Forbidden")
     if kind == "ConfigurationProposal" and spec.get("origin") == "Pipeline":
         message = f"ConfigurationProposal {name}: origin Pipeline is for the operator, not {user}: use Manual"
         raise InvalidInput(message, reason="Forbidden", place="spec.origin")
     if kind == "Approval" and spec.get("approvedBy") != user:
-        message = (
-            f"Approval {name}: approvedBy {spec.get('approvedBy')!r} is not the requesting user {user!r}"
-        )
+        message = f"Approval {name}: approvedBy {spec.get('approvedBy')!r} is not the requesting user {user!r}"
         raise InvalidInput(message, reason="Forbidden", place="spec.approvedBy")

@@ -18,6 +18,7 @@ CREATE TABLE IF NOT EXISTS objects(
     body TEXT NOT NULL,
     status TEXT,
     origin TEXT NOT NULL DEFAULT '',
+    applied TEXT,
     PRIMARY KEY (kind, namespace, name)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS log(

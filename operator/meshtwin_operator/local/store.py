@@ -14,28 +14,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from meshtwin.errors import Inconsistent, InvalidInput, Unavailable
+from meshtwin.errors import InvalidInput, Unavailable
+from meshtwin_operator.local.objects import (
+    Conflict,
+    NotFound,
+    body_of,
+    key_of,
+    merge_applied,
+    stamp,
+    to_manifest,
+    user_metadata,
+)
 from meshtwin_operator.local.policy import check_writer
 from meshtwin_operator.local.schema import LOG_LIMIT, SCHEMA
 from meshtwin_operator.reconcile.world import ObjectKey
 
-__all__ = ["Change", "Conflict", "NotFound", "Store", "StoredEvent", "key_of"]
+__all__ = ["Change", "Store", "StoredEvent"]
 
 CONFIG_MAP_LIMIT_BYTES: Final = 1_048_576  # as at the API server
 BUSY_TIMEOUT_S: Final = 10.0  # another process writes; each write takes milliseconds
 Admit = Callable[[dict[str, Any], dict[str, Any] | None], dict[str, Any]]
-
-
-class Conflict(Inconsistent):
-    """Somebody else wrote the object since it was read."""
-
-    reason = "Conflict"
-
-
-class NotFound(InvalidInput):
-    """There is no such object."""
-
-    reason = "NotFound"
 
 
 class Change(NamedTuple):
@@ -55,15 +53,6 @@ class StoredEvent(NamedTuple):
     times: int
     first_at: str
     last_at: str
-
-
-def key_of(manifest: Mapping[str, Any]) -> ObjectKey:
-    """Kind, namespace and name of a manifest; raises `InvalidInput` when one is missing."""
-    metadata = manifest.get("metadata") or {}
-    kind, namespace, name = manifest.get("kind"), metadata.get("namespace", "default"), metadata.get("name")
-    if not isinstance(kind, str) or not isinstance(namespace, str) or not isinstance(name, str):
-        raise InvalidInput(f"kind {kind!r} with metadata.name {name!r}: both must be said")
-    return ObjectKey(kind, namespace, name)
 
 
 class Store:
@@ -95,14 +84,14 @@ class Store:
 
     def get(self, key: ObjectKey) -> dict[str, Any] | None:
         """One object, None if absent."""
-        row = self._db.execute(f"{SELECT} WHERE kind=? AND namespace=? AND name=?", key).fetchone()
-        return None if row is None else _to_manifest(row)
+        row = self._db.execute(SELECT + WHERE_KEY, key).fetchone()
+        return None if row is None else to_manifest(row)
 
     def list_objects(self, kind: str | None = None, namespace: str | None = None) -> list[dict[str, Any]]:
         """Objects of a kind (None: all) in a namespace (None: all), by kind, namespace and name."""
         query = f"{SELECT} WHERE (?1 IS NULL OR kind=?1) AND (?2 IS NULL OR namespace=?2)"
         rows = self._db.execute(query + " ORDER BY kind, namespace, name", (kind, namespace))
-        return [_to_manifest(row) for row in rows]
+        return [to_manifest(row) for row in rows]
 
     def from_folder(self) -> set[ObjectKey]:
         """Keys of the objects that came from the folder."""
@@ -135,15 +124,29 @@ class Store:
         with self._transaction():
             return self._create(manifest, user, origin)
 
-    def apply(
-        self, manifest: Mapping[str, Any], *, user: str, origin: str = ""
-    ) -> tuple[dict[str, Any], bool]:
-        """Create, or replace everything but status; returns the object and whether anything was written."""
+    def apply(self, manifest: Mapping[str, Any], *, user: str, origin: str = "") -> tuple[dict[str, Any], bool]:
+        """Create or change an object as ``kubectl apply`` does; returns it and whether anything was written.
+
+        Fields that this applier never set stay (an emergency stop survives a folder that does not speak
+        of it); those it set before and does not set now go. Status is left alone.
+        """
         with self._transaction():
-            current = self.get(key_of(manifest))
+            key = key_of(manifest)
+            current = self.get(key)
             if current is None:
-                return self._create(manifest, user, origin), True
-            return self._replace(current, manifest, user, origin)
+                result, changed = self._create(manifest, user, origin), True
+            else:
+                row = self._db.execute(
+                    "SELECT applied FROM objects WHERE kind=? AND namespace=? AND name=?", key
+                ).fetchone()
+                before = json.loads(row[0]) if row[0] else {}
+                wanted = {**current, **manifest}
+                if "spec" in wanted:
+                    wanted["spec"] = merge_applied(current.get("spec"), before, manifest.get("spec") or {})
+                result, changed = self._replace(current, wanted, user, origin)
+            spec_text = json.dumps(manifest.get("spec") or {}, default=str, sort_keys=True)
+            self._db.execute("UPDATE objects SET applied=? WHERE kind=? AND namespace=? AND name=?", (spec_text, *key))
+            return result, changed
 
     def patch_spec(self, key: ObjectKey, changes: Mapping[str, Any], *, user: str) -> dict[str, Any]:
         """Merge ``changes`` into the spec (None removes a field) and return the object."""
@@ -203,7 +206,7 @@ class Store:
 
     def post_event(self, key: ObjectKey, type_: str, reason: str, message: str) -> None:
         """Record an event; the same one again only counts."""
-        now = _stamp(self._clock())
+        now = stamp(self._clock())
         with self._transaction():
             self._db.execute(
                 "INSERT INTO events(kind, namespace, name, type, reason, message, count, first_at, last_at)"
@@ -227,8 +230,7 @@ class Store:
         """A number higher than any returned before: the epoch of this operator process."""
         with self._transaction():
             self._db.execute(
-                "INSERT INTO counters(name, value) VALUES('epoch', 1)"
-                " ON CONFLICT(name) DO UPDATE SET value=value+1"
+                "INSERT INTO counters(name, value) VALUES('epoch', 1) ON CONFLICT(name) DO UPDATE SET value=value+1"
             )
             return int(self._db.execute("SELECT value FROM counters WHERE name='epoch'").fetchone()[0])
 
@@ -254,10 +256,10 @@ class Store:
             raise Conflict(message, reason="AlreadyExists")
         admitted = self._admitted(manifest, None, user)
         metadata = {
-            **_user_metadata(admitted),
+            **user_metadata(admitted),
             "uid": str(uuid.uuid4()),
             "generation": 1,
-            "creationTimestamp": _stamp(self._clock()),
+            "creationTimestamp": stamp(self._clock()),
         }
         return self._write(key, {**admitted, "metadata": metadata, "status": None}, 1, origin)
 
@@ -266,13 +268,11 @@ class Store:
     ) -> tuple[dict[str, Any], bool]:
         admitted = self._admitted(manifest, current, user)
         kept = {f: current["metadata"][f] for f in ("uid", "generation", "creationTimestamp")}
-        wanted = {**admitted, "metadata": {**_user_metadata(admitted), **kept}}
-        if _body(wanted) == _body(current) and _user_metadata(wanted) == _user_metadata(current):
+        wanted = {**admitted, "metadata": {**user_metadata(admitted), **kept}}
+        if body_of(wanted) == body_of(current) and user_metadata(wanted) == user_metadata(current):
             return current, False
-        generation = kept["generation"] + (_body(wanted) != _body(current))
-        return self._write(
-            key_of(manifest), {**wanted, "status": current.get("status")}, generation, origin
-        ), True
+        generation = kept["generation"] + (body_of(wanted) != body_of(current))
+        return self._write(key_of(manifest), {**wanted, "status": current.get("status")}, generation, origin), True
 
     def _admitted(self, manifest: Mapping[str, Any], old: dict[str, Any] | None, user: str) -> dict[str, Any]:
         plain: dict[str, Any] = json.loads(json.dumps(dict(manifest), default=str))
@@ -291,7 +291,7 @@ class Store:
     ) -> dict[str, Any]:
         revision = self._log(key, deleted=False)
         metadata = manifest["metadata"]
-        body = {"metadata": _user_metadata(manifest), **_body(manifest)}
+        body = {"metadata": user_metadata(manifest), **body_of(manifest)}
         status = manifest.get("status")
         self._db.execute(
             "INSERT INTO objects(kind, namespace, name, uid, generation, resource_version, created_at, body,"
@@ -316,17 +316,14 @@ class Store:
         return stored
 
     def _log(self, key: ObjectKey, *, deleted: bool) -> int:
-        cursor = self._db.execute(
-            "INSERT INTO log(kind, namespace, name, deleted) VALUES(?,?,?,?)", (*key, deleted)
-        )
+        cursor = self._db.execute("INSERT INTO log(kind, namespace, name, deleted) VALUES(?,?,?,?)", (*key, deleted))
         revision = int(cursor.lastrowid or 0)
         self._db.execute("DELETE FROM log WHERE revision<=?", (revision - LOG_LIMIT,))
         return revision
 
 
-SELECT: Final = (
-    "SELECT kind, namespace, name, uid, generation, resource_version, created_at, body, status FROM objects"
-)
+WHERE_KEY: Final = " WHERE kind=? AND namespace=? AND name=?"
+SELECT: Final = "SELECT kind, namespace, name, uid, generation, resource_version, created_at, body, status FROM objects"
 
 
 def _admit_by_schema(manifest: dict[str, Any], old: dict[str, Any] | None) -> dict[str, Any]:
@@ -338,37 +335,3 @@ def _admit_by_schema(manifest: dict[str, Any], old: dict[str, Any] | None) -> di
         causes = "; ".join(f"{cause.path}: {cause.message}" for cause in verdict.causes)
         raise InvalidInput(f"{manifest.get('kind')} {metadata.get('name')}: {causes}", reason="Invalid")
     return dict(verdict.manifest)
-
-
-def _to_manifest(row: tuple[Any, ...]) -> dict[str, Any]:
-    kind, namespace, name, uid, generation, version, created_at, body_text, status_text = row
-    body = json.loads(body_text)
-    metadata = {
-        "name": name,
-        "namespace": namespace,
-        **body.pop("metadata"),
-        "uid": uid,
-        "generation": generation,
-        "resourceVersion": str(version),
-        "creationTimestamp": created_at,
-    }
-    api_version = "v1" if kind == "ConfigMap" else "meshtwin.dev/v1alpha1"
-    manifest = {"apiVersion": api_version, "kind": kind, "metadata": metadata, **body}
-    if status_text is not None:
-        manifest["status"] = json.loads(status_text)
-    return manifest
-
-
-def _user_metadata(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    metadata = manifest.get("metadata") or {}
-    return {f: metadata[f] for f in ("labels", "annotations", "ownerReferences") if metadata.get(f)}
-
-
-def _body(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        f: manifest[f] for f in ("spec", "data", "binaryData", "immutable") if manifest.get(f) is not None
-    }
-
-
-def _stamp(now: datetime) -> str:
-    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

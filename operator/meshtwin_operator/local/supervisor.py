@@ -222,8 +222,8 @@ def _signal_group(pid: int, number: int) -> None:
 async def _end_group(pid: int) -> None:
     _signal_group(pid, signal.SIGTERM)
     deadline_s = time.monotonic() + STOP_GRACE_S
-    while _start_time(pid) is not None and time.monotonic() < deadline_s:
-        await asyncio.sleep(0.1)  # noqa: ASYNC110  # not our child: nothing to wait on
+    while _start_time(pid) is not None and time.monotonic() < deadline_s:  # noqa: ASYNC110  # not our child
+        await asyncio.sleep(0.1)
     _signal_group(pid, signal.SIGKILL)
 
 

@@ -1,4 +1,4 @@
-"""`World` of local mode: the store's objects in memory, children, brokers, and what came over MQTT and REST."""
+"""`World` of local mode: the store's objects in memory, children, brokers, news of MQTT and REST."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from meshtwin.contract.summaries import TwinSummary
 from meshtwin_operator.inventories import view_inventory
-from meshtwin_operator.local.store import Change, Store, key_of
+from meshtwin_operator.local.objects import key_of
+from meshtwin_operator.local.store import Change, Store
 from meshtwin_operator.reconcile.world import (
     BrokerView,
     GatewayView,

@@ -92,21 +92,31 @@ class DeleteRecord:
 
 @dataclass(frozen=True, slots=True)
 class PublishCommand:
-    """Send a command to a gateway, *after* the status of this outcome was written."""
+    """Send a command to a gateway, *after* the status of this outcome was written.
+
+    Given again at every look as long as it is unanswered; the fleet repeats it only after a pause.
+    """
 
     root_twin: str
     gateway_id: str
     command: Command
+    namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class StartRun:
-    """POST a run to a twin's REST interface, *after* the status was written; idempotent by run id."""
+    """POST a run to a twin's REST interface, *after* the status was written; idempotent by run id.
+
+    Given again at every look as long as the run is not known to be finished.
+    """
 
     workload: str  # name of the twin to ask
     path: str  # for example /api/v1/pipelines/lighting/runs
     run_id: str
     body: Mapping[str, Any]
+    namespace: str = ""
+    root_twin: str = ""  # whose key signs the token
+    url: str | None = None  # of the workload, as its view says
 
 
 Action = ApplyWorkload | DeleteWorkload | CreateRecord | DeleteRecord | PublishCommand | StartRun

@@ -87,9 +87,7 @@ UnicastText = Annotated[
     str,
     Field(pattern=r"^[0-7][0-9a-fA-F]{3}$", max_length=4, json_schema_extra=checked_by(ASSIGNED)),
 ]
-AddressText = Annotated[
-    str, Field(pattern=r"^[0-9a-fA-F]{4}$", max_length=4, json_schema_extra=checked_by(ASSIGNED))
-]
+AddressText = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{4}$", max_length=4, json_schema_extra=checked_by(ASSIGNED))]
 RangeText = Annotated[
     str,
     Field(

@@ -50,7 +50,7 @@ def _defaulted_object(value: dict[Any, Any], schema: Schema) -> dict[Any, Any]:
     for name, child_schema in properties.items():
         if name not in filled and "default" in child_schema:
             filled[name] = child_schema["default"]
-    values = schema.get("additionalProperties", {})
+    values: Schema = schema.get("additionalProperties", {})
     return {
         name: defaulted(child, properties.get(name, values))
         for name, child in filled.items()

@@ -31,9 +31,7 @@ def write_files(folder: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 1 if ``--check`` finds a difference."""
-    parser = argparse.ArgumentParser(
-        prog="python -m meshtwin_operator.resources.generate", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="python -m meshtwin_operator.resources.generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, fail if files differ")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="default: %(default)s")
     chosen = parser.parse_args(arguments)

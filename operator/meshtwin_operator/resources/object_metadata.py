@@ -45,10 +45,7 @@ def validate_metadata(metadata: dict[str, Any]) -> Iterator[Cause]:
     elif not isinstance(name, str):
         yield Cause(path="metadata.name", message="name must be a string", fault=Fault.TYPE)
     elif len(name) > NAME_MAX or DNS_SUBDOMAIN.fullmatch(name) is None:
-        message = (
-            f'Invalid value: "{name}": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric '
-            f"characters, '-' or '.', and must start and end with an alphanumeric character, at most {NAME_MAX}"
-        )
+        message = f'Invalid value: "{name}": a lowercase RFC 1123 subdomain of at most {NAME_MAX} is wanted'
         yield Cause(path="metadata.name", message=message)
     yield from _validate_map(metadata.get("labels"), "metadata.labels", values=LABEL_VALUE)
     yield from _validate_map(metadata.get("annotations"), "metadata.annotations", values=None)

@@ -27,8 +27,9 @@ READY_COLUMNS = (
 )
 
 
-SHORT_KEYS = CelRule(
-    rule="self.all(key, key.size() <= 63)", message="names of parameters have at most 63 characters"
+PARAMETER_NAMES = CelRule(
+    rule="self.all(key, key.matches('^[a-zA-Z][a-zA-Z0-9]{0,62}$'))",
+    message="names of parameters are at most 63 letters and digits, a letter first",
 )
 Parameter = Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000)]
 
@@ -37,9 +38,7 @@ class RecipeSpec(ResourceModel):
     """A named use of a built-in recipe with its parameters."""
 
     uses: str = Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)  # built-in or plug-in
-    parameters: dict[str, Parameter] = Field(
-        default={}, max_length=32, json_schema_extra=checked_by(SHORT_KEYS)
-    )
+    parameters: dict[str, Parameter] = Field(default={}, max_length=32, json_schema_extra=checked_by(PARAMETER_NAMES))
 
 
 class RecipeStatus(StatusBase):
@@ -129,9 +128,7 @@ class SegmentRun(ResourceModel):
     """How the last run ended for one segment."""
 
     segment: str = Field(max_length=40)
-    result: Literal[
-        "Proposed", "NothingBetter", "ObjectivesUnreachable", "Failed", "Running", "AwaitingDecision"
-    ]
+    result: Literal["Proposed", "NothingBetter", "ObjectivesUnreachable", "Failed", "Running", "AwaitingDecision"]
     message: str = Field(default="", max_length=1024)
     proposal: str | None = Field(default=None, max_length=253)
     base_revision: Count | None = None

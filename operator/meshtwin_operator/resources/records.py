@@ -64,10 +64,7 @@ class ConfigurationProposalStatus(StatusBase):
     """Digest to approve, and how it was judged and decided."""
 
     phase: (
-        Literal[
-            "Pending", "Judging", "AwaitingDecision", "Approved", "Rejected", "Void", "Expired", "Invalid"
-        ]
-        | None
+        Literal["Pending", "Judging", "AwaitingDecision", "Approved", "Rejected", "Void", "Expired", "Invalid"] | None
     ) = None
     digest: DigestText | None = None
     base_revision: Count | None = None

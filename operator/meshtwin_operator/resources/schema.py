@@ -95,9 +95,7 @@ class _Structure:
 
     def _translate_children(self, source: Schema, out: Schema, place: str) -> None:
         if properties := source.get("properties"):
-            out["properties"] = {
-                name: self.translate(child, f"{place}.{name}") for name, child in properties.items()
-            }
+            out["properties"] = {name: self.translate(child, f"{place}.{name}") for name, child in properties.items()}
         if "items" in source:
             out["items"] = self.translate(source["items"], f"{place}[]")
             out.setdefault("x-kubernetes-list-type", "atomic")
@@ -152,3 +150,6 @@ def _check_bounds(out: Schema, place: str) -> None:
             raise UnstructuralModel(f"{place}: type {other} is not used in resources")
     if not is_bounded:
         raise UnstructuralModel(f"{place}: {out['type']} without a bound")
+    pattern = out.get("pattern", "^$")
+    if not (pattern.startswith("^") and pattern.endswith("$")):
+        raise UnstructuralModel(f"{place}: pattern {pattern} is not anchored at both ends")

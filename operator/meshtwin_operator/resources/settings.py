@@ -23,6 +23,10 @@ class TransmitSpec(ResourceModel):
     count: int = Field(ge=0, le=7)
     interval_steps: int = Field(ge=0, le=31)
 
+    def to_value(self) -> Transmit:
+        """The frozen value."""
+        return Transmit(count=self.count, interval_steps=self.interval_steps)
+
 
 class SettingsSpec(ResourceModel):
     """Ranges of nodes and what holds for them; a later entry wins over an earlier one."""
@@ -48,8 +52,8 @@ class SettingsSpec(ResourceModel):
             nodes=tuple(self.nodes),
             settings=NodeSettings(
                 relay=None if self.relay is None else self.relay == "Enabled",
-                relay_retransmit=rr and Transmit(count=rr.count, interval_steps=rr.interval_steps),
-                network_transmit=nt and Transmit(count=nt.count, interval_steps=nt.interval_steps),
+                relay_retransmit=None if rr is None else rr.to_value(),
+                network_transmit=None if nt is None else nt.to_value(),
                 default_ttl=self.default_ttl,
             ),
         )

@@ -34,7 +34,9 @@ __all__ = [
 HostName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9]([-a-zA-Z0-9.:]*[a-zA-Z0-9])?$", max_length=253)]
 LabelValue = Annotated[str, Field(pattern=r"^([a-zA-Z0-9]([-a-zA-Z0-9_.]*[a-zA-Z0-9])?)?$", max_length=63)]
 LABEL_KEYS = CelRule(
-    rule="self.all(key, key.size() <= 317)", message="keys of labels have at most 317 characters"
+    rule="self.all(key, key.matches("
+    "'^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",
+    message="keys must be names of labels",
 )
 
 
@@ -168,9 +170,7 @@ class PodSpecPart(ResourceModel):
     memory_limit_mebibytes: int = Field(default=1024, ge=64, le=1_048_576)
     image: str | None = Field(default=None, max_length=512)  # checked against the operator's allow-list
     image_pull_secrets: list[NameRef] = Field(default=[], max_length=8, json_schema_extra=UNIQUE_BY_NAME)
-    node_selector: dict[str, LabelValue] = Field(
-        default={}, max_length=16, json_schema_extra=checked_by(LABEL_KEYS)
-    )
+    node_selector: dict[str, LabelValue] = Field(default={}, max_length=16, json_schema_extra=checked_by(LABEL_KEYS))
 
 
 class PrivacySpec(ResourceModel):

@@ -134,8 +134,8 @@ def _below(path: str, name: str) -> str:
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    # Python's $ also matches before a last line feed, Go's does not.
-    return re.compile(pattern.removesuffix("$") + r"\Z" if pattern.endswith("$") else pattern)
+    # Every pattern is anchored (schema). Python's $ also matches before a last line feed, Go's does not.
+    return re.compile(pattern.removesuffix("$") + r"\Z")
 
 
 def _is_date_time(text: str) -> bool:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from meshtwin.connectors.mqtt import BrokerSettings
@@ -16,6 +16,7 @@ __all__ = [
     "BrokerConfig",
     "ChildConfig",
     "FlowConfig",
+    "ListenConfig",
     "MonitoringConfig",
     "ParentTwinSettings",
     "SegmentTwinSettings",
@@ -44,9 +45,7 @@ class BrokerConfig(Settings):
 
     def read(self) -> BrokerSettings:
         """The settings of the MQTT client; reads the password."""
-        password = (
-            None if self.password_file is None else _read_text(self.password_file, "broker.passwordFile")
-        )
+        password = None if self.password_file is None else _read_text(self.password_file, "broker.passwordFile")
         return BrokerSettings(
             host=self.host,
             port=self.port,
@@ -54,6 +53,21 @@ class BrokerConfig(Settings):
             password=password,
             ca_file=None if self.ca_file is None else str(self.ca_file),
         )
+
+
+class ListenConfig(Settings):
+    """Where REST is served; also written ``"host:port"``. Port 0: any free one."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, max_length=253)
+    port: int = Field(default=0, ge=0, le=65535)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        host, _, port = value.rpartition(":")
+        return {"host": host.strip("[]"), "port": port}
 
 
 class MonitoringConfig(Settings):
@@ -92,17 +106,11 @@ class ProcessSettings(Settings):
     twin: str | None = None  # name of the parent twin; None: the root of a tree
     broker: BrokerConfig
     data_folder: Path
-    listen: str = Field(default="127.0.0.1:0", pattern=r"^.+:[0-9]{1,5}$")  # port 0: any free one
+    listen: ListenConfig = ListenConfig()
     rest_key_file: Path
     config_hash: str = ""
     retention_days: int = Field(default=30, ge=1, le=3650)
     workers: int = Field(default=2, ge=1, le=64)  # processes for simulations, started on demand
-
-    @property
-    def listen_address(self) -> tuple[str, int]:
-        """Host and port to listen at."""
-        host, _, port = self.listen.rpartition(":")
-        return host.strip("[]"), int(port)
 
     def read_rest_key(self) -> bytes:
         """The tree's key for REST tokens; raises `InvalidInput` if it is too short."""
@@ -116,6 +124,7 @@ class ProcessSettings(Settings):
 class SegmentTwinSettings(ProcessSettings):
     """Of ``python -m meshtwin.app.segment_twin CONFIG.json``."""
 
+    segment: ObjectName | None = None  # name of the MeshSegment; None: as ``name`` (of the workload)
     gateway_id: str | None = Field(default=None, pattern=r"^[a-zA-Z0-9][-a-zA-Z0-9_.]*$", max_length=64)
     inventory_path: Path
     placement_path: Path | None = None

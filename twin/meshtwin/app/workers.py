@@ -67,9 +67,7 @@ class PoolJudge:
                         results[index][replication] = result
             except BrokenProcessPool as e:
                 self._discard(executor)
-                raise Unavailable(
-                    "a simulation worker died (out of memory?); ask again", reason="WorkerDied"
-                ) from e
+                raise Unavailable("a simulation worker died (out of memory?); ask again", reason="WorkerDied") from e
         return tuple(summarise([per[r] for r in replications], snapshot.flows) for per in results)
 
     @property
@@ -106,8 +104,7 @@ class PoolJudge:
     ) -> Iterator[list[tuple[int, int, "RunResult"]]]:
         size = max(1, len(tasks) // (self._workers * CHUNKS_PER_WORKER))
         futures: list[Future[list[tuple[int, int, RunResult]]]] = [
-            executor.submit(_work, snapshot, tasks[start : start + size], plan)
-            for start in range(0, len(tasks), size)
+            executor.submit(_work, snapshot, tasks[start : start + size], plan) for start in range(0, len(tasks), size)
         ]
         done = 0
         try:
@@ -172,9 +169,7 @@ def _die_with(parent: multiprocessing.process.BaseProcess) -> None:
     os._exit(1)
 
 
-def _work(
-    snapshot: Snapshot, tasks: Sequence[Task], plan: JudgePlan
-) -> list[tuple[int, int, "RunResult"]]:
+def _work(snapshot: Snapshot, tasks: Sequence[Task], plan: JudgePlan) -> list[tuple[int, int, "RunResult"]]:
     from meshtwin.whatif.judging import run_replication  # in the worker only
 
     return [

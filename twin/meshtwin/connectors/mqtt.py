@@ -7,7 +7,9 @@ Subscriptions are made again at each connection. QoS 1 messages are acknowledged
 
 import asyncio
 import ssl
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -57,6 +59,7 @@ class Message:
     qos: int
     mid: int
     received_s: float
+    connection: int = 0  # number of the connection it came by; its acknowledgement is void on any other
 
 
 class MqttLink:
@@ -77,10 +80,14 @@ class MqttLink:
         on_connected: Callable[[], None] | None = None,
     ) -> None:
         self._settings = settings
+        self._client_id = client_id
         self._loop = asyncio.get_running_loop()
         self._on_connected = on_connected
         self._subscriptions: dict[str, int] = {}
         self._published: dict[int, asyncio.Future[None]] = {}
+        self._inbox: deque[Message] = deque()  # filled by paho's thread, emptied by the event loop
+        self._is_woken = False
+        self._connection = 0
         self.messages: asyncio.Queue[Message] = asyncio.Queue()
         self.connected = asyncio.Event()
         self.dropped_total = 0
@@ -165,8 +172,14 @@ class MqttLink:
 
     def acknowledge(self, message: Message) -> None:
         """Tell the broker that a QoS 1 message is safe."""
-        if message.qos > 0:
+        if message.qos > 0 and message.connection == self._connection:
             self._client.ack(message.mid, message.qos)
+
+    @property
+    def is_turning(self) -> bool:
+        """Whether paho's thread runs; says nothing about the broker."""
+        name = f"paho-mqtt-client-{self._client_id}"
+        return any(thread.name == name and thread.is_alive() for thread in threading.enumerate())
 
     # Callbacks below run in paho's thread and only hand over.
 
@@ -177,6 +190,7 @@ class MqttLink:
             self.dropped_total += 1  # the event loop is gone: we are stopping
 
     def _connect_seen(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        self._connection += 1  # only in this thread, before any message of the connection
         self._hand_over(self._connected_now, reason.is_failure, str(reason))
 
     def _connected_now(self, failed: bool, reason: str) -> None:
@@ -201,16 +215,28 @@ class MqttLink:
 
     def _message_seen(self, _client: Any, _data: Any, message: Any) -> None:
         received = Message(
-            message.topic, message.payload, message.retain, message.qos, message.mid, time.monotonic()
+            message.topic,
+            message.payload,
+            message.retain,
+            message.qos,
+            message.mid,
+            time.monotonic(),
+            self._connection,
         )
-        self._hand_over(self._received_now, received)
+        self._inbox.append(received)
+        if not self._is_woken:  # one wake-up for many messages: each costs a system call
+            self._is_woken = True
+            self._hand_over(self._received_now)
 
-    def _received_now(self, message: Message) -> None:
-        self.last_alive_s = message.received_s
-        if self.messages.qsize() >= QUEUE_LIMIT and message.qos == 0:
-            self.dropped_total += 1
-            return
-        self.messages.put_nowait(message)
+    def _received_now(self) -> None:
+        self._is_woken = False  # before reading: a message that comes now wakes us again
+        while self._inbox:
+            message = self._inbox.popleft()
+            self.last_alive_s = message.received_s
+            if self.messages.qsize() >= QUEUE_LIMIT and message.qos == 0:
+                self.dropped_total += 1
+                continue
+            self.messages.put_nowait(message)
 
     def _publish_seen(self, _client: Any, _data: Any, mid: int, _reason: Any, _properties: Any) -> None:
         self._hand_over(self._published_now, mid)

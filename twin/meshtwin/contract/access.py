@@ -153,9 +153,7 @@ def decode_records(parameters: bytes) -> tuple[NeighbourRecord, ...]:
             rssi_dbm=(flags & 15) * 5 - 105,
             odd_epoch=bool(flags >> 7),
         )
-        for low, expected, received, flags in struct.iter_unpack(
-            "BBBB", parameters[: len(parameters) // 4 * 4]
-        )
+        for low, expected, received, flags in struct.iter_unpack("BBBB", parameters[: len(parameters) // 4 * 4])
     )
 
 

@@ -89,6 +89,7 @@ class Command(WireModel):
     airtime_budget_percent: float | None = Field(default=None, gt=0, le=100)
     flows: list[FlowSpec] | None = Field(default=None, max_length=64)
     presses: int | None = Field(default=None, ge=1, le=10_000)  # probe: messages per flow
+    reason: str | None = Field(default=None, max_length=64)  # abort: Harm (hash is rejected for good), Stopped, …
     signature: str | None = Field(default=None, max_length=1024)  # reserved
 
 

@@ -56,7 +56,6 @@ class Medium:
     _step_s: float = 0.0
     _busy_s: list[float] = field(default_factory=list)
     _busy_until_s: list[float] = field(default_factory=list)
-    _watched: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         size = len(self.reaches)
@@ -65,7 +64,6 @@ class Medium:
         self._sending_since_s = [-1.0] * size
         self._busy_s = [0.0] * size
         self._busy_until_s = [0.0] * size
-        self._watched = set(range(size))
 
     @property
     def event_s(self) -> float:

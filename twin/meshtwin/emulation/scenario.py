@@ -60,7 +60,7 @@ class ScenarioModel(BaseModel):
 class RadioModel(ScenarioModel):
     """Log-distance path loss with shadowing per pair, per direction and per channel; soft sensitivity.
 
-    The defaults make an office with light walls: about 10 m per hop, as in the 52-node office.
+    The defaults make an office with light walls: about 6 m per hop, as in the 52-node office.
     Assumed, not measured.
     """
 
@@ -70,7 +70,7 @@ class RadioModel(ScenarioModel):
     shadowing_db: float = Field(default=4.0, ge=0)  # of a pair, both directions
     direction_db: float = Field(default=1.5, ge=0)  # of one direction
     channel_db: float = Field(default=2.0, ge=0)  # of one direction on one channel
-    sensitivity_dbm: float = -84.0  # half of all transmissions are received at this power
+    sensitivity_dbm: float = -75.0  # half received at this power; low-cost radio inside a luminaire
     softness_db: float = Field(default=1.2, gt=0)  # width of the logistic step around it: fading
     capture_db: float = 8.0  # this much above the sum of interferers survives a collision
     airtime_us: float = Field(default=376.0, gt=0)  # 47 bytes at 1 Mbit/s on one channel

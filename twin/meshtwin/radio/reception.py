@@ -1,4 +1,4 @@
-"""Whether a packet on the LE 1M physical layer survives noise and interference, and how long it is on the air.
+"""Whether a packet on the LE 1M physical layer survives noise and interference, and its time on the air.
 
 The receiver is that of BabbleSim's BLE_simple modem: bit error ratio Q(sqrt(SINR)) after 2 dB of extra noise
 figure. Silicon captures about 3 dB better (co-channel C/I of 8.7 to 9.0 dB in datasheets), so collisions
@@ -38,8 +38,7 @@ def compute_airtime_ns(network_pdu_bytes: int) -> int:
     """
     if not 1 <= network_pdu_bytes <= NETWORK_PDU_MAX_BYTES:
         raise InvalidInput(
-            f"network PDU of {network_pdu_bytes} bytes is outside 1..{NETWORK_PDU_MAX_BYTES}; "
-            "segment the message"
+            f"network PDU of {network_pdu_bytes} bytes is outside 1..{NETWORK_PDU_MAX_BYTES}; segment the message"
         )
     return (network_pdu_bytes + OVERHEAD_BYTES) * 8 * 1000 // BITS_PER_US
 
@@ -66,7 +65,7 @@ def compute_packet_error_ratio(sinr_db: float, network_pdu_bytes: int) -> float:
 
 
 def compute_overlap_survival(sinr_db: float, overlap_ns: int) -> float:
-    """Share of packets whose ``overlap_ns`` of bits come through at ``sinr_db``; the rest is judged elsewhere."""
+    """Share of packets whose ``overlap_ns`` of bits come through at ``sinr_db``; other bits are not judged."""
     return float((1.0 - compute_bit_error_ratio(sinr_db)) ** (overlap_ns / 1000.0))
 
 

@@ -35,12 +35,18 @@ class Design:
     relay_retransmit: Transmit
     ttl: int
 
+    def __str__(self) -> str:
+        network, relay = self.network_transmit, self.relay_retransmit
+        return (
+            f"{len(self.relays)} relays, TTL {self.ttl}, "
+            f"{network.transmissions} sends every {network.interval_s * 1000:.0f} ms, "
+            f"{relay.transmissions} per relay every {relay.interval_s * 1000:.0f} ms"
+        )
+
 
 def relay_capable(question: Question) -> frozenset[UnicastAddress]:
     """Nodes of the target segment that we may make relays: able to, not frozen, not low-power."""
-    return frozenset(
-        n.address for n in question.settable if n.capabilities.relay and not n.capabilities.low_power
-    )
+    return frozenset(n.address for n in question.settable if n.capabilities.relay and not n.capabilities.low_power)
 
 
 def kept_relays(question: Question) -> frozenset[UnicastAddress]:
@@ -69,7 +75,7 @@ def segment_graph(question: Question, *, transmissions: int, threshold: float) -
         if segment.name == question.segment.name:
             continue
         drawn = -1 - position
-        for u, v, delivery in whole.edges(relays & set(segment.addresses), data="delivery"):
+        for _, v, delivery in whole.edges(relays & set(segment.addresses), data="delivery"):
             if v in mine and delivery > graph.get_edge_data(drawn, v, {}).get("delivery", 0.0):
                 graph.add_edge(drawn, v, delivery=delivery)
     return graph
@@ -114,9 +120,7 @@ def complete_configuration(question: Question, design: Design) -> Configuration:
         if capable.relay:
             relays = node.address in design.relays and not capable.low_power
             kept = settings.relay_retransmit or design.relay_retransmit
-            settings = replace(
-                settings, relay=relays, relay_retransmit=design.relay_retransmit if relays else kept
-            )
+            settings = replace(settings, relay=relays, relay_retransmit=design.relay_retransmit if relays else kept)
         if capable.network_transmit:
             settings = replace(settings, network_transmit=design.network_transmit)
         if capable.default_ttl:

@@ -94,8 +94,5 @@ def _with_repeats(trial: Trial, backbone: Backbone, fold: int, quality: float) -
         yield Candidate(
             configuration=complete_configuration(question, design),
             recipe=FewestSufficientRelays.name,
-            reason=(
-                f"{len(backbone.relays)} relays: every node hears {fold} over links of at least "
-                f"{quality:.0%}{gaps}; {network + 1} sends, {relay + 1} per relay, TTL {ttl}"
-            ),
+            reason=(f"{design}: every node hears {fold} of the relays over links that deliver {quality:.0%}{gaps}"),
         )

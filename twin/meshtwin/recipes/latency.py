@@ -53,7 +53,7 @@ class EndToEndLatency:
                 yield Candidate(
                     configuration=complete_configuration(trial.question, design),
                     recipe=self.name,
-                    reason=f"{len(design.relays)} relays, {reason}",
+                    reason=f"{design}: {reason}",
                 )
 
 
@@ -63,18 +63,22 @@ def _variations(design: Design) -> Iterator[tuple[Design, str]]:
     for step in COUNT_STEPS:
         if 0 <= network.count + step <= MOST_COUNT:
             changed = replace(network, count=network.count + step)
-            yield replace(design, network_transmit=changed), f"{changed.transmissions} sends"
+            yield replace(design, network_transmit=changed), f"{_direction(step)} sends"
         if 0 <= relay.count + step <= MOST_COUNT:
             changed = replace(relay, count=relay.count + step)
-            yield replace(design, relay_retransmit=changed), f"{changed.transmissions} per relay"
+            yield replace(design, relay_retransmit=changed), f"{_direction(step)} sends per relay"
     for steps in INTERVAL_CHOICES:
         both = replace(
             design,
             network_transmit=Transmit(count=network.count, interval_steps=steps),
             relay_retransmit=Transmit(count=relay.count, interval_steps=steps),
         )
-        yield both, f"repeats every {(steps + 1) * 10} ms"
+        yield both, "another interval"
     for step in TTL_STEPS:
         ttl = design.ttl + step
         if 2 <= ttl <= TTL_MAX:
-            yield replace(design, ttl=ttl), f"TTL {ttl}"
+            yield replace(design, ttl=ttl), "another TTL"
+
+
+def _direction(step: int) -> str:
+    return "more" if step > 0 else "fewer"

@@ -65,12 +65,11 @@ class PathRedundancy:
                 continue
             cut = sum(len(articulation_relays(graph, relays, s)) for s in sources)
             missing = f"; {len(beyond)} nodes can't have them" if beyond else ""
+            richer = replace(design, relays=design.relays | added)
             yield Candidate(
-                configuration=complete_configuration(
-                    question, replace(design, relays=design.relays | added)
-                ),
+                configuration=complete_configuration(question, richer),
                 recipe=self.name,
-                reason=f"{len(added)} more relays for {paths} disjoint paths{missing}; "
+                reason=f"{richer}: {len(added)} relays more for {paths} disjoint paths{missing}; "
                 f"{cut} articulation relays left",
             )
 

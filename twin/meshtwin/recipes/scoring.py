@@ -11,11 +11,13 @@ from meshtwin.mesh.kpis import FlowKpis, NetworkKpis, Objectives
 from meshtwin.recipes.building import USABLE_DELIVERY
 from meshtwin.recipes.values import Judged, Question
 
-__all__ = ["Gap", "find_gaps", "find_harm", "rank", "segment_redundancy"]
+__all__ = ["Gap", "find_gaps", "find_harm", "find_sure_gaps", "rank", "segment_redundancy"]
 
 # A flow that does not touch the segment may lose this much of its on-time ratio before that counts as harm.
 # Below it, a few hundred simulated messages can't tell harm from luck.
 HARM_MARGIN: Final = 0.02
+NOISE: Final = 0.10  # relative; what spread and airtime vary by between equal runs of some hundred messages
+ON_TIME: Final = "onTime"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,21 @@ def find_gaps(question: Question, kpis: NetworkKpis) -> tuple[Gap, ...]:
     return tuple(gaps)
 
 
+def find_sure_gaps(question: Question, kpis: NetworkKpis) -> tuple[Gap, ...]:
+    """The gaps that are more than luck: on-time ratios whose whole interval is below, others above 10 %."""
+    flows = {f.flow: f for f in kpis.flows}
+    least = question.objectives.on_time_at_least or 0.0
+    return tuple(
+        gap
+        for gap in find_gaps(question, kpis)
+        if (
+            flows[gap.flow].on_time.high < least
+            if gap.objective == ON_TIME and gap.flow is not None
+            else gap.size > NOISE
+        )
+    )
+
+
 def find_harm(question: Question, before: NetworkKpis, after: NetworkKpis) -> tuple[Gap, ...]:
     """Flows outside the segment whose on-time ratio falls by more than 20 per mille."""
     touching = {f.name for f in question.touching_flows}
@@ -55,12 +72,19 @@ def find_harm(question: Question, before: NetworkKpis, after: NetworkKpis) -> tu
     )
 
 
-def rank(question: Question, judged: Judged, before: NetworkKpis) -> tuple[float, float, int, str]:
-    """Smaller is better: distance from objectives and harm, then airtime, then relays, then digest."""
+def rank(question: Question, judged: Judged, before: NetworkKpis) -> tuple[float, int, float, int, str]:
+    """Smaller is better: distance from objectives and harm, doubtful flows, airtime, relays, digest.
+
+    A flow is doubtful if its on-time interval reaches below the objective. In early rounds all are, which
+    then decides nothing; in the last one it keeps the cheapest from being the one that was merely lucky.
+    """
     gaps = (*find_gaps(question, judged.kpis), *find_harm(question, before, judged.kpis))
     configuration = judged.candidate.configuration
+    least = question.objectives.on_time_at_least or 0.0
+    touching = {f.name for f in question.touching_flows}
     return (
         sum(gap.size for gap in gaps),
+        sum(f.on_time.low < least for f in judged.kpis.flows if f.flow in touching),
         judged.kpis.airtime_ratio.estimate,
         sum(bool(s.relay) for _, s in configuration.entries),
         compute_digest(configuration),
@@ -85,7 +109,7 @@ def _flow_gaps(flow: FlowKpis, wanted: Objectives) -> Sequence[Gap]:
     gaps: list[Gap] = []
     least = wanted.on_time_at_least
     if least is not None and flow.on_time.estimate < least:
-        gaps.append(_below("onTime", flow.flow, flow.on_time.estimate * 1000, least * 1000, "per mille"))
+        gaps.append(_below(ON_TIME, flow.flow, flow.on_time.estimate * 1000, least * 1000, "per mille"))
     most = wanted.spread_at_most_ms
     if most is not None and flow.spread_p95_ms is not None and flow.spread_p95_ms > most:
         gaps.append(_above("spread", flow.flow, flow.spread_p95_ms, most, "ms"))

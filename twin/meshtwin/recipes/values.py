@@ -12,7 +12,17 @@ from meshtwin.mesh.nodes import Flow, Node
 from meshtwin.mesh.snapshots import SegmentView, Snapshot
 from meshtwin.whatif.forks import flow_members
 
-__all__ = ["Candidate", "Judged", "ParameterBounds", "Question", "Recipe", "Trial", "check_parameters"]
+__all__ = [
+    "Candidate",
+    "Judged",
+    "ParameterBounds",
+    "Question",
+    "Recipe",
+    "RecipeUse",
+    "Trial",
+    "check_parameters",
+    "find_segment",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +121,15 @@ class RecipeUse:
     parameters: Mapping[str, int] = field(default_factory=dict)
 
 
+def find_segment(snapshot: Snapshot, name: str) -> SegmentView:
+    """The segment called ``name``; raises `InvalidInput` (reason ``UnknownSegment``) with those known."""
+    for segment in snapshot.segments:
+        if segment.name == name:
+            return segment
+    known = ", ".join(s.name for s in snapshot.segments) or "none"
+    raise InvalidInput(f"segment {name!r} is not in the snapshot; known: {known}", reason="UnknownSegment")
+
+
 def check_parameters(recipe: Recipe, said: Mapping[str, int], place: str) -> dict[str, int]:
     """``said`` with defaults for the rest; raises `InvalidInput` for an unknown name or a value out of bounds."""
     for name, value in said.items():
@@ -123,7 +142,5 @@ def check_parameters(recipe: Recipe, said: Mapping[str, int], place: str) -> dic
                 place=f"{place}.{name}",
             )
         if not bounds.low <= value <= bounds.high:
-            raise InvalidInput(
-                f"{name} {value} is outside {bounds.low}..{bounds.high}", place=f"{place}.{name}"
-            )
+            raise InvalidInput(f"{name} {value} is outside {bounds.low}..{bounds.high}", place=f"{place}.{name}")
     return {name: said.get(name, bounds.default) for name, bounds in recipe.parameters.items()}

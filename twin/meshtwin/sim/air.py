@@ -12,6 +12,7 @@ from meshtwin.radio.reception import (
     compute_snr_db,
 )
 from meshtwin.sim.draws import draw, draw_normal, make_key
+from meshtwin.sim.elements.bearer import Pdu
 from meshtwin.sim.elements.message_cache import MessageCache
 from meshtwin.sim.elements.node import NodeElements, OutgoingLink
 from meshtwin.sim.elements.scanner import Scanner
@@ -77,7 +78,7 @@ def _power_from_delivery(delivery_per_mille: int) -> float:
 def _rx_power_dbm(link: ScenarioLink) -> float:
     """Power for interference: as given, else as the delivery suggests.
 
-    Doubt: where RSSI is not told, every good link gets about the same power, so nothing captures between them.
+    Doubt: where RSSI is not told, all good links get about the same power, so none captures the other.
     """
     if link.rx_power_dbm is not None:
         return link.rx_power_dbm
@@ -107,16 +108,16 @@ class Interference:
         sender: NodeElements,
         receiver: NodeElements,
         rx_mw: float,
-        start_ns: int,
-        end_ns: int,
+        pdu: Pdu,
     ) -> float:
-        """Probability 0..1 that the PDU on the air from ``start_ns`` to ``end_ns`` comes through.
+        """Probability 0..1 that ``pdu``, sent by ``sender`` and received with ``rx_mw``, comes through.
 
         Each interferer is judged over its own overlap. Three or more at once are judged one by one (doubt:
         their powers add up, which this leaves out; rare below 10 % airtime).
         External traffic is taken as Poisson and as destroying on any overlap.
         """
         survival = 1.0
+        _, start_ns, end_ns = pdu
         external = receiver.settings.external_pdus_per_s
         if external > 0.0:
             survival = math.exp(-external * 2.0 * (end_ns - start_ns) * 1e-9)

@@ -19,7 +19,7 @@ ENGINES: Final[Mapping[str, Engine]] = MappingProxyType({"reference": run_refere
 def simulate(scenario: Scenario, *, seed: int, replication: int = 0, engine: str = "reference") -> RunResult:
     """What happens in one replication; equal arguments give equal results.
 
-    Replications share nothing but the scenario; the same (seed, replication) gives two scenarios the same luck.
+    The same (seed, replication) gives two scenarios the same luck; two replications share nothing.
     Raises `InvalidInput` for an unknown engine.
     """
     if engine not in ENGINES:

@@ -12,13 +12,11 @@ from meshtwin.sim.scenario import Scenario, ScenarioFlow, ScenarioLink, Scenario
 
 __all__ = ["DEFAULT_SETTINGS", "scenario_from_snapshot"]
 
-DEFAULT_SETTINGS: Final = (
-    NodeSettings(  # where neither snapshot nor configuration says anything: Zephyr's defaults
-        relay=True,
-        relay_retransmit=Transmit(count=2, interval_steps=1),
-        network_transmit=Transmit(count=2, interval_steps=1),
-        default_ttl=7,
-    )
+DEFAULT_SETTINGS: Final = NodeSettings(  # where neither snapshot nor configuration says anything: Zephyr's defaults
+    relay=True,
+    relay_retransmit=Transmit(count=2, interval_steps=1),
+    network_transmit=Transmit(count=2, interval_steps=1),
+    default_ttl=7,
 )
 
 
@@ -33,11 +31,11 @@ def scenario_from_snapshot(
 ) -> Scenario:
     """The scenario of ``snapshot`` with ``configuration`` put on top of the one in force.
 
-    Link delivery is the posterior mean, decided per single transmission by draws keyed on (link, message, copy);
-    ``sample_posterior``: each replication draws the links anew within their posterior.
+    Link delivery is the posterior mean, decided per single transmission by draws keyed on
+    (link, message, copy); ``sample_posterior``: each replication draws the links anew within their posterior.
     Messages come at the flows' declared rates, at drawn times. ``deadline_ms`` replaces the flows' deadlines.
-    Border links whose sender is outside the snapshot become external traffic of notifications; flows from or to
-    nothing known are left out (compare ``scenario.flows`` with ``snapshot.flows``).
+    Border links whose sender is outside the snapshot become external traffic of notifications; flows from or
+    to nothing known are left out (compare ``scenario.flows`` with ``snapshot.flows``).
     """
     settings = snapshot.configuration.overlaid(configuration or Configuration()).as_dict()
     external = _external_pdus_per_s(snapshot)
@@ -47,9 +45,7 @@ def scenario_from_snapshot(
     return Scenario(
         name=f"snapshot-{snapshot.fingerprint}",
         nodes=tuple(
-            _to_node(
-                node.address, settings.get(node.address, NodeSettings()), external.get(node.address, 0.0)
-            )
+            _to_node(node.address, settings.get(node.address, NodeSettings()), external.get(node.address, 0.0))
             for node in snapshot.nodes
         ),
         links=tuple(
@@ -92,16 +88,11 @@ def _members(snapshot: Snapshot, flow: Flow) -> tuple[UnicastAddress, ...]:
         node.address
         for node in snapshot.nodes
         if node.address != flow.source
-        and (
-            node.address <= flow.destination < node.address + node.element_count
-            or flow.destination in node.groups
-        )
+        and (node.address <= flow.destination < node.address + node.element_count or flow.destination in node.groups)
     )
 
 
-def _to_flow(
-    flow: Flow, members: tuple[UnicastAddress, ...], messages: int, deadline_ms: int | None
-) -> ScenarioFlow:
+def _to_flow(flow: Flow, members: tuple[UnicastAddress, ...], messages: int, deadline_ms: int | None) -> ScenarioFlow:
     period_s = 60.0 / flow.rate_per_minute if flow.rate_per_minute > 0 else 60.0
     return ScenarioFlow(
         name=flow.name,
@@ -121,9 +112,7 @@ def _external_pdus_per_s(snapshot: Snapshot) -> Mapping[UnicastAddress, float]:
         return {}
     heard: dict[UnicastAddress, float] = {}
     for link in _heard(snapshot.links):
-        heard[link.target] = (
-            heard.get(link.target, 0.0) + link.delivery_mean / snapshot.notification_interval_s
-        )
+        heard[link.target] = heard.get(link.target, 0.0) + link.delivery_mean / snapshot.notification_interval_s
     return heard
 
 

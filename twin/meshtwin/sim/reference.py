@@ -2,7 +2,8 @@
 
 Rules of nodes are in `elements`; here they meet on the air. Each PDU end is one event with a loop over the
 receivers. A receiver listens to one channel at a time, so of the three PDUs of an advertising event it judges
-the one on its channel. Copies of a message fade independently (doubt: real copies 20 ms apart are correlated).
+the one on its channel. Copies of a message fade independently (doubt: real copies 20 ms
+apart are correlated).
 """
 
 from collections import deque
@@ -15,7 +16,7 @@ from meshtwin.radio.reception import compute_airtime_ns
 from meshtwin.sim.air import Interference, build_nodes
 from meshtwin.sim.draws import draw, draw_below_ns, extend_key, make_key
 from meshtwin.sim.elements.access import accept
-from meshtwin.sim.elements.bearer import Advertisement, plan_event
+from meshtwin.sim.elements.bearer import Advertisement, Pdu, plan_event
 from meshtwin.sim.elements.node import NodeElements
 from meshtwin.sim.elements.relay import decide_relay
 from meshtwin.sim.elements.transmit_queue import Job
@@ -68,7 +69,7 @@ class ReferenceEngine:
         members = frozenset(self._index[a] for a in flow.members if a != flow.source)
         for number in range(flow.count):
             offset = draw_below_ns(key, number, period_ns) if flow.spread_in_period else 0
-            yield self._env.timeout(start_ns + number * period_ns + offset - self._env.now)
+            yield self._env.timeout(start_ns + number * period_ns + offset - self._now)
             properties = Properties(
                 key=extend_key(key, number),
                 flow_index=flow_index,
@@ -78,11 +79,9 @@ class ReferenceEngine:
                 initial_ttl=node.settings.ttl if flow.ttl is None else flow.ttl,
                 pdu_bytes=flow.pdu_bytes,
                 airtime_ns=compute_airtime_ns(flow.pdu_bytes),
-                started_ns=self._env.now,
+                started_ns=self._now,
             )
-            instructions = Instructions(
-                response_pdu_bytes=flow.response_pdu_bytes, is_traced=self._scenario.is_traced
-            )
+            instructions = Instructions(response_pdu_bytes=flow.response_pdu_bytes, is_traced=self._scenario.is_traced)
             self._originate(node, Packet(properties, instructions))
 
     def _originate(self, node: NodeElements, packet: Packet) -> None:
@@ -91,10 +90,12 @@ class ReferenceEngine:
         self._record(packet, RecordKind.ORIGINATED, node, packet.properties.number)
         self._send(
             node,
-            Job(
-                packet, packet.properties.initial_ttl, 1, node.settings.network_transmit, True, self._env.now
-            ),
+            Job(packet, packet.properties.initial_ttl, 1, node.settings.network_transmit, True, self._now),
         )
+
+    @property
+    def _now(self) -> int:
+        return int(self._env.now)
 
     def _send(self, node: NodeElements, job: Job) -> None:
         if not node.queue.put(job):
@@ -111,13 +112,13 @@ class ReferenceEngine:
         env, profile, packet = self._env, self._profile, job.packet
         key = extend_key(node.key, packet.properties.key)
         interval_ns = s_to_ns(job.transmit.interval_s)
-        begin_ns = max(job.asked_ns + self._first_delay_ns(job, key, interval_ns), env.now)
+        begin_ns = max(job.asked_ns + self._first_delay_ns(job, key, interval_ns), self._now)
         for copy in range(job.transmit.transmissions):
             copy_key = extend_key(key, copy + 1)
             begin_ns = self._free_start(node, begin_ns)
-            while begin_ns > env.now:
-                yield env.timeout(begin_ns - env.now)
-                begin_ns = self._free_start(node, env.now)
+            while begin_ns > self._now:
+                yield env.timeout(begin_ns - self._now)
+                begin_ns = self._free_start(node, self._now)
             event = plan_event(profile, begin_ns, packet.properties.airtime_ns, copy_key)
             yield from self._transmit(node, job, event, copy)
             if profile.scan_restarts_after_event:
@@ -158,19 +159,18 @@ class ReferenceEngine:
         message = packet.properties.key
         asked = sum(message not in link.target.cache.known for link in node.links)
         packet.monitoring.losses[LossCause.CACHE] += len(node.links) - asked
-        for channel, start_ns, end_ns in event.pdus:
-            yield env.timeout(end_ns - env.now)
-            asked -= self._end_pdu(node, job, copy, channel, start_ns, end_ns)
+        for pdu in event.pdus:
+            yield env.timeout(pdu.end_ns - self._now)
+            asked -= self._end_pdu(node, job, copy, pdu)
         if asked > 0:
             self._lose(packet, LossCause.NOT_LISTENING, node, asked)
-        if event.end_ns > env.now:
-            yield env.timeout(event.end_ns - env.now)
+        if event.end_ns > self._now:
+            yield env.timeout(event.end_ns - self._now)
 
-    def _end_pdu(
-        self, node: NodeElements, job: Job, copy: int, channel: int, start_ns: int, end_ns: int
-    ) -> int:
+    def _end_pdu(self, node: NodeElements, job: Job, copy: int, pdu: Pdu) -> int:
         """Judges one PDU at every receiver; gives how many of those without the message listened."""
         message = job.packet.properties.key
+        channel, start_ns, end_ns = pdu
         listened = 0
         for link in node.links:
             receiver = link.target
@@ -187,9 +187,7 @@ class ReferenceEngine:
             if draw(key, copy) >= link.delivery:
                 self._lose(job.packet, LossCause.BELOW_SENSITIVITY, receiver)
                 continue
-            survival = self._interference.compute_survival(
-                self._on_air[channel], node, receiver, link.rx_mw, start_ns, end_ns
-            )
+            survival = self._interference.compute_survival(self._on_air[channel], node, receiver, link.rx_mw, pdu)
             if survival < 1.0 and draw(key, -1 - copy) >= survival:
                 self._lose(job.packet, LossCause.COLLISION, receiver)
                 continue
@@ -225,7 +223,7 @@ class ReferenceEngine:
             initial_ttl=node.settings.ttl,
             pdu_bytes=size,
             airtime_ns=compute_airtime_ns(size),
-            started_ns=self._env.now,
+            started_ns=self._now,
         )
         self._originate(
             node, Packet(properties, Instructions(answers=request, is_traced=request.instructions.is_traced))
@@ -238,6 +236,4 @@ class ReferenceEngine:
 
     def _record(self, packet: Packet, kind: RecordKind, node: NodeElements, detail: int | str) -> None:
         if packet.instructions.is_traced:
-            self.records.append(
-                Record(self._env.now, kind, node.settings.address, packet.properties.key, detail)
-            )
+            self.records.append(Record(self._now, kind, node.settings.address, packet.properties.key, detail))

@@ -178,7 +178,7 @@ def _summarise_flow(results: Sequence[RunResult], flow: FlowLike, level: float) 
 def _clustered_delivery(
     delivered: Sequence[tuple[int, int]], messages: Sequence[MessageResult], level: float
 ) -> Interval:
-    """Delivery with an interval that counts messages, not (message, member) pairs: members share a flood's luck."""
+    """Delivery, its interval counting messages, not (message, member) pairs: members share a flood's luck."""
     pairs = compute_ratio_interval(delivered, level)
     count = len(messages)
     whole = compute_ratio_interval([(pairs.estimate * count, count)], level)

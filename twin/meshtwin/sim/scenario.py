@@ -105,9 +105,7 @@ class Scenario:
             if missing := {flow.source, *flow.members} - known:
                 raise InvalidInput(f"unknown node {format_address(min(missing))}", place=place)
             if flow.count < 0 or flow.period_s <= 0:
-                raise InvalidInput(
-                    f"count {flow.count} or period {flow.period_s} s is not positive", place=place
-                )
+                raise InvalidInput(f"count {flow.count} or period {flow.period_s} s is not positive", place=place)
             if not flow.members:
                 raise InvalidInput("no member to reach", place=place)
         if len({flow.name for flow in self.flows}) != len(self.flows):

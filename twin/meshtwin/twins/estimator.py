@@ -44,9 +44,7 @@ class _Grid:
     log_prior: NDArray[np.float64]  # (GRID_SIZE,), weight of the grid point included
 
 
-def estimate_links(
-    state: TwinState, *, now_s: float, load: Load, report_interval_s: float
-) -> tuple[LinkEstimate, ...]:
+def estimate_links(state: TwinState, *, now_s: float, load: Load, report_interval_s: float) -> tuple[LinkEstimate, ...]:
     """Estimates of all links that were ever reported, ascending by (source, target).
 
     Evidence decays with a half-life of `EVIDENCE_HALF_LIFE_S` down to `EVIDENCE_FLOOR` notifications; links
@@ -54,9 +52,7 @@ def estimate_links(
     """
     silent = find_silent_links(state, report_interval_s=report_interval_s)
     rows: list[tuple[int, int, LinkRecord]] = sorted(
-        (source, target, record)
-        for target, node in state.nodes.items()
-        for source, record in node.links.items()
+        (source, target, record) for target, node in state.nodes.items() for source, record in node.links.items()
     )
     counts = [_aged(record, silent.get((source, target)), now_s) for source, target, record in rows]
     posteriors = fit_beta(counts, load.loss_ratio)

@@ -23,9 +23,7 @@ __all__ = ["EVIDENCE_HALF_LIFE_S", "count_dropped", "fold"]
 EVIDENCE_HALF_LIFE_S: Final = 1800.0
 # At a notification interval of 10 s about 260 notifications count: a deviation of 0.03 at a delivery of 0.5.
 # Furniture and doors change links within hours; unverified on hardware.
-FIRST_EVIDENCE_MAX: Final = (
-    60.0  # notifications: the first report may count days, of which the age is unknown
-)
+FIRST_EVIDENCE_MAX: Final = 60.0  # notifications: the first report may count days, of which the age is unknown
 AIRTIME_SMOOTHING: Final = 0.3  # weight of the newest report
 
 
@@ -121,9 +119,7 @@ def _fold_neighbours(state: TwinState, report: NeighbourTelemetry, sent_s: float
     nodes = dict(state.nodes)
     nodes[reporter] = NodeRecord(links, reported_s, known.vitals)
     newest_s = sent_s if state.newest_report_s is None else max(state.newest_report_s, sent_s)
-    return _with_stream(
-        state, "telemetry/neighbours", position, nodes=nodes, resets=resets, newest_report_s=newest_s
-    )
+    return _with_stream(state, "telemetry/neighbours", position, nodes=nodes, resets=resets, newest_report_s=newest_s)
 
 
 def _continues(before: LinkRecord, counter: NeighbourCounter) -> bool:
@@ -177,7 +173,7 @@ def _record(
 
 
 def _heard_and_missed(expected: int, received: int) -> tuple[float, float]:
-    """Numbers of notifications; more received than expected is a reporter's mistake and counts as all heard."""
+    """Numbers of notifications; more received than expected counts as all heard."""
     heard = min(max(received, 0), max(expected, 0))
     return float(heard), float(max(expected, 0) - heard)
 

@@ -28,9 +28,7 @@ class Rollup:
     waiting_for: str  # why it is not ready; empty when it is
 
 
-def roll_up(
-    state: TwinState, addresses: Collection[int], *, now_s: float, report_interval_s: float
-) -> Rollup:
+def roll_up(state: TwinState, addresses: Collection[int], *, now_s: float, report_interval_s: float) -> Rollup:
     """The figures of a segment with the nodes ``addresses`` at ``now_s``."""
     fresh_s = FRESH_INTERVALS * report_interval_s
     known = set(addresses)

@@ -11,7 +11,7 @@ from meshtwin.mesh.addresses import UnicastAddress, format_address
 from meshtwin.mesh.configuration import Configuration
 from meshtwin.mesh.nodes import Flow, Node, sort_nodes
 from meshtwin.mesh.snapshots import LinkEstimate, SegmentView, Snapshot
-from meshtwin.twins.snapshot import Gap, PartialSnapshot
+from meshtwin.twins.partial import Gap, PartialSnapshot
 
 __all__ = ["find_border_links", "overlay"]
 
@@ -30,9 +30,7 @@ def overlay(children: Sequence[PartialSnapshot], gaps: Iterable[Gap] = ()) -> Pa
         for node in child.snapshot.nodes:
             if node.address in owners:
                 first = owners[node.address][0]
-                found.append(
-                    Gap(format_address(node.address), f"owned by {first} and {label}; {first} counts")
-                )
+                found.append(Gap(format_address(node.address), f"owned by {first} and {label}; {first} counts"))
                 continue
             owners[node.address] = (label, node)
     snapshots = [child.snapshot for child in children]

@@ -80,9 +80,7 @@ def _explain(error: ValidationError, leaf: str) -> Refused:
         if fault["type"] == "json_invalid":
             return Refused(Reason.NOT_JSON, f"{fault['msg']} ({leaf})")
         if fault["loc"] == ("contract",):
-            return Refused(
-                Reason.WRONG_CONTRACT, f"contract {fault['input']!r} is not spoken ({leaf}.contract)"
-            )
+            return Refused(Reason.WRONG_CONTRACT, f"contract {fault['input']!r} is not spoken ({leaf}.contract)")
     place = ".".join(str(part) for part in faults[0]["loc"])
     shown = repr(faults[0]["input"])[:80]
     return Refused(Reason.WRONG_SCHEMA, f"{faults[0]['msg']}, got {shown} ({leaf}.{place})")

@@ -11,9 +11,7 @@ from meshtwin.twins.state import LinkRecord, TwinState
 
 __all__ = ["SilentLink", "find_silent_links"]
 
-SILENT_INTERVALS: Final = (
-    6  # report intervals: reports rotate, every neighbour has its turn within about four
-)
+SILENT_INTERVALS: Final = 6  # report intervals: reports rotate, every neighbour has its turn within about four
 MISSED_MAX: Final = 60.0  # notifications: as much as a first report counts; a provisional figure
 
 

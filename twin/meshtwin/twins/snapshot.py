@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
 
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.addresses import UnicastAddress, parse_range
@@ -12,9 +11,10 @@ from meshtwin.mesh.nodes import Flow, Inventory
 from meshtwin.mesh.snapshots import SegmentView, Snapshot
 from meshtwin.twins.estimator import estimate_links
 from meshtwin.twins.load import estimate_load
+from meshtwin.twins.partial import Gap, PartialSnapshot
 from meshtwin.twins.state import TwinState
 
-__all__ = ["Gap", "PartialSnapshot", "SegmentFacts", "take_snapshot"]
+__all__ = ["SegmentFacts", "take_snapshot"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,23 +27,6 @@ class SegmentFacts:
     profile: str = "zephyr"
     notification_interval_s: float = 10.0
     report_interval_s: float = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Something an answer lacks: where, why, and since when it was not heard."""
-
-    place: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartialSnapshot:
-    """A snapshot and what it lacks; ``load_source`` says how the load under the estimates is known."""
-
-    snapshot: Snapshot
-    gaps: tuple[Gap, ...] = ()
-    load_source: Literal["measured", "monitoring", "mixed"] = "monitoring"
 
 
 def take_snapshot(facts: SegmentFacts, state: TwinState, now_s: float) -> PartialSnapshot:

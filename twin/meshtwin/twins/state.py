@@ -6,18 +6,11 @@ Times are seconds since 1970-01-01 UTC (``_s``), from the sender's clock unless 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from meshtwin.contract.configuration import Reported
 from meshtwin.contract.telemetry import FlowReport, GatewayState, NodeReport
 
 __all__ = ["EMPTY_STATE", "FlowRecord", "LinkRecord", "NodeRecord", "StreamPosition", "TwinState"]
-
-NO_NODES: Mapping[int, "NodeRecord"] = MappingProxyType({})
-NO_LINKS: Mapping[int, "LinkRecord"] = MappingProxyType({})
-NO_COUNTS: Mapping[str, int] = MappingProxyType({})
-NO_STREAMS: Mapping[str, "StreamPosition"] = MappingProxyType({})
-NO_FLOWS: Mapping[str, "FlowRecord"] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +37,7 @@ class LinkRecord:
 class NodeRecord:
     """What one node reported; ``links`` by the address of the neighbour it heard."""
 
-    links: Mapping[int, LinkRecord] = NO_LINKS
+    links: Mapping[int, LinkRecord] = field(default_factory=dict)
     reported_s: float | None = None  # None: never reported itself
     vitals: NodeReport | None = None
 
@@ -71,18 +64,18 @@ class FlowRecord:
 class TwinState:
     """Everything a segment twin knows; equal sequences of observations give equal states."""
 
-    nodes: Mapping[int, NodeRecord] = NO_NODES
-    streams: Mapping[str, StreamPosition] = NO_STREAMS
+    nodes: Mapping[int, NodeRecord] = field(default_factory=dict)
+    streams: Mapping[str, StreamPosition] = field(default_factory=dict)
     session: str | None = None
     session_newest_s: float = 0.0  # newest sender's time within the session
     gateway: GatewayState | None = None
     reported: Reported | None = None
-    flows: Mapping[str, FlowRecord] = NO_FLOWS
+    flows: Mapping[str, FlowRecord] = field(default_factory=dict)
     airtime_ratio: float | None = None  # measured, exponentially smoothed; None: never told
     newest_report_s: float | None = None  # newest neighbour report
     folded: int = 0
     resets: int = 0  # counters that started anew
-    dropped: Mapping[str, int] = field(default=NO_COUNTS)  # not folded, by reason
+    dropped: Mapping[str, int] = field(default_factory=dict)  # not folded, by reason
 
 
 EMPTY_STATE = TwinState()

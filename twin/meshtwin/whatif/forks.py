@@ -39,9 +39,7 @@ def fork(snapshot: Snapshot, changes: Sequence[Change]) -> Snapshot:
         match change:
             case ApplySettings():
                 _check_known(snapshot, change.configuration.addresses, f"changes[{index}]")
-                snapshot = replace(
-                    snapshot, configuration=snapshot.configuration.overlaid(change.configuration)
-                )
+                snapshot = replace(snapshot, configuration=snapshot.configuration.overlaid(change.configuration))
             case FailNodes():
                 _check_known(snapshot, change.addresses, f"changes[{index}]")
                 snapshot = _without(snapshot, change.addresses)
@@ -55,7 +53,8 @@ def flow_members(nodes: Iterable[Node], flow: Flow) -> tuple[UnicastAddress, ...
     return tuple(
         n.address
         for n in nodes
-        if n.address != flow.source and (n.address == flow.destination or flow.destination in n.groups)
+        if n.address != flow.source
+        and (n.address <= flow.destination < n.address + n.element_count or flow.destination in n.groups)
     )
 
 

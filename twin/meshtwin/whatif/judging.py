@@ -16,11 +16,14 @@ __all__ = ["MODEL_NAME", "InProcessJudge", "run_replication"]
 MODEL_NAME = "reference"  # the simpy engine
 
 
-def run_replication(
-    snapshot: Snapshot, configuration: Configuration, plan: JudgePlan, replication: int
-) -> RunResult:
+def run_replication(snapshot: Snapshot, configuration: Configuration, plan: JudgePlan, replication: int) -> RunResult:
     """One replication of one configuration; equal arguments give equal results in any process."""
-    scenario = scenario_from_snapshot(snapshot, configuration, messages_per_flow=plan.messages_per_flow)
+    scenario = scenario_from_snapshot(
+        snapshot,
+        configuration,
+        messages_per_flow=plan.messages_per_flow,
+        sample_posterior=plan.sample_links,
+    )
     return simulate(scenario, seed=plan.seed, replication=replication)
 
 

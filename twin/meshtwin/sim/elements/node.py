@@ -77,7 +77,7 @@ class NodeElements:
         return self.radio_previous_until_ns > start_ns
 
     def occupy_channel(self, start_ns: int, end_ns: int) -> int:
-        """Notes that one channel is in use as heard here; gives the nanoseconds that were not in use before."""
+        """Notes that one channel is in use as heard here; gives the nanoseconds not in use before."""
         until = self.busy_until_ns
         if until >= end_ns:
             return 0

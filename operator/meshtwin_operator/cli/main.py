@@ -1,0 +1,40 @@
+"""``meshtwin``: entry point, errors and exit codes.
+
+Exit codes: 0 done, 1 refused or failed (the message says what to do), 2 wrong usage (typer's own).
+"""
+
+import sys
+
+import typer
+
+from meshtwin.errors import MeshTwinError
+from meshtwin_operator.cli import deciding, looking, modelling, running
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="meshtwin",
+    help="Digital twins of Bluetooth Mesh networks: on a cluster and on this machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for module in (running, looking, deciding, modelling):
+    module.register(app)
+
+
+def main() -> None:
+    """Run a command line; one line per error on stderr."""
+    try:
+        app()
+    except MeshTwinError as error:
+        sys.stderr.write(f"meshtwin: {error.reason}: {error}\n")
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone, as `| head` does
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

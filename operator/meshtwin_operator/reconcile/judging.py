@@ -1,0 +1,64 @@
+"""Questions to the parent twin's models: starting a run, following it, taking its figures over."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from meshtwin.contract.wire import SettingsEntry
+from meshtwin.recipes.messages import PredictionModel, WhatIfRequest
+from meshtwin_operator.reconcile.naming import parent_workload
+from meshtwin_operator.reconcile.outcome import StartRun
+from meshtwin_operator.reconcile.tree import Lineage
+from meshtwin_operator.reconcile.world import World
+from meshtwin_operator.resources.settings import PredictionRecord, SettingsSpec
+
+__all__ = ["is_twin_ready", "start_run", "start_what_if", "to_prediction"]
+
+
+def is_twin_ready(world: World, lineage: Lineage) -> bool:
+    """Whether the parent twin answers and says that it has heard enough."""
+    namespace, name = lineage.twin.metadata.namespace, parent_workload(lineage.twin.metadata.name)
+    summary = world.summary(namespace, name)
+    return world.workload(namespace, name).ready and summary is not None and summary.online and summary.ready
+
+
+def start_run(world: World, lineage: Lineage, path: str, run_id: str, body: Mapping[str, Any]) -> StartRun:
+    """Ask the parent twin of ``lineage`` to run something."""
+    namespace, name = lineage.twin.metadata.namespace, parent_workload(lineage.twin.metadata.name)
+    return StartRun(
+        workload=name,
+        path=path,
+        run_id=run_id,
+        body=body,
+        namespace=namespace,
+        root_twin=lineage.root.metadata.name,
+        url=world.workload(namespace, name).url,
+    )
+
+
+def start_what_if(
+    world: World,
+    lineage: Lineage,
+    *,
+    run_id: str,
+    segment: str,
+    settings: Sequence[SettingsSpec],
+    failed_nodes: Sequence[str] = (),
+    seed: int | None = None,
+    replications: int = 8,
+) -> StartRun:
+    """Ask the parent twin what would happen; raises `InvalidInput` for settings that cannot be."""
+    request = WhatIfRequest(
+        run_id=run_id,
+        segment=segment,
+        settings=[SettingsEntry.from_value(entry.to_value()) for entry in settings],
+        failed_nodes=[node.lower() for node in failed_nodes],
+        seed=seed,
+        replications=replications,
+    )
+    body = request.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return start_run(world, lineage, "/api/v1/whatifs", run_id, body)
+
+
+def to_prediction(model: PredictionModel) -> PredictionRecord:
+    """The twin's figures as they stand in a resource."""
+    return PredictionRecord.model_validate(model.model_dump(mode="json", by_alias=True, exclude_none=True))

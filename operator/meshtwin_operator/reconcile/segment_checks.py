@@ -1,0 +1,80 @@
+"""What can be wrong with a MeshSegment that no schema sees: it needs other objects to be looked at."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from meshtwin.errors import InvalidInput
+from meshtwin.mesh.addresses import format_address
+from meshtwin.mesh.nodes import Inventory
+from meshtwin_operator.reconcile.world import World
+from meshtwin_operator.resources.twins import MeshSegment
+
+__all__ = ["check_segment"]
+
+NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _age_key(segment: MeshSegment) -> tuple[datetime, str]:
+    return segment.metadata.creation_timestamp or NEVER, segment.metadata.name
+
+
+def check_segment(
+    world: World, segment: MeshSegment, inventory: Inventory, others: Sequence[MeshSegment]
+) -> None:
+    """Raises `InvalidInput` with reason and place; of two segments in conflict the younger one is at fault.
+
+    ``others``: the segments of the same tree. Ties of age go to the name that sorts first.
+    """
+    older = [other for other in others if _age_key(other) < _age_key(segment)]
+    _check_gateway(segment, older)
+    _check_owners(world, segment, inventory, older)
+    _check_flows(segment, inventory)
+
+
+def _check_gateway(segment: MeshSegment, older: Sequence[MeshSegment]) -> None:
+    mine = segment.spec.gateway_id
+    for other in older:
+        if mine is not None and other.spec.gateway_id == mine:
+            raise InvalidInput(
+                f"gateway {mine!r} belongs to the older segment {other.metadata.name!r}",
+                reason="GatewayClaimed",
+                place="spec.gatewayId",
+            )
+
+
+def _check_owners(
+    world: World, segment: MeshSegment, inventory: Inventory, older: Sequence[MeshSegment]
+) -> None:
+    addresses = set(inventory.addresses)
+    devices = {node.device_uuid.lower() for node in inventory.nodes}
+    for other in older:
+        theirs = world.inventory(other.metadata.namespace, other.metadata.name).inventory
+        if theirs is None:
+            continue
+        same_mesh = theirs.mesh_uuid.lower() == inventory.mesh_uuid.lower()
+        for node in theirs.nodes:
+            if (same_mesh and node.address in addresses) or node.device_uuid.lower() in devices:
+                raise InvalidInput(
+                    f"node {format_address(node.address)} (device {node.device_uuid}) belongs to the older "
+                    f"segment {other.metadata.name!r}",
+                    reason="NodeOwnedTwice",
+                    place="spec.inventory",
+                )
+
+
+def _check_flows(segment: MeshSegment, inventory: Inventory) -> None:
+    known = set(inventory.addresses)
+    for index, flow in enumerate(segment.spec.flows):
+        place = f"spec.flows[{index}]"
+        source, destination = int(flow.source, 16), int(flow.destination, 16)
+        if source not in known:
+            raise InvalidInput(
+                f"source {flow.source} is not in the inventory", reason="UnknownNode", place=f"{place}.source"
+            )
+        if not [member for member in inventory.members(destination) if member != source]:
+            raise InvalidInput(
+                f"destination {flow.destination} reaches no node of the inventory besides the source",
+                reason="FlowReachesNobody",
+                place=f"{place}.destination",
+            )

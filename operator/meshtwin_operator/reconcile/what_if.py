@@ -1,0 +1,113 @@
+"""`WhatIf`: asks the parent twin once, and keeps the answer."""
+
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from meshtwin.errors import InvalidInput
+from meshtwin_operator.reconcile.conditions import (
+    Said,
+    is_true,
+    progressing,
+    ready,
+    said,
+    settle,
+    stalled,
+    to_seconds,
+    transition_events,
+)
+from meshtwin_operator.reconcile.judging import is_twin_ready, start_what_if, to_prediction
+from meshtwin_operator.reconcile.naming import run_id
+from meshtwin_operator.reconcile.outcome import Outcome, StartRun
+from meshtwin_operator.reconcile.tree import Lineage, find_lineage
+from meshtwin_operator.reconcile.world import ObjectKey, World
+from meshtwin_operator.resources.pipelines import WhatIf, WhatIfStatus
+from meshtwin_operator.resources.settings import PredictionRecord
+from meshtwin_operator.resources.twins import MeshSegment
+
+__all__ = ["reconcile_what_if"]
+
+ASK_AGAIN_S = 5.0
+
+
+def reconcile_what_if(question: WhatIf, world: World, now: datetime) -> Outcome:
+    """Start the run when the twin is ready, follow it, write the answer down once."""
+    if is_true(question.status, "Answered") or is_true(question.status, "Stalled"):
+        if question.status is not None and question.status.run_id is not None:
+            return Outcome()  # the spec never changes, so the answer is final
+    run = run_id(question.metadata.uid, "what-if")
+    try:
+        lineage = _lineage(question, world)
+        if not is_twin_ready(world, lineage):
+            wanted = (*progressing("TwinNotReady", "waits for the parent twin"), said("Answered", False, "Waiting"))
+            return _outcome(question, wanted, now, requeue=30.0)
+        return _follow(question, world, lineage, run, now)
+    except InvalidInput as error:
+        wanted = (*stalled(error.reason, str(error)), said("Answered", False, error.reason))
+        return _outcome(question, wanted, now, requeue=60.0)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        wanted = (*stalled("InvalidQuestion", str(first["msg"])), said("Answered", False, "InvalidQuestion"))
+        return _outcome(question, wanted, now)
+
+
+def _lineage(question: WhatIf, world: World) -> Lineage:
+    name = question.spec.segment_ref.name
+    segment = world.get(ObjectKey("MeshSegment", question.metadata.namespace, name))
+    if not isinstance(segment, MeshSegment):
+        raise InvalidInput(
+            f"MeshSegment {name!r} does not exist", reason="SegmentNotFound", place="spec.segmentRef"
+        )
+    return find_lineage(world, question.metadata.namespace, segment.spec.twin_ref.name)
+
+
+def _follow(question: WhatIf, world: World, lineage: Lineage, run: str, now: datetime) -> Outcome:
+    view = world.run(question.metadata.namespace, run)
+    answer = view.status if view else None
+    if answer is not None and answer.state == "Failed":
+        reason = answer.error.reason if answer.error else "RunFailed"
+        message = answer.error.message if answer.error else "the run failed"
+        wanted = (*stalled(reason, message), said("Answered", False, reason, message))
+        return _outcome(question, wanted, now, run=run)
+    if answer is not None and answer.state == "Done" and answer.what_if_result is not None:
+        prediction = to_prediction(answer.what_if_result.prediction)
+        wanted = (*ready("Answered"), said("Answered", True, "Answered"))
+        return _outcome(question, wanted, now, run=run, prediction=prediction)
+    start = start_what_if(
+        world,
+        lineage,
+        run_id=run,
+        segment=question.spec.segment_ref.name,
+        settings=question.spec.settings,
+        failed_nodes=question.spec.failed_nodes,
+        seed=question.spec.seed,
+        replications=question.spec.replications,
+    )
+    wanted = (*progressing("Running", "the parent twin computes"), said("Answered", False, "Running"))
+    return _outcome(question, wanted, now, run=run, after=(start,), requeue=ASK_AGAIN_S)
+
+
+def _outcome(
+    question: WhatIf,
+    wanted: tuple[Said, ...],
+    now: datetime,
+    *,
+    run: str | None = None,
+    prediction: PredictionRecord | None = None,
+    after: tuple[StartRun, ...] = (),
+    requeue: float | None = None,
+) -> Outcome:
+    conditions = settle(question.status, wanted, generation=question.metadata.generation, now=now)
+    status = WhatIfStatus(
+        observed_generation=question.metadata.generation,
+        conditions=conditions,
+        prediction=prediction,
+        run_id=run,
+        answered_at=to_seconds(now) if prediction else None,
+    )
+    return Outcome(
+        status=status.model_dump(mode="json", by_alias=True, exclude_none=True),
+        after=after,
+        events=transition_events(question.status, conditions),
+        requeue_after_s=requeue,
+    )

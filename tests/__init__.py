@@ -1,0 +1,1 @@
+"""Tests and tools of the project: nothing of it is installed."""

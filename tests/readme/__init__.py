@@ -1,0 +1,1 @@
+"""Runs the README's own commands, so that they keep working."""

@@ -1,0 +1,95 @@
+"""Workloads as manifests."""
+
+import json
+
+import pytest
+
+from meshtwin_operator.kube.render import (
+    RenderSettings,
+    image_of,
+    quantity_mebibytes,
+    quantity_millicores,
+    render_workload,
+)
+from meshtwin_operator.reconcile.outcome import Workload, WorkloadRole
+from meshtwin_operator.reconcile.world import ObjectKey
+from meshtwin_operator.resources.twins import EmbeddedBroker, PodSpecPart
+
+SETTINGS = RenderSettings(image="meshtwin:1", allowed_image_prefixes=("registry.example/meshtwin:",))
+
+
+def workload(role: WorkloadRole = WorkloadRole.SEGMENT_TWIN, **changes: object) -> Workload:
+    values: dict[str, object] = {
+        "role": role,
+        "namespace": "buildings",
+        "name": "north-segment",
+        "owner": ObjectKey("MeshSegment", "buildings", "north"),
+        "owner_uid": "uid-1",
+        "root_twin": "office",
+        "identity": "twin-north",
+        "inventory": ("north", "network.json", None),
+        "config": {"name": "north"},
+    }
+    return Workload(**(values | changes))  # type: ignore[arg-type]  # keyword values of a test
+
+
+def manifests(role: WorkloadRole = WorkloadRole.SEGMENT_TWIN, **changes: object) -> dict[str, dict]:  # type: ignore[type-arg]  # raw manifests
+    rendered = render_workload(workload(role, **changes), SETTINGS, ("office-broker", 8883, True), "s1")
+    return {manifest["kind"]: manifest for manifest in rendered}
+
+
+@pytest.mark.parametrize("role", list(WorkloadRole))
+def test_every_pod_passes_pod_security_restricted(role: WorkloadRole) -> None:
+    broker = EmbeddedBroker() if role is WorkloadRole.BROKER else None
+    pod = manifests(role, broker=broker)["StatefulSet"]["spec"]["template"]["spec"]
+    security = pod["securityContext"]
+    assert security["runAsNonRoot"] is True
+    assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["automountServiceAccountToken"] is False
+    for container in pod["containers"]:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+
+
+def test_every_child_is_owned_by_the_resource_it_was_made_for() -> None:
+    for manifest in manifests().values():
+        (owner,) = manifest["metadata"]["ownerReferences"]
+        assert (owner["kind"], owner["name"], owner["uid"], owner["controller"]) == (
+            "MeshSegment",
+            "north",
+            "uid-1",
+            True,
+        )
+
+
+def test_no_child_claims_the_instance_label_that_argo_cd_uses() -> None:
+    for manifest in manifests().values():
+        assert "app.kubernetes.io/instance" not in manifest["metadata"]["labels"]
+
+
+def test_secrets_are_mounted_and_the_configuration_only_names_their_files() -> None:
+    rendered = manifests()
+    config = json.loads(rendered["ConfigMap"]["data"]["config.json"])
+    assert config["broker"]["passwordFile"] == "/etc/meshtwin/account/password"
+    assert "password" not in config["broker"]
+
+
+def test_a_changed_secret_restarts_the_pod() -> None:
+    one = render_workload(workload(), SETTINGS, None, "s1")[-1]
+    other = render_workload(workload(), SETTINGS, None, "s2")[-1]
+    assert one["spec"]["template"] != other["spec"]["template"]
+
+
+def test_an_image_outside_the_allow_list_is_not_run() -> None:
+    evil = workload(pod=PodSpecPart(image="evil.example/x:1"))
+    good = workload(pod=PodSpecPart(image="registry.example/meshtwin:2"))
+    assert image_of(evil, SETTINGS) == "meshtwin:1"
+    assert image_of(good, SETTINGS) == "registry.example/meshtwin:2"
+
+
+def test_quantities_are_canonical_so_that_the_server_does_not_rewrite_them() -> None:
+    assert [quantity_mebibytes(n) for n in (64, 1024, 1536, 2048)] == ["64Mi", "1Gi", "1536Mi", "2Gi"]
+    assert [quantity_millicores(n) for n in (50, 1000, 1500)] == ["50m", "1", "1500m"]

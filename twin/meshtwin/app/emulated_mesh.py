@@ -1,0 +1,108 @@
+"""The process of the emulated mesh: ``python -m meshtwin.app.emulated_mesh CONFIG.json``.
+
+It prints one line of JSON with the port it serves, then runs until it is told to stop.
+"""
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from meshtwin.emulation.scenario import read_scenario
+from meshtwin.emulation.server import LINE_LIMIT, MeshServer
+from meshtwin.emulation.world import World
+from meshtwin.errors import InvalidInput, MeshTwinError, Unavailable
+
+__all__ = ["EmulatedMeshSettings", "run_emulated_mesh"]
+
+log = structlog.get_logger(__name__)
+
+
+class EmulatedMeshSettings(BaseModel):
+    """What the process needs; ``port`` 0 takes a free one, ``seed`` replaces that of the scenario."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+    scenario: Path
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65_535)
+    token: str = Field(default="", max_length=256, repr=False)
+    token_file: Path | None = None  # read instead of ``token``
+    speed: float = Field(default=1.0, gt=0, le=100)  # mesh seconds per second
+    seed: int | None = None
+
+    def read_token(self) -> str:
+        """The token that clients must say; raises `Unavailable` if its file cannot be read."""
+        if self.token_file is None:
+            return self.token
+        try:
+            return self.token_file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise Unavailable(f"token not readable: {error.strerror}", place=str(self.token_file)) from error
+
+
+async def run_emulated_mesh(settings: EmulatedMeshSettings, *, on_ready: Callable[[int], None] | None = None) -> None:
+    """Serve the scenario until cancelled; ``on_ready`` gets the port.
+
+    Raises `InvalidInput` for a bad scenario, `Unavailable` if the port is taken.
+    """
+    scenario = read_scenario(settings.scenario)
+    world = World(scenario, scenario.seed if settings.seed is None else settings.seed)
+    mesh = MeshServer(world, token=settings.read_token(), speed=settings.speed, monotonic=time.monotonic)
+    try:
+        server = await asyncio.start_server(mesh.serve_client, settings.host, settings.port, limit=LINE_LIMIT)
+    except OSError as error:
+        place = f"{settings.host}:{settings.port}"
+        raise Unavailable(f"port not free: {error.strerror}", place=place) from error
+    port: int = server.sockets[0].getsockname()[1]
+    log.info("Serving emulated mesh", nodes=len(scenario.nodes), port=port, speed=settings.speed)
+    if on_ready is not None:
+        on_ready(port)
+    try:
+        await mesh.run_time()
+    finally:
+        mesh.close()
+        server.close()
+
+
+def load_settings(path: Path) -> EmulatedMeshSettings:
+    """Settings in a JSON file; raises `InvalidInput` with the field's place."""
+    try:
+        return EmulatedMeshSettings.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise InvalidInput(f"settings not usable: {error}", place=str(path)) from error
+
+
+def main(arguments: list[str]) -> int:
+    """Exit code 0 after a signal, 2 for bad input, 1 if something is not available."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+
+    async def run() -> None:
+        task = asyncio.ensure_future(
+            run_emulated_mesh(
+                load_settings(Path(arguments[0])), on_ready=lambda port: print(json.dumps({"port": port}), flush=True)
+            )
+        )
+        for name in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(name, task.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    try:
+        asyncio.run(run())
+    except MeshTwinError as error:
+        print(f"{error.reason}: {error}", file=sys.stderr)
+        return 2 if isinstance(error, InvalidInput) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

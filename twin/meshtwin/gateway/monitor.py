@@ -1,0 +1,173 @@
+"""Monitoring: telling nodes how often to notify and report, and turning their reports into telemetry."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from meshtwin.contract.access import NeighbourRecord, Opcode, encode_access
+from meshtwin.contract.telemetry import NeighbourCounter
+from meshtwin.gateway.memory import Monitoring
+from meshtwin.mesh.addresses import UnicastAddress, format_address
+from meshtwin.mesh.configuration import Configuration
+
+__all__ = ["CounterBook", "MonitorSchedule", "ReportPlan", "plan_reports"]
+
+AIRTIME_S: Final = 376e-6  # of one PDU on one channel: 47 bytes at 1 Mbit/s (Bluetooth Core 5.4, vol 6, B)
+HEARD_ASSUMED: Final = 12  # neighbours that hear a transmission, before anything is known
+REPORTS_MAX: Final = 8  # messages of one report: 16 neighbours
+FIRST_REPEATS: Final = 3  # a broadcast is not acknowledged
+REPEAT_SOON_S: Final = 2.0  # mesh time
+REPEAT_LATE_S: Final = 120.0  # mesh time; nodes that were off, or missed all three
+INTERVAL_MAX: Final = 65_535  # u16 of 100 ms
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPlan:
+    """What is told to the nodes, times in mesh seconds."""
+
+    notification_s: float
+    report_s: float
+    messages_per_report: int
+
+    def to_payload(self, epoch: int) -> bytes:
+        """The ``MONITOR`` message."""
+        notification = min(INTERVAL_MAX, max(1, round(self.notification_s * 10)))
+        report = min(INTERVAL_MAX, max(1, round(self.report_s * 10)))
+        parameters = (
+            bytes((epoch & 0xFF,))
+            + notification.to_bytes(2, "little")
+            + report.to_bytes(2, "little")
+            + bytes((self.messages_per_report,))
+        )
+        return encode_access(Opcode.MONITOR, parameters)
+
+
+def plan_reports(monitoring: Monitoring, known: Configuration, nodes: int, heard: float) -> ReportPlan:
+    """As many report messages as the airtime budget allows, fewer reports where it allows not even one.
+
+    Every report message is flooded: about ``heard`` x (share of relays x relayed copies + own copies / nodes)
+    transmissions are heard by a node. ``heard`` is the mean number of neighbours. An estimate, on purpose a
+    simple one: it decides how much is told, not what.
+    """
+    settings = [s for _, s in known.entries]
+    relayed = [s.relay_retransmit.transmissions if s.relay_retransmit else 1 for s in settings if s.relay]
+    per_node = sum(relayed) / len(settings) if settings else 3.0
+    message_s = AIRTIME_S * max(heard * per_node, 1.0)
+    budget = monitoring.airtime_budget_percent / 100
+    interval_s = monitoring.report_interval_seconds
+    affordable = budget * interval_s / (max(1, nodes) * message_s)
+    if affordable < 1:
+        interval_s, affordable = interval_s / affordable, 1
+    messages = min(REPORTS_MAX, math.floor(affordable))
+    return ReportPlan(monitoring.notification_interval_seconds, interval_s, messages)
+
+
+@dataclass(slots=True)
+class MonitorSchedule:
+    """When to broadcast ``MONITOR``: a few times soon, then seldom."""
+
+    time_scale: float
+    plan: ReportPlan | None = None
+    next_at: datetime | None = None
+    _sent: int = 0
+
+    def set_plan(self, plan: ReportPlan, now: datetime) -> None:
+        """Broadcast from now on; nothing happens if the plan is the same."""
+        if plan != self.plan:
+            self.plan, self.next_at, self._sent = plan, now, 0
+
+    def take(self, now: datetime) -> ReportPlan | None:
+        """The plan if it is due, and the next time noted."""
+        if self.plan is None or self.next_at is None or now < self.next_at:
+            return None
+        self._sent += 1
+        pause_s = REPEAT_SOON_S if self._sent < FIRST_REPEATS else REPEAT_LATE_S
+        self.next_at = now + timedelta(seconds=pause_s / self.time_scale)
+        return self.plan
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    epoch: int
+    expected: int
+    received: int
+    raw_expected: int
+    raw_received: int
+    transmissions: int
+    at: datetime
+
+
+@dataclass(slots=True)
+class CounterBook:
+    """Unwraps the 8-bit counters of reports into cumulative ones, a new ``epoch`` at every restart."""
+
+    time_scale: float
+    monitor_epoch: int = 0
+    notification_s: float = 10.0
+    _counters: dict[tuple[int, int], Counter] = field(default_factory=dict)
+
+    def restart(self, monitor_epoch: int, notification_s: float) -> None:
+        """A new monitoring epoch: nodes begin counting again."""
+        if monitor_epoch != self.monitor_epoch:
+            self._counters.clear()
+        self.monitor_epoch, self.notification_s = monitor_epoch, notification_s
+
+    @property
+    def mean_heard(self) -> float:
+        """Mean number of neighbours per node that reported; `HEARD_ASSUMED` before there are any."""
+        nodes = {node for node, _ in self._counters}
+        return max(4.0, len(self._counters) / len(nodes)) if nodes else float(HEARD_ASSUMED)
+
+    def fold(
+        self, node: UnicastAddress, records: Sequence[NeighbourRecord], now: datetime
+    ) -> list[NeighbourCounter]:
+        """Cumulative counters of a report; records of another monitoring epoch are left out."""
+        out = []
+        for record in records:
+            if record.odd_epoch != bool(self.monitor_epoch & 1):
+                continue
+            neighbour = UnicastAddress(node & 0xFF00 | record.neighbour_low)
+            counter = self._advance((node, neighbour), record, now)
+            self._counters[node, neighbour] = counter
+            out.append(
+                NeighbourCounter(
+                    neighbour=format_address(neighbour),
+                    epoch=counter.epoch,
+                    since_counter=0,
+                    last_counter=counter.expected,
+                    received=counter.received,
+                    transmissions=record.transmissions,
+                    rssi_mean_dbm=record.rssi_dbm,
+                )
+            )
+        return out
+
+    def _advance(self, key: tuple[int, int], record: NeighbourRecord, now: datetime) -> Counter:
+        old = self._counters.get(key)
+        fresh = Counter(
+            epoch=self.monitor_epoch * 1000 if old is None else old.epoch + 1,
+            expected=record.expected,
+            received=min(record.received, record.expected),
+            raw_expected=record.expected,
+            raw_received=record.received,
+            transmissions=record.transmissions,
+            at=now,
+        )
+        if old is None or old.transmissions != record.transmissions:
+            return fresh
+        expected = (record.expected - old.raw_expected) & 0xFF
+        received = (record.received - old.raw_received) & 0xFF
+        elapsed_s = (now - old.at).total_seconds() * self.time_scale
+        # More than could have been sent, or more received than sent: the node counted from zero again.
+        if received > expected or expected > 1.3 * elapsed_s / self.notification_s + 5:
+            return fresh
+        return replace(
+            old,
+            expected=old.expected + expected,
+            received=old.received + received,
+            raw_expected=record.expected,
+            raw_received=record.received,
+            at=now,
+        )

@@ -1,0 +1,56 @@
+"""The gateway's memory in one file, replaced as a whole: kill it at any moment, and one version is there."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+from meshtwin.errors import Unavailable
+from meshtwin.gateway.memory import Memory, parse_memory, to_bytes
+
+__all__ = ["MemoryStore"]
+
+FILE_NAME: Final = "gateway.json"
+
+
+class MemoryStore:
+    """A folder with the memory file; raises `Unavailable` where the folder cannot be written."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE_NAME
+        self._temporary = folder / f".{FILE_NAME}.new"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable(
+                f"memory folder not usable: {error.strerror}", reason="StoreUnavailable", place=str(folder)
+            ) from error
+
+    def read(self) -> Memory:
+        """The memory, a fresh one if there is no file; raises `InvalidInput` if the file is broken."""
+        try:
+            data = self._path.read_bytes()
+        except FileNotFoundError:
+            return Memory()
+        except OSError as error:
+            raise self._unavailable("read", error) from error
+        return parse_memory(data, str(self._path))
+
+    def write(self, memory: Memory) -> None:
+        """Replace the file: write beside it, flush, rename, flush the folder."""
+        try:
+            with self._temporary.open("wb") as file:
+                file.write(to_bytes(memory))
+                file.flush()
+                os.fsync(file.fileno())
+            self._temporary.replace(self._path)
+            folder = os.open(self._path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise self._unavailable("written", error) from error
+
+    def _unavailable(self, what: str, error: OSError) -> Unavailable:
+        message = f"gateway memory not {what}: {error.strerror}"
+        return Unavailable(message, reason="StoreUnavailable", place=str(self._path))

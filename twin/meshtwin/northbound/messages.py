@@ -1,0 +1,265 @@
+"""Snapshots and their parts as they stand in JSON, both ways: a parent reads its children's snapshots."""
+
+from collections.abc import Sequence
+from typing import Literal, Self
+
+from pydantic import AwareDatetime, Field
+
+from meshtwin.contract.wire import AddressText, SettingsEntry, UnicastText, WireModel
+from meshtwin.mesh.addresses import GroupAddress, UnicastAddress, format_address
+from meshtwin.mesh.configuration import compress_settings, expand_settings
+from meshtwin.mesh.nodes import Capabilities, Flow, Node, Position
+from meshtwin.mesh.snapshots import LinkEstimate, SegmentView, Snapshot
+from meshtwin.twins.partial import Gap, PartialSnapshot
+
+__all__ = [
+    "FlowMessage",
+    "GapMessage",
+    "LinkMessage",
+    "NodeMessage",
+    "SegmentMessage",
+    "SnapshotMessage",
+    "parse_snapshot",
+    "to_link_message",
+]
+
+
+class PositionMessage(WireModel):
+    """Metres in the building's coordinates."""
+
+    x_metres: float
+    y_metres: float
+    z_metres: float = 0.0
+
+
+class NodeMessage(WireModel):
+    """A node of an inventory."""
+
+    address: UnicastText
+    device_uuid: str
+    name: str = ""
+    element_count: int = Field(default=1, ge=1, le=255)
+    groups: list[AddressText] = Field(default=[])
+    relay: bool = True  # whether the node can relay, not whether it does
+    network_transmit: bool = True  # whether it can be set
+    default_ttl: bool = True  # whether it can be set
+    low_power: bool = False
+    replay_list_size: int | None = None
+    position: PositionMessage | None = None
+    frozen: bool = False
+
+    @classmethod
+    def from_value(cls, node: Node) -> Self:
+        """The wire form of a value."""
+        can, spot = node.capabilities, node.position
+        return cls(
+            address=format_address(node.address),
+            device_uuid=node.device_uuid,
+            name=node.name,
+            element_count=node.element_count,
+            groups=[format_address(group) for group in sorted(node.groups)],
+            relay=can.relay,
+            network_transmit=can.network_transmit,
+            default_ttl=can.default_ttl,
+            low_power=can.low_power,
+            replay_list_size=can.replay_list_size,
+            position=spot and PositionMessage(x_metres=spot.x_m, y_metres=spot.y_m, z_metres=spot.z_m),
+            frozen=node.frozen,
+        )
+
+    def to_value(self) -> Node:
+        """The frozen value."""
+        spot = self.position
+        return Node(
+            address=_unicast(self.address),
+            device_uuid=self.device_uuid,
+            name=self.name,
+            element_count=self.element_count,
+            groups=frozenset(GroupAddress(int(group, 16)) for group in self.groups),
+            capabilities=Capabilities(
+                relay=self.relay,
+                network_transmit=self.network_transmit,
+                default_ttl=self.default_ttl,
+                low_power=self.low_power,
+                replay_list_size=self.replay_list_size,
+            ),
+            position=None if spot is None else Position(spot.x_metres, spot.y_metres, spot.z_metres),
+            frozen=self.frozen,
+        )
+
+
+class LinkMessage(WireModel):
+    """A directed link: Beta posterior of the delivery of a single transmission, with its mean and deviation."""
+
+    source: UnicastText
+    target: UnicastText
+    delivery_alpha: float = Field(gt=0)
+    delivery_beta: float = Field(gt=0)
+    delivery_ratio: float | None = None  # mean; for readers, ignored when parsed
+    delivery_deviation: float | None = None  # likewise
+    rssi_dbm: float | None = None
+    last_heard: AwareDatetime | None = None
+
+    def to_value(self) -> LinkEstimate:
+        """The frozen value."""
+        return LinkEstimate(
+            source=_unicast(self.source),
+            target=_unicast(self.target),
+            delivery_alpha=self.delivery_alpha,
+            delivery_beta=self.delivery_beta,
+            rssi_dbm=self.rssi_dbm,
+            last_heard=self.last_heard,
+        )
+
+
+def to_link_message(link: LinkEstimate) -> LinkMessage:
+    """The wire form of a link."""
+    return LinkMessage(
+        source=format_address(link.source),
+        target=format_address(link.target),
+        delivery_alpha=link.delivery_alpha,
+        delivery_beta=link.delivery_beta,
+        delivery_ratio=round(link.delivery_mean, 4),
+        delivery_deviation=round(link.delivery_deviation, 4),
+        rssi_dbm=link.rssi_dbm,
+        last_heard=link.last_heard,
+    )
+
+
+class FlowMessage(WireModel):
+    """Application messages whose fate matters."""
+
+    name: str
+    source: UnicastText
+    destination: AddressText
+    rate_per_minute: float = Field(gt=0)
+    deadline_milliseconds: int = Field(ge=1)
+
+
+class SegmentMessage(WireModel):
+    """Facts of one segment; ``revision`` is absent before adoption."""
+
+    name: str
+    addresses: list[UnicastText]
+    inventory_hash: str
+    revision: int | None = None
+    newest_report: AwareDatetime | None = None
+    gateway_address: UnicastText | None = None
+
+    @classmethod
+    def from_value(cls, view: SegmentView) -> Self:
+        """The wire form of a value."""
+        gateway = view.gateway_address
+        return cls(
+            name=view.name,
+            addresses=[format_address(address) for address in view.addresses],
+            inventory_hash=view.inventory_hash,
+            revision=view.revision,
+            newest_report=view.newest_report,
+            gateway_address=None if gateway is None else format_address(gateway),
+        )
+
+    def to_value(self) -> SegmentView:
+        """The frozen value."""
+        gateway = self.gateway_address
+        return SegmentView(
+            name=self.name,
+            addresses=tuple(_unicast(address) for address in self.addresses),
+            inventory_hash=self.inventory_hash,
+            revision=self.revision,
+            newest_report=self.newest_report,
+            gateway_address=None if gateway is None else _unicast(gateway),
+        )
+
+
+class GapMessage(WireModel):
+    """Something the answer lacks."""
+
+    place: str
+    reason: str
+
+
+class SnapshotMessage(WireModel):
+    """A snapshot and what it lacks. ``fingerprint`` is of everything a model reads."""
+
+    contract: Literal[1] = 1
+    taken_at: AwareDatetime
+    fingerprint: str
+    nodes: list[NodeMessage]
+    links: list[LinkMessage]
+    configuration: list[SettingsEntry]
+    flows: list[FlowMessage]
+    segments: list[SegmentMessage]
+    profile: str
+    notification_interval_seconds: float = Field(ge=0)
+    load_source: Literal["measured", "monitoring", "mixed"] = "monitoring"
+    gaps: list[GapMessage] = Field(default=[])
+
+    @classmethod
+    def from_value(cls, partial: PartialSnapshot) -> Self:
+        """The wire form of a value."""
+        snapshot = partial.snapshot
+        addresses = [node.address for node in snapshot.nodes]
+        return cls(
+            taken_at=snapshot.taken_at,
+            fingerprint=snapshot.fingerprint,
+            nodes=[NodeMessage.from_value(node) for node in snapshot.nodes],
+            links=[to_link_message(link) for link in snapshot.links],
+            configuration=[
+                SettingsEntry.from_value(entry) for entry in compress_settings(snapshot.configuration, addresses)
+            ],
+            flows=_to_flows(snapshot.flows),
+            segments=[SegmentMessage.from_value(view) for view in snapshot.segments],
+            profile=snapshot.profile,
+            notification_interval_seconds=snapshot.notification_interval_s,
+            load_source=partial.load_source,
+            gaps=[GapMessage(place=gap.place, reason=gap.reason) for gap in partial.gaps],
+        )
+
+    def to_value(self) -> PartialSnapshot:
+        """The frozen value; raises `InvalidInput` for settings of nodes it does not hold."""
+        nodes = tuple(node.to_value() for node in self.nodes)
+        ranges = [entry.to_value() for entry in self.configuration]
+        snapshot = Snapshot(
+            taken_at=self.taken_at,
+            nodes=nodes,
+            links=tuple(link.to_value() for link in self.links),
+            configuration=expand_settings(ranges, [node.address for node in nodes], "configuration"),
+            flows=tuple(
+                Flow(
+                    name=flow.name,
+                    source=_unicast(flow.source),
+                    destination=int(flow.destination, 16),
+                    rate_per_minute=flow.rate_per_minute,
+                    deadline_ms=flow.deadline_milliseconds,
+                )
+                for flow in self.flows
+            ),
+            segments=tuple(view.to_value() for view in self.segments),
+            profile=self.profile,
+            notification_interval_s=self.notification_interval_seconds,
+        )
+        gaps = tuple(Gap(gap.place, gap.reason) for gap in self.gaps)
+        return PartialSnapshot(snapshot=snapshot, gaps=gaps, load_source=self.load_source)
+
+
+def parse_snapshot(payload: bytes) -> PartialSnapshot:
+    """The snapshot in the JSON of ``GET /api/v1/snapshot``; raises ``ValueError`` if it is none."""
+    return SnapshotMessage.model_validate_json(payload).to_value()
+
+
+def _to_flows(flows: Sequence[Flow]) -> list[FlowMessage]:
+    return [
+        FlowMessage(
+            name=flow.name,
+            source=format_address(flow.source),
+            destination=format_address(flow.destination),
+            rate_per_minute=flow.rate_per_minute,
+            deadline_milliseconds=flow.deadline_ms,
+        )
+        for flow in flows
+    ]
+
+
+def _unicast(text: str) -> UnicastAddress:
+    return UnicastAddress(int(text, 16))

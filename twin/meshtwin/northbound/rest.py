@@ -1,0 +1,181 @@
+"""The REST application of segment and parent twins."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Response
+
+from meshtwin.contract.wire import UnicastText
+from meshtwin.errors import InvalidInput, Unavailable
+from meshtwin.mesh.addresses import UnicastAddress
+from meshtwin.northbound import views
+from meshtwin.northbound.messages import SnapshotMessage
+from meshtwin.northbound.problems import add_problem_handlers
+from meshtwin.northbound.rfc8345 import to_rfc8345
+from meshtwin.northbound.tokens import Identity, Role, verify
+from meshtwin.northbound.views import Health, RunDesk, TwinView
+from meshtwin.recipes.messages import PipelineRequest, RunStatus, WhatIfRequest
+
+__all__ = ["create_app"]
+
+API: Final = "/api/v1"
+METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def create_app(*, title: str, twin: TwinView, runs: RunDesk, key: bytes, now: Callable[[], datetime]) -> FastAPI:
+    """The application; ``key`` signs the tokens of the tree, ``title`` is the twin's name."""
+    app = FastAPI(title=f"meshtwin {title}", version="v1", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    add_problem_handlers(app)
+    allow = _make_guard(key, now)
+    app.include_router(_health_routes(twin, allow))
+    app.include_router(_reading_routes(twin, title), prefix=API, dependencies=[Depends(allow(Role.VIEWER))])
+    app.include_router(_run_routes(runs, allow), prefix=API)
+    return app
+
+
+Guard = Callable[[Role], Callable[..., Identity]]
+
+
+def _make_guard(key: bytes, now: Callable[[], datetime]) -> Guard:
+    def allow(role: Role) -> Callable[..., Identity]:
+        def check(authorization: Annotated[str | None, Header()] = None) -> Identity:
+            scheme, _, token = (authorization or "").partition(" ")
+            if scheme.lower() != "bearer" or not token:
+                raise InvalidInput("a bearer token is needed", reason="Unauthorized", place="Authorization")
+            identity = verify(key, token.strip(), now())
+            if identity.role < role:
+                message = f"role {identity.role.claim} of {identity.subject!r} is below {role.claim}"
+                raise InvalidInput(message, reason="Forbidden", place="role")
+            return identity
+
+        return check
+
+    return allow
+
+
+def _health_routes(twin: TwinView, allow: Guard) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """Whether the loops turn."""
+        return _expect(twin.liveness(), "NotAlive")
+
+    @router.get("/readyz")
+    async def readyz() -> dict[str, str]:
+        """Whether the state is loaded and REST serves."""
+        return _expect(twin.readiness(), "NotReady")
+
+    @router.get("/metrics", dependencies=[Depends(allow(Role.VIEWER))], response_class=Response)
+    async def metrics() -> Response:
+        """Prometheus text."""
+        return Response(twin.metrics(), media_type=METRICS_TYPE)
+
+    return router
+
+
+def _expect(health: Health, reason: str) -> dict[str, str]:
+    if not health.is_good:
+        raise Unavailable(health.detail, reason=reason)
+    return {"status": "ok", "detail": health.detail}
+
+
+def _reading_routes(twin: TwinView, title: str) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/topology", response_model=None)
+    async def topology(format: Literal["plain", "rfc8345"] = "plain") -> Response | dict[str, Any]:
+        """All links; also as RFC 8345 JSON."""
+        partial = await twin.snapshot()
+        if format == "rfc8345":
+            return to_rfc8345(partial.snapshot, title)
+        return _json(views.answer_topology(partial).to_payload())
+
+    @router.get("/nodes", response_model=views.NodesAnswer)
+    async def nodes() -> Response:
+        """All nodes."""
+        return _json(views.answer_nodes(await twin.snapshot()).to_payload())
+
+    @router.get("/nodes/{address}", response_model=views.NodeAnswer)
+    async def node(address: UnicastText) -> Response:
+        """One node and its links."""
+        answer = views.answer_node(await twin.snapshot(), UnicastAddress(int(address, 16)))
+        return _json(answer.to_payload())
+
+    @router.get("/links", response_model=views.LinksAnswer)
+    async def links(source: Annotated[UnicastText | None, Query()] = None) -> Response:
+        """All directed links, or those from ``source``."""
+        answer = views.answer_links(await twin.snapshot())
+        if source is not None:
+            chosen = [link for link in answer.links if link.source == source]
+            answer = answer.model_copy(update={"links": chosen})
+        return _json(answer.to_payload())
+
+    @router.get("/segments", response_model=views.SegmentsAnswer)
+    async def segments() -> Response:
+        """Facts and figures of the segments."""
+        return _json(views.answer_segments(await twin.snapshot(), twin.summary()).to_payload())
+
+    @router.get("/snapshot", response_model=SnapshotMessage)
+    async def snapshot() -> Response:
+        """Everything a model reads."""
+        return _json(SnapshotMessage.from_value(await twin.snapshot()).to_payload())
+
+    @router.get("/summary")
+    async def summary() -> Response:
+        """The same as the twin's MQTT summary."""
+        return _json(twin.summary().to_payload())
+
+    return router
+
+
+def _run_routes(runs: RunDesk, allow: Guard) -> APIRouter:
+    router = APIRouter()
+    ask = [Depends(allow(Role.ENGINEER))]
+
+    @router.post("/pipelines/{name}/runs", status_code=202, response_model=RunStatus, dependencies=ask)
+    async def run_pipeline(name: str, request: PipelineRequest) -> Response:
+        """Start a pipeline for one segment; the same run id is the same run."""
+        if request.pipeline != name:
+            message = f"pipeline {request.pipeline!r} of the body is not {name!r} of the path"
+            raise InvalidInput(message, place="pipeline")
+        return _accepted(await runs.start_pipeline(request))
+
+    @router.post("/recipes/{name}/runs", status_code=202, response_model=RunStatus, dependencies=ask)
+    async def run_recipe(name: str, request: PipelineRequest) -> Response:
+        """Start one recipe for one segment; the body's only recipe uses ``name``."""
+        if [use.uses for use in request.recipes] != [name]:
+            raise InvalidInput(f"recipes of the body are not just {name!r}", place="recipes")
+        return _accepted(await runs.start_pipeline(request))
+
+    @router.post("/whatifs", status_code=202, response_model=RunStatus, dependencies=ask)
+    async def run_what_if(request: WhatIfRequest) -> Response:
+        """Ask what would be."""
+        return _accepted(await runs.start_what_if(request))
+
+    @router.get("/runs/{run_id}", response_model=RunStatus, dependencies=[Depends(allow(Role.VIEWER))])
+    async def run(run_id: str) -> Response:
+        """Where a run stands."""
+        return _json(_known(runs.get(run_id), run_id).to_payload())
+
+    @router.delete("/runs/{run_id}", response_model=RunStatus, dependencies=ask)
+    async def end_run(run_id: str) -> Response:
+        """End a run."""
+        return _json(_known(await runs.cancel(run_id), run_id).to_payload())
+
+    return router
+
+
+def _known(status: RunStatus | None, run_id: str) -> RunStatus:
+    if status is None:
+        raise InvalidInput(f"run {run_id!r} is not known", reason="NotFound", place="runId")
+    return status
+
+
+def _accepted(status: RunStatus) -> Response:
+    return _json(status.to_payload(), 202, {"Location": f"{API}/runs/{status.run_id}"})
+
+
+def _json(payload: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(payload, status, headers, media_type="application/json")

@@ -1,0 +1,122 @@
+"""Between the JSON of requests and answers and the values that the models work with."""
+
+from dataclasses import replace
+
+from meshtwin.contract.wire import SettingsEntry
+from meshtwin.mesh.addresses import UnicastAddress, expand_ranges, format_address
+from meshtwin.mesh.configuration import Configuration, compress_settings, expand_settings
+from meshtwin.mesh.kpis import NetworkKpis, Objectives
+from meshtwin.mesh.snapshots import Snapshot
+from meshtwin.ports import Judge, JudgePlan, Progress
+from meshtwin.recipes.faults import find_managed
+from meshtwin.recipes.messages import (
+    EvidenceModel,
+    PipelineResponse,
+    PredictionModel,
+    TrialModel,
+    WhatIfRequest,
+    WhatIfResponse,
+)
+from meshtwin.recipes.results import Evidence, PipelineResult
+from meshtwin.recipes.scoring import segment_redundancy
+from meshtwin.recipes.values import Question, find_segment
+from meshtwin.whatif.comparison import predict
+from meshtwin.whatif.forks import ApplySettings, Change, FailNodes, fork
+
+__all__ = ["answer_what_if", "changes_of", "to_pipeline_response"]
+
+
+def to_pipeline_response(result: PipelineResult) -> PipelineResponse:
+    """The wire form of a result; settings as the shortest ranges that are exact within the segment."""
+    configuration = result.configuration
+    return PipelineResponse(
+        outcome=result.outcome.value,
+        message=result.message[:1024],
+        segment=result.segment,
+        settings=[] if configuration is None else _settings(result, configuration),
+        digest=result.digest,
+        changed_nodes=[format_address(a) for a in result.changed_nodes],
+        prediction=None if result.prediction is None else PredictionModel.from_value(result.prediction),
+        base_digest=result.base_digest,
+        base_revision=result.base_revision,
+        inventory_hash=result.inventory_hash,
+        evidence=_evidence(result.evidence),
+        gaps=list(result.gaps),
+        warnings=list(result.warnings),
+    )
+
+
+def changes_of(request: WhatIfRequest, snapshot: Snapshot) -> tuple[Change, ...]:
+    """The changes that a what-if asks for; raises `InvalidInput` with the place of what is unknown."""
+    inventory = find_segment(snapshot, request.segment).addresses
+    changes: list[Change] = []
+    if request.settings:
+        ranges = [entry.to_value() for entry in request.settings]
+        changes.append(ApplySettings(configuration=expand_settings(ranges, inventory, "settings")))
+    if request.failed_nodes:
+        failed = expand_ranges(request.failed_nodes, inventory, "failedNodes")
+        changes.append(FailNodes(addresses=frozenset(failed)))
+    return tuple(changes)
+
+
+def answer_what_if(
+    request: WhatIfRequest, snapshot: Snapshot, judge: Judge, *, seed: int, progress: Progress
+) -> WhatIfResponse:
+    """The figures as it is and as it would be, and warnings about nodes that the gateway would lose."""
+    changes = changes_of(request, snapshot)
+    changed = fork(snapshot, changes)
+    plan = JudgePlan(seed=seed, replications=request.replications, messages_per_flow=request.messages_per_flow)
+    prediction = predict(snapshot, changes, judge=judge, plan=plan, progress=progress)
+    before, after = _question(snapshot, request.segment), _question(changed, request.segment)
+    lost = find_managed(before, snapshot.configuration) - find_managed(after, changed.configuration)
+    failed = _addresses(snapshot) - _addresses(changed)
+    warnings = [
+        f"{len(cut)} nodes would be cut off from the gateway: " + ", ".join(format_address(a) for a in sorted(cut)[:8])
+        for cut in [lost - failed]
+        if cut
+    ]
+    missing = {f.name for f in snapshot.flows} - {f.name for f in changed.flows}
+    warnings += [f"flow {name} would have no source or no member left" for name in sorted(missing)]
+    prediction = replace(
+        prediction,
+        before=_redundant(before, prediction.before),
+        after=_redundant(after, prediction.after),
+    )
+    return WhatIfResponse(segment=request.segment, prediction=PredictionModel.from_value(prediction), warnings=warnings)
+
+
+def _redundant(question: Question, kpis: NetworkKpis) -> NetworkKpis:
+    return replace(kpis, redundancy=segment_redundancy(question, question.snapshot.configuration))
+
+
+def _addresses(snapshot: Snapshot) -> frozenset[UnicastAddress]:
+    return frozenset(n.address for n in snapshot.nodes)
+
+
+def _question(snapshot: Snapshot, segment: str) -> Question:
+    return Question(snapshot=snapshot, segment=find_segment(snapshot, segment), objectives=Objectives())
+
+
+def _settings(result: PipelineResult, configuration: Configuration) -> list[SettingsEntry]:
+    ranges = compress_settings(configuration, result.segment_addresses)
+    return [SettingsEntry.from_value(entry) for entry in ranges]
+
+
+def _evidence(evidence: Evidence) -> EvidenceModel:
+    return EvidenceModel(
+        models=list(evidence.models),
+        seed=evidence.seed,
+        candidates_tried=evidence.candidates_tried,
+        counts=dict(evidence.proposed_by),
+        trials=[
+            TrialModel(
+                recipe=t.recipe,
+                reason=t.reason,
+                digest=t.digest,
+                relays=t.relays,
+                airtime_per_mille=round(t.airtime_ratio * 1000),
+                verdict=t.verdict,
+            )
+            for t in evidence.trials
+        ],
+    )

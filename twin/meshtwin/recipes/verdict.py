@@ -1,0 +1,136 @@
+"""From judged candidates to an outcome, and to the words that explain it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from meshtwin.mesh.addresses import format_address
+from meshtwin.mesh.configuration import compute_digest
+from meshtwin.mesh.kpis import NetworkKpis, Prediction
+from meshtwin.recipes.results import Outcome, TrialRecord
+from meshtwin.recipes.rounds import Pool, Standing
+from meshtwin.recipes.scoring import Gap, find_gaps, find_harm, find_sure_gaps
+from meshtwin.recipes.values import Judged, Question
+
+__all__ = ["BETTER_BY", "Confirmation", "Verdict", "decide", "describe_trials", "find_warnings"]
+
+# Relative airtime saved; below it a push is not worth its risk and its messages. It also keeps an hourly
+# pipeline from swinging between configurations that differ by luck only.
+BETTER_BY: Final = 0.10
+TRIALS_REPORTED: Final = 32  # enough to understand, small enough for a status page
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmation:
+    """A finalist judged again on fresh states; ``gaps``: what it misses there, harm included."""
+
+    judged: Judged
+    prediction: Prediction
+    gaps: tuple[Gap, ...]
+
+    @classmethod
+    def of(cls, question: Question, judged: Judged, prediction: Prediction) -> "Confirmation":
+        """The confirmation with its gaps."""
+        return cls(
+            judged=judged,
+            prediction=prediction,
+            gaps=(
+                *find_gaps(question, prediction.after),
+                *find_harm(question, prediction.before, prediction.after),
+            ),
+        )
+
+    @property
+    def distance(self) -> float:
+        """Sum of the gaps; 0: meets the objectives and does no harm."""
+        return sum(gap.size for gap in self.gaps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The outcome in a word and in a sentence."""
+
+    outcome: Outcome
+    message: str
+
+
+def decide(question: Question, pool: Pool, best: Confirmation | None) -> Verdict:
+    """What the run comes to. A base that misses its objectives by no more than luck counts as meeting them."""
+    if best is None:
+        if find_gaps(question, pool.standing.before):
+            return Verdict(outcome=Outcome.OBJECTIVES_UNREACHABLE, message="no recipe had a candidate")
+        return Verdict(outcome=Outcome.NOTHING_BETTER, message="no recipe had a candidate")
+    base_misses = find_sure_gaps(question, best.prediction.before)
+    tried = len(pool.standing.judged)
+    if best.gaps:
+        seen = "; ".join(gap.text for gap in best.gaps)
+        if base_misses:
+            return Verdict(outcome=Outcome.OBJECTIVES_UNREACHABLE, message=f"the best of {tried} candidates: {seen}")
+        return Verdict(
+            outcome=Outcome.NOTHING_BETTER,
+            message=f"the configuration in force meets the objectives; the best of {tried} others: {seen}",
+        )
+    before = best.prediction.before.airtime_ratio.estimate
+    after = best.prediction.after.airtime_ratio.estimate
+    if not base_misses and after > before * (1 - BETTER_BY):
+        return Verdict(
+            outcome=Outcome.NOTHING_BETTER,
+            message=f"the configuration in force meets the objectives; the best of {tried} others saves less "
+            f"than {BETTER_BY:.0%} of its airtime",
+        )
+    return Verdict(outcome=Outcome.PROPOSED, message=best.judged.candidate.reason)
+
+
+def describe_trials(
+    question: Question, pool: Pool, finalists: Standing, confirmed: Sequence[Confirmation]
+) -> tuple[TrialRecord, ...]:
+    """Finalists first, then the rest in the order of the first round; why each lost."""
+    fresh = {compute_digest(c.judged.candidate.configuration): c for c in confirmed}
+    last = {compute_digest(j.candidate.configuration) for j in finalists.judged}
+    records = [_record(question, j, finalists.before, "last round", fresh) for j in finalists.judged]
+    records += [
+        _record(question, j, pool.standing.before, "first round", fresh)
+        for j in pool.standing.judged
+        if compute_digest(j.candidate.configuration) not in last
+    ]
+    return tuple(records[:TRIALS_REPORTED])
+
+
+def find_warnings(question: Question, prediction: Prediction | None) -> tuple[str, ...]:
+    """What the reader of a proposal should know though it decided nothing."""
+    warnings: list[str] = []
+    if question.segment.gateway_address is None:
+        warnings.append("the gateway's address is not known: its reach and redundancy were not judged")
+    heard = {a for link in question.snapshot.links for a in (link.source, link.target)}
+    if silent := [n.address for n in question.nodes if n.address not in heard]:
+        names = ", ".join(format_address(a) for a in silent[:8])
+        warnings.append(f"{len(silent)} nodes have no known link: {names}")
+    least = question.objectives.on_time_at_least
+    touching = {f.name for f in question.touching_flows}
+    if prediction is not None and least is not None:
+        warnings += [
+            f"onTime of {f.flow}: the interval reaches down to {f.on_time.low * 1000:.0f} per mille"
+            for f in prediction.after.flows
+            if f.flow in touching and f.on_time.estimate >= least > f.on_time.low
+        ]
+    return tuple(warnings)
+
+
+def _record(
+    question: Question, judged: Judged, before: NetworkKpis, stage: str, fresh: dict[str, Confirmation]
+) -> TrialRecord:
+    configuration = judged.candidate.configuration
+    digest = compute_digest(configuration)
+    gaps = (*find_gaps(question, judged.kpis), *find_harm(question, before, judged.kpis))
+    verdict = "; ".join(g.text for g in gaps) or "meets the objectives, but another is preferred"
+    if (confirmation := fresh.get(digest)) is not None:
+        stage = "fresh states"
+        verdict = "; ".join(g.text for g in confirmation.gaps) or "best"
+    return TrialRecord(
+        recipe=judged.candidate.recipe,
+        reason=judged.candidate.reason,
+        digest=digest,
+        relays=sum(bool(s.relay) for _, s in configuration.entries),
+        airtime_ratio=judged.kpis.airtime_ratio.estimate,
+        verdict=f"{verdict} ({stage})",
+    )
