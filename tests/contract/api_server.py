@@ -21,6 +21,7 @@ class ApiServer:
     """Requests in one namespace; ``user`` None is the cluster administrator."""
 
     def __init__(self, kubeconfig: Path) -> None:
+        self.kubeconfig = kubeconfig
         settings = config.new_client_from_config(str(kubeconfig)).configuration
         context = ssl.create_default_context(cafile=settings.ssl_ca_cert)
         context.load_cert_chain(settings.cert_file, settings.key_file)

@@ -7,6 +7,7 @@ causes (none: admitted). ``update: true`` makes the good manifest the stored obj
 
 import copy
 import re
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from tests.contract.api_server import ApiServer, started_api_server
+from tests.contract.api_server import NAMESPACE, ApiServer, started_api_server
 
 from meshtwin_operator.resources.admission import Admitted, admit, parse
 from meshtwin_operator.resources.crd import resource_schema
@@ -23,6 +24,7 @@ from meshtwin_operator.resources.kinds import KINDS, KINDS_BY_NAME
 
 CORPUS = Path(__file__).parents[1] / "golden" / "corpus"
 UNKNOWN_FIELD = re.compile(r'unknown field "([^"]+)"')
+WITH_NULL = "digitaltwin-child.yaml"  # kubectl sends the null again, and the API server drops it again
 NOT_CHECKED = "<nil>"  # "some validation rules were not checked ...": says nothing of the object
 
 
@@ -169,6 +171,26 @@ def test_bad_object_is_refused_with_its_paths_by_the_api_server(server: ApiServe
     else:
         answer = server.update(case.manifest, case.old)
     assert differences(server_causes(answer), case.refused) == []
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("how", [(), ("--server-side",)], ids=["client-side", "server-side"])
+@pytest.mark.parametrize("name", [name for name in GOOD if name != WITH_NULL])
+def test_applying_again_with_kubectl_writes_nothing(server: ApiServer, name: str, how: tuple[str, ...]) -> None:
+    from tests.cluster.programs import find_kubectl
+
+    manifest = read(name)
+    place = server.place(manifest["kind"], manifest["metadata"]["name"])
+    target = ("--kubeconfig", str(server.kubeconfig), "--namespace", NAMESPACE)
+    apply = [str(find_kubectl()), "apply", *target, *how, "-f", str(CORPUS / "good" / name)]
+    for _ in range(2):  # kubectl becomes the owner of an object that says nothing only the second time
+        subprocess.run(apply, capture_output=True, check=True)
+    before = server.http.get(place).json()
+    again = subprocess.run(apply, capture_output=True, text=True, check=True)
+    after = server.http.get(place).json()
+    assert server.http.delete(place).is_success
+    assert again.stdout.strip().endswith("serverside-applied" if how else "unchanged")
+    assert after == before
 
 
 def collection_of(case: Case) -> str:

@@ -60,7 +60,7 @@ def _expanded(
     for entry in settings:
         spec = SettingsSpec.model_validate(entry)
         said = spec.model_dump(by_alias=True, exclude_none=True)
-        values = {name: _text(said[name]) for name in SETTINGS if name in said}
+        values: dict[str, str] = {name: _text(said[name]) for name in SETTINGS if name in said}
         for text in spec.nodes:
             first, _, last = text.partition("-")
             for number in range(int(first, 16), int(last or first, 16) + 1):

@@ -19,10 +19,11 @@ def kpis_json(kpis: NetworkKpis) -> dict[str, Any]:
 
 def print_kpis(title: str, kpis: NetworkKpis, losses: Mapping[str, int]) -> None:
     """A table on standard output."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False, markup=False)
+    from meshtwin_operator.cli.console import make_console
+
+    console = make_console()
     table = Table("Flow", "Sent", "On time", "Delivery", "Latency p50/p95/p99", "Spread p95", title=title, box=None)
     for flow in kpis.flows:
         latencies = (flow.latency_p50_ms, flow.latency_p95_ms, flow.latency_p99_ms)

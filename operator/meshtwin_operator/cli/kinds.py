@@ -23,6 +23,9 @@ def find_kinds(text: str) -> tuple[type[Resource], ...]:
         words = {kind.kind_name.lower(), kind.plural, f"{kind.plural}.meshtwin.dev", *kind.short_names}
         if wanted in words:
             return (kind,)
+    endings = [kind for kind in KINDS if _ends_with(kind, wanted)]
+    if len(endings) == 1:  # segments, proposals, twins
+        return (endings[0],)
     known = ", ".join(f"{kind.plural} ({', '.join(kind.short_names)})" for kind in KINDS)
     raise InvalidInput(f"kind {text!r} is none of: all, {known}")
 
@@ -57,3 +60,7 @@ def age_text(timestamp: str | None, now: datetime) -> str:
         if seconds >= 2 * size:
             return f"{seconds // size}{unit}"
     return f"{seconds}s"
+
+
+def _ends_with(kind: type[Resource], word: str) -> bool:
+    return len(word) > 3 and (kind.plural.endswith(word) or kind.kind_name.lower().endswith(word))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import kubernetes.client
 import kubernetes.config
@@ -17,7 +17,6 @@ from meshtwin_operator.resources.kinds import KINDS_BY_NAME
 __all__ = ["KubeAccess"]
 
 TIMEOUT_S: Final = 15  # of one request
-T = TypeVar("T")
 Manifest = dict[str, Any]
 
 
@@ -90,7 +89,7 @@ class _NotFound(InvalidInput):
     reason = "NotFound"
 
 
-def _call(request: Callable[[], T]) -> T:
+def _call(request: Callable[[], Any]) -> Any:
     """The answer; foreign errors end here."""
     try:
         return request()
@@ -107,6 +106,6 @@ def _call(request: Callable[[], T]) -> T:
 
 def _message(error: ApiException) -> str:
     try:
-        return str(json.loads(error.body)["message"])
+        return str(json.loads(error.body or "")["message"])
     except (TypeError, ValueError, KeyError):
         return f"{error.status} {error.reason}"

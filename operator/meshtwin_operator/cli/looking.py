@@ -58,10 +58,10 @@ def describe(
     namespace: Namespace = None,
 ) -> None:
     """Show one object with its conditions and events."""
-    from rich.console import Console
     from rich.table import Table
 
     from meshtwin.errors import InvalidInput
+    from meshtwin_operator.cli.console import make_console
     from meshtwin_operator.cli.kinds import find_kinds
     from meshtwin_operator.cli.target import open_target
 
@@ -70,7 +70,7 @@ def describe(
     manifest = access.get(kind_type.kind_name, name)
     if manifest is None:
         raise InvalidInput(f"no {kind_type.kind_name} {name} in {access.namespace}", reason="NotFound")
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = make_console()
     status = dict(manifest.get("status") or {})
     conditions = status.pop("conditions", [])
     _print_yaml(console, {f: manifest[f] for f in ("kind", "metadata", "spec") if f in manifest})
@@ -95,9 +95,9 @@ def diff(
     namespace: Namespace = None,
 ) -> None:
     """Show what a proposal changes, and what was predicted of it."""
-    from rich.console import Console
     from rich.table import Table
 
+    from meshtwin_operator.cli.console import make_console
     from meshtwin_operator.cli.differences import kpi_rows
     from meshtwin_operator.cli.proposals import changes_of, find_proposal
     from meshtwin_operator.cli.target import open_target
@@ -111,7 +111,7 @@ def diff(
         rows = [{"nodes": list(c.nodes), "setting": c.setting, "before": c.before, "after": c.after} for c in changes]
         _dump({"proposal": name, "digest": status.get("digest"), "changes": rows, "prediction": prediction}, output)
         return
-    console = Console(highlight=False, markup=False)
+    console = make_console()
     console.print(f"proposal {name}: {status.get('phase')}, digest {status.get('digest')}")
     table = Table("Nodes", "#", "Setting", "Before", "After", box=None)
     for change in changes:
@@ -126,12 +126,12 @@ def diff(
 
 def _print_tables(found: Mapping[Any, Sequence[Mapping[str, Any]]], namespace: str) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
+    from meshtwin_operator.cli.console import make_console
     from meshtwin_operator.cli.kinds import age_text, columns_of, value_at
 
-    console = Console(highlight=False, markup=False)
+    console = make_console()
     now = datetime.now(UTC)
     shown = False
     for kind, manifests in found.items():
@@ -139,8 +139,8 @@ def _print_tables(found: Mapping[Any, Sequence[Mapping[str, Any]]], namespace: s
             continue
         columns = columns_of(kind)
         table = Table(*(c.name.upper() for c in columns), box=box.SIMPLE if len(found) > 1 else None)
-        for column in table.columns:
-            column.no_wrap = True
+        for shown_column in table.columns:
+            shown_column.no_wrap = True
         if len(found) > 1:
             table.title, table.title_justify = kind.kind_name, "left"
         for manifest in manifests:

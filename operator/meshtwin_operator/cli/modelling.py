@@ -23,13 +23,12 @@ def simulate(
     output: Annotated[Literal["table", "json"], typer.Option("--output", "-o")] = "table",
 ) -> None:
     """Run a scenario and print its key figures."""
-    from meshtwin.sim.scenario_file import read_scenario_file
-
     from meshtwin.sim.engine import simulate_replications
     from meshtwin.sim.results import summarise
+    from meshtwin.sim.scenario_file import read_scenario
     from meshtwin_operator.cli.figures import kpis_json, print_kpis
 
-    scenario = read_scenario_file(file)
+    scenario = read_scenario(file)
     results = simulate_replications(scenario, seed=seed, replications=replications, engine=engine)
     kpis = summarise(results, scenario.flows)
     losses: dict[str, int] = {}

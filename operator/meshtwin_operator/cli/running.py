@@ -40,7 +40,7 @@ def up(
 
     configure_logs(log_level, stream=sys.stderr)
     place = StateFolder((state or folder / STATE_NAME).resolve())
-    operator = LocalOperator(folder.resolve(), place, say=lambda line: typer.echo(line))
+    operator = LocalOperator(folder.resolve(), place, say=typer.echo)
     asyncio.run(run_until_signal(operator.run))
 
 

@@ -1,8 +1,5 @@
 """Where the objects are: an embedded store (local mode) or an API server; the same five verbs on both."""
 
-import getpass
-import os
-import pwd
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +7,10 @@ from typing import Any, Protocol
 
 from meshtwin.errors import InvalidInput
 from meshtwin_operator.local.state import StateFolder, find_state
+from meshtwin_operator.local.users import local_user
 from meshtwin_operator.reconcile.world import ObjectKey
 
-__all__ = ["LocalAccess", "ObjectAccess", "TargetOptions", "local_user", "open_target"]
+__all__ = ["LocalAccess", "ObjectAccess", "TargetOptions", "open_target"]
 
 Manifest = dict[str, Any]
 
@@ -71,14 +69,6 @@ def open_target(options: TargetOptions) -> ObjectAccess:
     from meshtwin_operator.cli.kube_access import KubeAccess
 
     return KubeAccess(kubeconfig=options.kubeconfig, context=options.context, namespace=options.namespace)
-
-
-def local_user() -> str:
-    """Name of the operating system's user: who approves in local mode."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a container's user without an entry
-        return os.environ.get("USER") or getpass.getuser()
 
 
 class LocalAccess:

@@ -144,11 +144,11 @@ class LocalBrokers:
         mosquitto = find_mosquitto()
         if mosquitto is None:
             script = "meshtwin_operator.local.amqtt_broker"
-            command = (sys.executable, "-m", script, str(port), str(folder / "access.json"))
+            command: tuple[str, ...] = (sys.executable, "-m", script, str(port), str(folder / "access.json"))
         else:
             write_private(folder / "mosquitto.conf", _configuration(folder, port).encode())
             command = (mosquitto, "-c", str(folder / "mosquitto.conf"))
-        return ChildSpec(name=f"{namespace}.{name}", command=command, probe=lambda: _answers(port))
+        return ChildSpec(name=f"{namespace}.{name}", command=command, probe=lambda: _answers(port), is_last=True)
 
 
 def _configuration(folder: Path, port: int) -> str:
@@ -167,6 +167,7 @@ def _configuration(folder: Path, port: int) -> str:
         "max_queued_messages 20000",
         "message_size_limit 4194304",  # a result of 2000 nodes with values read back takes about 0.5 MB
         "log_dest stdout",
+        "connection_messages false",  # readiness is probed by connecting
         "log_type error",
         "log_type warning",
         "log_type notice",

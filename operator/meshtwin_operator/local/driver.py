@@ -71,7 +71,7 @@ class LocalDriver:
 
     def queue_all(self) -> None:
         """Look at everything."""
-        for key in self._cache.keys():
+        for key in self._cache.list_keys():
             if key.kind in KINDS_BY_NAME:
                 self._queue.add(key)
 
@@ -94,7 +94,7 @@ class LocalDriver:
                 observer(key, self._cache.raw(key))
             self.queue_with_related(key)
         if any(self._cache.raw(key) is None for key in changed):
-            gone = await self._workloads.keep_only(set(self._cache.keys()))
+            gone = await self._workloads.keep_only(set(self._cache.list_keys()))
             for name in gone:
                 log.info("Ended child without owner", child=name)
 

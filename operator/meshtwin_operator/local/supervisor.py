@@ -45,6 +45,7 @@ class ChildSpec:
     environment: Mapping[str, str] = field(default_factory=dict)
     token: str = ""  # content hash of the files it reads
     probe: Probe = field(compare=False)  # whether it is ready; must not raise
+    is_last: bool = False  # ended after the others: they still say goodbye to it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,7 @@ class ChildView:
     pid: int | None = None
     restarts: int = 0
     problem: str | None = None
+    last_end: str | None = None  # how it ended last, also when it is up again
 
 
 class Supervisor:
@@ -104,9 +106,10 @@ class Supervisor:
         return tuple(sorted(self._children))
 
     async def stop_all(self) -> None:
-        """End all children at once."""
+        """End all children: at once, but those that are ``is_last`` after the others."""
         children, self._children = list(self._children.values()), {}
-        await asyncio.gather(*(child.stop() for child in children))
+        for is_last in (False, True):
+            await asyncio.gather(*(child.stop() for child in children if child.spec.is_last is is_last))
         self._write_pids()
 
     async def end_leftovers(self) -> None:
@@ -140,6 +143,7 @@ class _Child:
         self._ready = False
         self._restarts = 0
         self._problem: str | None = None
+        self._last_end: str | None = None
         self._task = asyncio.create_task(self._keep_running(), name=f"child {spec.name}")
 
     def view(self) -> ChildView:
@@ -150,6 +154,7 @@ class _Child:
             pid=self._process.pid if running and self._process else None,
             restarts=self._restarts,
             problem=self._problem,
+            last_end=self._last_end,
         )
 
     async def stop(self) -> None:
@@ -167,6 +172,7 @@ class _Child:
                 self._problem = f"cannot be started: {error}"
             else:
                 self._problem = f"ended with code {code}: {_last_line(self._log_path)}"
+            self._last_end = self._problem
             self._ready = False
             self._restarts += 1
             log.warning("Child ended", child=self.spec.name, problem=self._problem)

@@ -70,7 +70,7 @@ class ObjectCache:
         """Why an object could not be parsed."""
         return self._invalid.get(key)
 
-    def keys(self, kind: str | None = None, namespace: str | None = None) -> list[ObjectKey]:
+    def list_keys(self, kind: str | None = None, namespace: str | None = None) -> list[ObjectKey]:
         """Keys in order, of one kind and namespace or of all."""
         return sorted(
             key
@@ -166,7 +166,7 @@ class LocalWorld:
         return self._runs.view(namespace, run_id)
 
     def _resources(self, kind: str, namespace: str) -> Iterable[Resource]:
-        for key in self._cache.keys(kind, namespace):
+        for key in self._cache.list_keys(kind, namespace):
             resource = self._cache.resource(key)
             if resource is not None:
                 yield resource

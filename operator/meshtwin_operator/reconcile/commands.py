@@ -56,9 +56,7 @@ def result_of(view: GatewayView, attempt: str, verb: Verb) -> CommandResult | No
     return answers[-1] if answers else None
 
 
-def monitor_command(
-    segment: MeshSegment, inventory: Inventory, *, epoch: int, session: str, now: datetime
-) -> Command:
+def monitor_command(segment: MeshSegment, inventory: Inventory, *, epoch: int, session: str, now: datetime) -> Command:
     """Sets intervals and flows; the attempt id changes with their content and with the gateway's session."""
     monitoring = segment.spec.monitoring
     flows = flow_specs(segment, inventory)

@@ -102,9 +102,7 @@ def is_true(status: StatusBase | None, kind: str) -> bool:
     return found is not None and found.status == "True"
 
 
-def settle(
-    previous: StatusBase | None, wanted: Iterable[Said], *, generation: int, now: datetime
-) -> list[Condition]:
+def settle(previous: StatusBase | None, wanted: Iterable[Said], *, generation: int, now: datetime) -> list[Condition]:
     """Conditions with their transition times: a time moves only when ``status`` moves.
 
     A condition said twice keeps the last. Ordered by type, so that equal input gives an equal list.
@@ -129,9 +127,7 @@ def settle(
     return settled
 
 
-def transition_events(
-    previous: StatusBase | None, conditions: Sequence[Condition]
-) -> tuple[KubeEvent, ...]:
+def transition_events(previous: StatusBase | None, conditions: Sequence[Condition]) -> tuple[KubeEvent, ...]:
     """One event per condition that turned True, or turned False after having been something else."""
     events = []
     for condition in conditions:
@@ -143,11 +139,7 @@ def transition_events(
             continue
         if condition.status == "False" and condition.type in WARNING_WHEN_TRUE | {"Ready"}:
             continue  # the end of a trouble shows as Ready; a loss of Ready shows as its cause
-        warning = condition.type in (
-            WARNING_WHEN_TRUE if condition.status == "True" else WARNING_WHEN_FALSE
-        )
+        warning = condition.type in (WARNING_WHEN_TRUE if condition.status == "True" else WARNING_WHEN_FALSE)
         text = condition.message or f"{condition.type} is {condition.status}"
-        events.append(
-            KubeEvent(reason=condition.reason, message=text, type="Warning" if warning else "Normal")
-        )
+        events.append(KubeEvent(reason=condition.reason, message=text, type="Warning" if warning else "Normal"))
     return tuple(dict.fromkeys(events))

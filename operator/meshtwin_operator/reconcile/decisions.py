@@ -62,9 +62,7 @@ def is_expired(proposal: ConfigurationProposal, now: datetime) -> bool:
     return expires is not None and now >= expires
 
 
-def judge_approval(
-    world: World, approval: Approval, proposal: ConfigurationProposal | None, now: datetime
-) -> Verdict:
+def judge_approval(world: World, approval: Approval, proposal: ConfigurationProposal | None, now: datetime) -> Verdict:
     """Whether an approval of ``proposal`` counts now. What was accepted once stays accepted."""
     if is_true(approval.status, "Accepted"):
         return Verdict(True, "Accepted")
@@ -75,9 +73,7 @@ def judge_approval(
     if status is None or status.phase in (None, "Pending", "Judging") or status.digest is None:
         return Verdict(False, "NotJudgedYet", f"{wanted} has no digest to decide on yet")
     if approval.spec.digest != status.digest:
-        return Verdict(
-            False, "DigestMismatch", f"approved is {approval.spec.digest}, {wanted} has {status.digest}"
-        )
+        return Verdict(False, "DigestMismatch", f"approved is {approval.spec.digest}, {wanted} has {status.digest}")
     if status.phase in ("Void", "Invalid"):
         return Verdict(False, status.phase, f"{wanted} is {status.phase.lower()}")
     if status.phase == "Expired" or (status.phase == "AwaitingDecision" and is_expired(proposal, now)):

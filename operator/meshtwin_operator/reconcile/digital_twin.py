@@ -101,9 +101,7 @@ def parent_twin(lineage: Lineage, world: World) -> Workload:
     namespace, name = twin.metadata.namespace, parent_workload(twin.metadata.name)
     below = [segment_workload(s.metadata.name) for s in segments_of(world, namespace, twin.metadata.name)]
     below += [parent_workload(t.metadata.name) for t in child_twins(world, namespace, twin.metadata.name)]
-    children = [
-        {"name": child, "url": url} for child in sorted(below) if (url := world.workload(namespace, child).url)
-    ]
+    children = [{"name": child, "url": url} for child in sorted(below) if (url := world.workload(namespace, child).url)]
     config: dict[str, Any] = {
         "namespace": namespace,
         "name": name,

@@ -83,9 +83,7 @@ def reconcile_segment(segment: MeshSegment, world: World, now: datetime) -> Outc
         before += accept_drift(segment, lineage, found.inventory, view, records)
         requeue = min(requeue, adoption.requeue_after_s or requeue, 15.0 if after else requeue)
     before += expired_records(world, segment, records, now)
-    return _outcome(
-        segment, world, found, view, records, wanted, now, before=before, after=after, requeue=requeue
-    )
+    return _outcome(segment, world, found, view, records, wanted, now, before=before, after=after, requeue=requeue)
 
 
 def segment_twin(segment: MeshSegment, lineage: Lineage, found: InventoryView) -> Workload:

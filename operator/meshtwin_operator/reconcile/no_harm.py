@@ -143,9 +143,7 @@ def compute_power(before: Counts, after_total: int, margin: float, confidence: f
     return NORMAL.cdf((margin - z * under_harm) / under_equal)
 
 
-def judge_flow(
-    flow: str, before: Counts, after: Counts, *, margin: float, looks_max: int = LOOKS_MAX
-) -> FlowVerdict:
+def judge_flow(flow: str, before: Counts, after: Counts, *, margin: float, looks_max: int = LOOKS_MAX) -> FlowVerdict:
     """Judge one flow at one of ``looks_max`` looks; each look gets its share of the error (Bonferroni).
 
     Harmful: significantly worse than before, and by more than the margin as measured.

@@ -106,9 +106,7 @@ def _recipes(pipeline: Pipeline, world: World) -> list[RecipeUseModel]:
         found = world.get(ObjectKey("Recipe", pipeline.metadata.namespace, reference.name))
         if isinstance(found, Recipe):
             uses.append(
-                RecipeUseModel(
-                    name=reference.name, uses=found.spec.uses, parameters=dict(found.spec.parameters)
-                )
+                RecipeUseModel(name=reference.name, uses=found.spec.uses, parameters=dict(found.spec.parameters))
             )
         elif reference.name in BUILT_IN_RECIPES:
             uses.append(RecipeUseModel(name=reference.name, uses=reference.name))
@@ -184,10 +182,17 @@ def _look_at(
         for p in proposals_of(pipeline, name, world)
         if (p.status.phase if p.status else None) in PROPOSAL_OPEN
     ]
+    edited = pipeline.status is None or pipeline.status.observed_generation != pipeline.metadata.generation
     if waiting_for:
         entry = last or SegmentRun(segment=name, result="AwaitingDecision")
-        update = {"result": "AwaitingDecision", "proposal": waiting_for[-1], "message": ""}
+        update: dict[str, Any] = {"result": "AwaitingDecision", "proposal": waiting_for[-1], "message": ""}
+        if edited:
+            update["base_revision"] = None  # what was asked has changed: run again after the decision
         return _Step(entry.model_copy(update=update))
+    if edited:
+        last = None
+    elif last is not None and last.result == "AwaitingDecision":
+        last = last.model_copy(update={"result": "Proposed"})
     records = configurations_of(world, segment.metadata.namespace, name)
     base = find_base(records)
     if segment.spec.stage == "Planned":
@@ -216,8 +221,7 @@ def _is_due(
     now: datetime,
 ) -> bool:
     """Whether a (new) run should be started when nothing else is in the way."""
-    status = pipeline.status
-    if last is None or status is None or status.observed_generation != pipeline.metadata.generation:
+    if last is None or last.base_revision is None:
         return True
     ended = last.finished_at
     if last.result == "Failed":

@@ -115,15 +115,11 @@ def _open_case(proposal: ConfigurationProposal, world: World) -> _Case:
     )
 
 
-def _check_still_current(
-    proposal: ConfigurationProposal, base: MeshConfiguration, inventory: Inventory
-) -> None:
+def _check_still_current(proposal: ConfigurationProposal, base: MeshConfiguration, inventory: Inventory) -> None:
     status = proposal.status or ConfigurationProposalStatus()
     revision = proposal.spec.base_revision if proposal.spec.base_revision is not None else status.base_revision
     if revision is not None and revision != base.spec.revision:
-        raise InvalidInput(
-            f"made for revision {revision}, in force is {base.spec.revision}", reason="BaseChanged"
-        )
+        raise InvalidInput(f"made for revision {revision}, in force is {base.spec.revision}", reason="BaseChanged")
     known = proposal.spec.inventory_hash or status.inventory_hash
     if known is not None and known != inventory.content_hash:
         raise InvalidInput("the inventory is not the one it was made for", reason="InventoryChanged")
@@ -160,9 +156,7 @@ def _unsupported(node: Node, settings: NodeSettings, differing: tuple[str, ...])
     return "default TTL" if "default_ttl" in differing and not can.default_ttl else None
 
 
-def _judged_facts(
-    case: _Case, status: ConfigurationProposalStatus, now: datetime
-) -> ConfigurationProposalStatus:
+def _judged_facts(case: _Case, status: ConfigurationProposalStatus, now: datetime) -> ConfigurationProposalStatus:
     hours = case.proposal.spec.expire_after_hours or case.lineage.twin.spec.approval.expire_after_hours
     born = case.proposal.metadata.creation_timestamp or now
     return status.model_copy(
@@ -227,9 +221,7 @@ def _decide(case: _Case, status: ConfigurationProposalStatus, world: World, now:
     approved = decided.model_copy(update={"phase": "Approved", "configuration": name})
     wanted = [*ready("Approved", f"by {people}"), said("Approved", True, "Approved", f"by {people}"), *facts]
     touch = (ObjectKey("MeshConfiguration", proposal.metadata.namespace, name),)
-    return replace(
-        _outcome(proposal, approved, wanted, now, touch=touch), before=(record,) if record else ()
-    )
+    return replace(_outcome(proposal, approved, wanted, now, touch=touch), before=(record,) if record else ())
 
 
 def _configuration(case: _Case, world: World) -> tuple[CreateRecord | None, str]:

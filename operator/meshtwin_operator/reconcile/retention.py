@@ -51,18 +51,16 @@ def expired_records(
     return gone
 
 
-def superfluous_proposals(
-    proposals: Iterable[ConfigurationProposal], keep: int
-) -> tuple[ConfigurationProposal, ...]:
+def superfluous_proposals(proposals: Iterable[ConfigurationProposal], keep: int) -> tuple[ConfigurationProposal, ...]:
     """Closed proposals of one pipeline and segment beyond the newest ``keep``; approved ones go by age only."""
     closed = [p for p in proposals if p.status is not None and p.status.phase in CLOSED]
-    closed.sort(key=lambda p: (p.metadata.creation_timestamp is not None, p.metadata.creation_timestamp, p.metadata.name))
+    closed.sort(
+        key=lambda p: (p.metadata.creation_timestamp is not None, p.metadata.creation_timestamp, p.metadata.name)
+    )
     return tuple(closed[: max(0, len(closed) - keep)])
 
 
-def delete_proposals(
-    world: World, namespace: str, proposals: Iterable[ConfigurationProposal]
-) -> list[DeleteRecord]:
+def delete_proposals(world: World, namespace: str, proposals: Iterable[ConfigurationProposal]) -> list[DeleteRecord]:
     """Deletion of proposals with the approvals that name them."""
     chosen = list(proposals)
     names = {proposal.metadata.name for proposal in chosen}

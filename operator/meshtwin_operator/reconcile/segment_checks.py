@@ -19,9 +19,7 @@ def _age_key(segment: MeshSegment) -> tuple[datetime, str]:
     return segment.metadata.creation_timestamp or NEVER, segment.metadata.name
 
 
-def check_segment(
-    world: World, segment: MeshSegment, inventory: Inventory, others: Sequence[MeshSegment]
-) -> None:
+def check_segment(world: World, segment: MeshSegment, inventory: Inventory, others: Sequence[MeshSegment]) -> None:
     """Raises `InvalidInput` with reason and place; of two segments in conflict the younger one is at fault.
 
     ``others``: the segments of the same tree. Ties of age go to the name that sorts first.
@@ -43,9 +41,7 @@ def _check_gateway(segment: MeshSegment, older: Sequence[MeshSegment]) -> None:
             )
 
 
-def _check_owners(
-    world: World, segment: MeshSegment, inventory: Inventory, older: Sequence[MeshSegment]
-) -> None:
+def _check_owners(world: World, segment: MeshSegment, inventory: Inventory, older: Sequence[MeshSegment]) -> None:
     addresses = set(inventory.addresses)
     devices = {node.device_uuid.lower() for node in inventory.nodes}
     for other in older:

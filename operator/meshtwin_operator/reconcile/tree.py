@@ -25,9 +25,7 @@ __all__ = [
 ]
 
 # Steps in which a gateway may hold something of ours that is not settled.
-IN_FLIGHT: Final = frozenset(
-    {"Staging", "MeasuringBaseline", "Committing", "Verifying", "Confirming", "Aborting"}
-)
+IN_FLIGHT: Final = frozenset({"Staging", "MeasuringBaseline", "Committing", "Verifying", "Confirming", "Aborting"})
 TERMINAL: Final = frozenset({"Confirmed", "RolledBack", "Rejected", "TimedOut", "Superseded", "Adopted"})
 
 

@@ -55,9 +55,7 @@ def _lineage(question: WhatIf, world: World) -> Lineage:
     name = question.spec.segment_ref.name
     segment = world.get(ObjectKey("MeshSegment", question.metadata.namespace, name))
     if not isinstance(segment, MeshSegment):
-        raise InvalidInput(
-            f"MeshSegment {name!r} does not exist", reason="SegmentNotFound", place="spec.segmentRef"
-        )
+        raise InvalidInput(f"MeshSegment {name!r} does not exist", reason="SegmentNotFound", place="spec.segmentRef")
     return find_lineage(world, question.metadata.namespace, segment.spec.twin_ref.name)
 
 

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, Final
 
 import cel
-from cel.stdlib import add_stdlib_to_context
+from cel.stdlib import STDLIB_FUNCTIONS
 
 from meshtwin_operator.resources.causes import Cause, Fault
 from meshtwin_operator.resources.schema import Schema
@@ -81,5 +81,7 @@ def _compiled(rule: str) -> Any:
 
 def _context(program: Any, variables: dict[str, Any]) -> Any:
     context = cel.Context(variables)
-    add_stdlib_to_context(context)
+    for name in program.functions():
+        if name in STDLIB_FUNCTIONS:  # lowerAscii, substring: as in Kubernetes' CEL, opt-in here
+            context.add_function(name, STDLIB_FUNCTIONS[name])
     return context

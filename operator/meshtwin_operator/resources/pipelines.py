@@ -37,8 +37,15 @@ Parameter = Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000)]
 class RecipeSpec(ResourceModel):
     """A named use of a built-in recipe with its parameters."""
 
-    uses: str = Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)  # built-in or plug-in
-    parameters: dict[str, Parameter] = Field(default={}, max_length=32, json_schema_extra=checked_by(PARAMETER_NAMES))
+    uses: str = Field(
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63, description="Name of a built-in or plug-in recipe."
+    )
+    parameters: dict[str, Parameter] = Field(
+        default={},
+        max_length=32,
+        json_schema_extra=checked_by(PARAMETER_NAMES),
+        description="Whole numbers, by the names the recipe documents.",
+    )
 
 
 class RecipeStatus(StatusBase):
@@ -61,8 +68,10 @@ class Recipe(Resource):
 class GroupOnTime(ResourceModel):
     """Every member of the group within the time; lost counts as late."""
 
-    within_milliseconds: int = Field(default=150, ge=1, le=60_000)
-    at_least_per_mille: int = Field(default=990, ge=1, le=1000)
+    within_milliseconds: int = Field(default=150, ge=1, le=60_000, description="After the press.")
+    at_least_per_mille: int = Field(
+        default=990, ge=1, le=1000, description="Share of messages that reach every member in time."
+    )
 
 
 class Spread(ResourceModel):
@@ -104,24 +113,29 @@ class ObjectivesSpec(ResourceModel):
 class RunSpec(ResourceModel):
     """When to run."""
 
-    every_minutes: int | None = Field(default=None, ge=1, le=525_600)
-    on_divergence: bool = True
+    every_minutes: int | None = Field(default=None, ge=1, le=525_600, description="Absent: not by the clock.")
+    on_divergence: bool = Field(default=True, description="Also when twin and network disagree.")
 
 
 class PipelineSpec(ResourceModel):
     """Recipes in order, objectives, which segments, when."""
 
-    twin_ref: NameRef
+    twin_ref: NameRef = Field(description="The twin whose segments are looked at.")
     objectives: ObjectivesSpec = ObjectivesSpec()
     recipes: list[NameRef] = Field(
-        min_length=1, max_length=16, json_schema_extra=UNIQUE_BY_NAME
-    )  # a Recipe's name, or a built-in's
+        min_length=1,
+        max_length=16,
+        json_schema_extra=UNIQUE_BY_NAME,
+        description="Names of Recipes of this namespace, or of built-in ones, in order.",
+    )
     segments: list[NameRef] = Field(
-        default=[], max_length=256, json_schema_extra=UNIQUE_BY_NAME
-    )  # empty: all of the twin
+        default=[], max_length=256, json_schema_extra=UNIQUE_BY_NAME, description="Absent: all of the twin."
+    )
     run: RunSpec = RunSpec()
-    seed: int | None = Field(default=None, ge=0, le=2_147_483_647)  # None: drawn, and reported
-    keep_proposals: int = Field(default=5, ge=1, le=100)  # undecided or void ones kept per segment
+    seed: int | None = Field(
+        default=None, ge=0, le=2_147_483_647, description="Of the simulations; absent: drawn, and reported."
+    )
+    keep_proposals: int = Field(default=5, ge=1, le=100, description="Undecided or void proposals kept per segment.")
 
 
 class SegmentRun(ResourceModel):
@@ -174,10 +188,12 @@ class WhatIfSpec(ResourceModel):
     )
 
     segment_ref: NameRef
-    settings: list[SettingsSpec] = Field(default=[], max_length=64)
-    failed_nodes: list[UnicastText] = Field(default=[], max_length=64, json_schema_extra=UNIQUE)
-    replications: int = Field(default=8, ge=1, le=1000)
-    seed: int | None = Field(default=None, ge=0, le=2_147_483_647)
+    settings: list[SettingsSpec] = Field(default=[], max_length=64, description="What would hold then.")
+    failed_nodes: list[UnicastText] = Field(
+        default=[], max_length=64, json_schema_extra=UNIQUE, description="Addresses of nodes that would be off."
+    )
+    replications: int = Field(default=8, ge=1, le=1000, description="Simulations of the same question.")
+    seed: int | None = Field(default=None, ge=0, le=2_147_483_647, description="Absent: drawn, and reported.")
 
 
 class WhatIfStatus(StatusBase):

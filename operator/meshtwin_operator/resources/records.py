@@ -50,14 +50,22 @@ class ConfigurationProposalSpec(ResourceModel):
     )
 
     segment_ref: NameRef
-    origin: Literal["Pipeline", "Manual", "Rollback", "Git"] = "Manual"
-    reason: str = Field(default="", max_length=1024)
+    origin: Literal["Pipeline", "Manual", "Rollback", "Git"] = Field(
+        default="Manual", description="Pipeline is reserved for the operator."
+    )
+    reason: str = Field(default="", max_length=1024, description="For the one who decides.")
     pipeline_ref: NameRef | None = None
-    base_revision: Count | None = None  # None: the one in force when it is first judged
-    inventory_hash: DigestText | None = None  # None: the one in force when it is first judged
-    settings: list[SettingsSpec] = Field(min_length=1, max_length=256)
-    prediction: PredictionRecord | None = None  # of the pipeline; a manual one is judged into its status
-    expire_after_hours: int | None = Field(default=None, ge=1, le=8760)  # None: the twin's policy
+    base_revision: Count | None = Field(default=None, description="Absent: the one in force when it is first judged.")
+    inventory_hash: DigestText | None = Field(
+        default=None, description="Absent: that of the inventory when it is first judged."
+    )
+    settings: list[SettingsSpec] = Field(
+        min_length=1, max_length=256, description="The change; what is unsaid stays as it is in the base revision."
+    )
+    prediction: PredictionRecord | None = Field(
+        default=None, description="The pipeline's; a manual proposal is judged into its status."
+    )
+    expire_after_hours: int | None = Field(default=None, ge=1, le=8760, description="Absent: the twin's policy.")
 
 
 class ConfigurationProposalStatus(StatusBase):
@@ -105,9 +113,9 @@ class ApprovalSpec(ResourceModel):
 
     proposal_ref: NameRef
     decision: Literal["Approve", "Reject"]
-    digest: DigestText
-    approved_by: UserName  # the requesting user (admission policy)
-    comment: str = Field(default="", max_length=1024)
+    digest: DigestText = Field(description="As in status.digest of the proposal.")
+    approved_by: UserName = Field(description="The requesting user, by admission policy.")
+    comment: str = Field(default="", max_length=1024, description="For the record.")
 
 
 class ApprovalStatus(StatusBase):
@@ -146,10 +154,10 @@ class MeshConfigurationSpec(ResourceModel):
     )
 
     segment_ref: NameRef
-    revision: Count  # 0 is what was adopted
+    revision: Count = Field(description="0 is what was adopted.")
     base_revision: Count | None = None
-    digest: DigestText
-    proposal_ref: NameRef | None = None  # None: revision 0
+    digest: DigestText = Field(description="SHA-256 over the canonical JSON of the expanded node list.")
+    proposal_ref: NameRef | None = Field(default=None, description="Absent: revision 0.")
     settings: list[SettingsSpec] = Field(min_length=1, max_length=256)
 
 

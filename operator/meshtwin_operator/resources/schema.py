@@ -42,6 +42,7 @@ def structural_schema(model: type[BaseModel], *, with_defaults: bool = True) -> 
     ``with_defaults=False`` is for status: what the operator writes is what is stored.
     Absent and null mean the same to the models, so nothing is nullable (the API server prunes such nulls);
     empty lists, maps and strings are no defaults: they are stored only where the author wrote them.
+    Items of lists have no defaults either: what their author left out is filled in by the models.
     Raises `UnstructuralModel` with the place.
     """
     raw = model.model_json_schema(by_alias=True, schema_generator=_Generator)
@@ -97,7 +98,9 @@ class _Structure:
         if properties := source.get("properties"):
             out["properties"] = {name: self.translate(child, f"{place}.{name}") for name, child in properties.items()}
         if "items" in source:
-            out["items"] = self.translate(source["items"], f"{place}[]")
+            # kubectl apply replaces lists as a whole: a default inside would be a difference at every apply
+            items = _Structure(self.definitions, with_defaults=False)
+            out["items"] = items.translate(source["items"], f"{place}[]")
             out.setdefault("x-kubernetes-list-type", "atomic")
         values = source.get("additionalProperties")
         if isinstance(values, dict):

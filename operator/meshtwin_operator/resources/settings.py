@@ -20,8 +20,8 @@ __all__ = [
 class TransmitSpec(ResourceModel):
     """Repeats after the first transmission, and their interval in steps of 10 ms."""
 
-    count: int = Field(ge=0, le=7)
-    interval_steps: int = Field(ge=0, le=31)
+    count: int = Field(ge=0, le=7, description="Repeats after the first transmission.")
+    interval_steps: int = Field(ge=0, le=31, description="The interval is (steps + 1) times 10 ms.")
 
     def to_value(self) -> Transmit:
         """The frozen value."""
@@ -39,11 +39,16 @@ class SettingsSpec(ResourceModel):
         ),
     )
 
-    nodes: list[RangeText] = Field(min_length=1, max_length=64, json_schema_extra=UNIQUE)
-    relay: Literal["Enabled", "Disabled"] | None = None
-    relay_retransmit: TransmitSpec | None = None
-    network_transmit: TransmitSpec | None = None
-    default_ttl: int | None = Field(default=None, ge=0, le=127)
+    nodes: list[RangeText] = Field(
+        min_length=1,
+        max_length=256,
+        json_schema_extra=UNIQUE,
+        description='Addresses and ranges, four hexadecimal digits: "0007", "0011-0014".',
+    )
+    relay: Literal["Enabled", "Disabled"] | None = Field(default=None, description="Whether the node relays.")
+    relay_retransmit: TransmitSpec | None = Field(default=None, description="Repeats of relayed messages.")
+    network_transmit: TransmitSpec | None = Field(default=None, description="Repeats of own messages.")
+    default_ttl: int | None = Field(default=None, ge=0, le=127, description="0 (neighbours only) or 2 to 127.")
 
     def to_value(self) -> SettingsRange:
         """The frozen value; raises `InvalidInput` for a TTL of 1."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from meshtwin.errors import InvalidInput
 from meshtwin.graph.augmentation import augmented_relays, relays_for_paths
 from meshtwin.graph.links import delivery_with_transmissions
-from meshtwin.graph.reach import minimal_ttl, reach
+from meshtwin.graph.reach import hops_from, hops_to, minimal_ttl, reach
 from meshtwin.graph.redundancy import articulation_relays, disjoint_paths, network_redundancy
 from meshtwin.mesh.snapshots import LinkEstimate
 
@@ -46,6 +46,14 @@ def flooded(graph, relays, source, ttl):
 def test_reach_is_what_flooding_reaches(world, ttl):
     graph, relays = world
     assert reach(graph, relays, 1, ttl) == flooded(graph, relays, 1, ttl)
+
+
+@given(directed_graphs())
+def test_hops_to_a_target_are_the_hops_from_every_source(world):
+    graph, relays = world
+    backwards = hops_to(graph, relays, 1)
+    for source in graph:
+        assert backwards.get(source) == hops_from(graph, relays, source).get(1)
 
 
 @given(directed_graphs())

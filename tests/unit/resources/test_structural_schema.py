@@ -77,6 +77,15 @@ def test_schema_without_defaults_has_none_anywhere() -> None:
     assert all("default" not in schema for schema in every_schema(structural_schema(Outer, with_defaults=False)))
 
 
+class Listing(ResourceModel):
+    inners: list[Inner] = Field(default=[], max_length=2)
+
+
+def test_items_of_lists_have_no_defaults_so_that_applying_again_changes_nothing() -> None:
+    items = structural_schema(Listing)["properties"]["inners"]["items"]
+    assert all("default" not in schema for schema in every_schema(items))
+
+
 class UnboundedString(ResourceModel):
     text: str
 

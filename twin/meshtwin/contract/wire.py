@@ -79,8 +79,8 @@ class SettingsEntry(WireModel):
         """The frozen settings without the ranges; raises `InvalidInput` for a TTL of 1."""
         return NodeSettings(
             relay=None if self.relay is None else self.relay == "Enabled",
-            relay_retransmit=self.relay_retransmit and self.relay_retransmit.to_value(),
-            network_transmit=self.network_transmit and self.network_transmit.to_value(),
+            relay_retransmit=None if self.relay_retransmit is None else self.relay_retransmit.to_value(),
+            network_transmit=None if self.network_transmit is None else self.network_transmit.to_value(),
             default_ttl=self.default_ttl,
         )
 

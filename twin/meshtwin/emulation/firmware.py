@@ -6,6 +6,7 @@ Everything a gateway gets from a node it gets through messages of `meshtwin.cont
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import simpy
@@ -156,7 +157,7 @@ class Firmware:
         chosen = chosen[: self._reports_each * RECORDS_PER_REPORT]
         for start in range(0, len(chosen), RECORDS_PER_REPORT):
             part = tuple(chosen[start : start + RECORDS_PER_REPORT])
-            self._after(self.rng.random() * 0.8 * self._report_s, lambda part=part: self._send_report(part))
+            self._after(self.rng.random() * 0.8 * self._report_s, partial(self._send_report, part))
         self._after(self._report_s * self.rng.uniform(0.9, 1.1), self._report)
 
     def _send_report(self, addresses: tuple[int, ...]) -> None:
@@ -191,7 +192,7 @@ class Firmware:
         at_s = 0.5
         for index in range(presses):
             at_s += spacing_s * self.rng.uniform(1.0, 1.5)
-            self._after(at_s, lambda index=index: self._press(probe, destination, index))
+            self._after(at_s, partial(self._press, probe, destination, index))
         self._after(at_s + 60, lambda: self._running.discard(probe))
 
     def _press(self, probe: int, destination: int, index: int) -> None:
@@ -221,4 +222,4 @@ class Firmware:
     def _after(self, delay_s: float, action: Callable[[], None]) -> None:
         life = self._life
         timer = self.env.timeout(delay_s)
-        timer.callbacks.append(lambda _event: action() if self._life == life else None)  # type: ignore[union-attr]  # fresh
+        timer.callbacks.append(lambda _event: action() if self._life == life else None)

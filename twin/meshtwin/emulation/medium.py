@@ -9,6 +9,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import simpy
 
@@ -86,7 +87,7 @@ class Medium:
             recent.popleft()
         self._count_busy(sender, now_s)
         end = self.env.timeout(self.event_s, (sender, pdu, ttl, now_s))
-        end.callbacks.append(self._ended)  # type: ignore[union-attr]  # fresh events have callbacks
+        end.callbacks.append(self._ended)
 
     def _count_busy(self, sender: int, now_s: float) -> None:
         end_s = now_s + self._airtime_s
@@ -102,7 +103,7 @@ class Medium:
         busy_s[sender] += end_s - begin_s
         until_s[sender] = end_s
 
-    def _ended(self, event: simpy.Event) -> None:
+    def _ended(self, event: Any) -> None:
         sender, pdu, ttl, start_s = event.value
         heard, powered = pdu.heard, self.powered
         others: list[int] | None = None

@@ -3,6 +3,7 @@
 import random
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
 import simpy
 
@@ -67,9 +68,9 @@ class NetworkLayer:
         delay_s = self.rng.uniform(*delay_ms) / 1e3
         entry = (pdu, ttl, transmit.transmissions, transmit.interval_s)
         timer = self.env.timeout(delay_s, (self._life, entry))
-        timer.callbacks.append(self._enqueue)  # type: ignore[union-attr]  # fresh events have callbacks
+        timer.callbacks.append(self._enqueue)
 
-    def _enqueue(self, event: simpy.Event) -> None:
+    def _enqueue(self, event: Any) -> None:
         life, entry = event.value
         if life != self._life:
             return
@@ -81,7 +82,7 @@ class NetworkLayer:
             self._sending = True
             self._advertise(None)
 
-    def _advertise(self, event: simpy.Event | None) -> None:
+    def _advertise(self, event: Any) -> None:
         """Send the head of the queue once, and come back after its interval."""
         if event is not None and event.value != self._life:
             return
@@ -96,4 +97,4 @@ class NetworkLayer:
             self._queue.popleft()
         wait_s = interval_s + self.rng.random() * self.stack.advertising_jitter_ms / 1e3
         timer = self.env.timeout(wait_s, self._life)
-        timer.callbacks.append(self._advertise)  # type: ignore[union-attr]  # fresh events have callbacks
+        timer.callbacks.append(self._advertise)

@@ -84,8 +84,10 @@ class StackModel(ScenarioModel):
     advertising_jitter_ms: float = Field(default=10.0, ge=0)  # added to each interval (advDelay)
     relay_delay_ms: tuple[float, float] = (0.5, 8.0)  # uniform, before a relayed message is queued
     local_delay_ms: tuple[float, float] = (0.5, 5.0)  # uniform, before an own message is queued
-    queue_size: int = Field(default=16, ge=1)  # messages waiting for the advertiser; more are dropped
-    cache_size: int = Field(default=64, ge=1)  # message cache
+    queue_size: int = Field(default=12, ge=1)  # messages waiting for the advertiser; more are dropped
+    # A small cache and long queues let an overloaded mesh relay the same message again and again (a storm
+    # that outlives its cause); 256 forgets nothing that still waits in a queue.
+    cache_size: int = Field(default=256, ge=1)
     notification_ttl: int = Field(default=0, ge=0, le=1)
 
 

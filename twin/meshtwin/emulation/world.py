@@ -170,7 +170,7 @@ class World:
     def _loop_back(self, index: int, pdu: Pdu) -> None:
         pdu.delivered[index] = 1
         timer = self.env.timeout(0.001)
-        timer.callbacks.append(lambda _event: self._deliver(index, pdu, pdu.initial_ttl, 0.0))  # type: ignore[union-attr]  # fresh
+        timer.callbacks.append(lambda _event: self._deliver(index, pdu, pdu.initial_ttl, 0.0))
 
     def _received(self, index: int, pdu: Pdu, ttl: int, power_dbm: float) -> None:
         network = self.networks[index]

@@ -9,6 +9,8 @@ from meshtwin.mesh.configuration import Configuration, NodeSettings
 
 __all__ = ["NodeBook"]
 
+MEAN_JITTER_S = 0.005  # half of advDelay (Bluetooth Core 5.4, vol 6, B, 4.4.2.2), added to each interval
+
 
 @dataclass(slots=True)
 class NodeBook:
@@ -49,6 +51,12 @@ class NodeBook:
         """Whether every setting of the node was read back."""
         s = self.known.get(node, NodeSettings())
         return None not in (s.relay, s.relay_retransmit, s.network_transmit, s.default_ttl)
+
+    def flood_s(self, default_s: float) -> float:
+        """How long one flood occupies the advertiser of the busiest relay known, in seconds."""
+        transmits = [s.relay_retransmit for s in self.known.values() if s.relay and s.relay_retransmit]
+        times = [t.transmissions * (t.interval_s + MEAN_JITTER_S) for t in transmits]
+        return max(times) if times else default_s
 
     def configuration(self, nodes: Iterable[UnicastAddress]) -> Configuration:
         """What is known of ``nodes``; nodes in doubt are left out."""

@@ -1,4 +1,8 @@
-"""Acknowledged exchanges with nodes: one at a time per node, a few at a time in all, repeated when lost."""
+"""Acknowledged exchanges with nodes: one at a time per node, a few at a time in all, repeated when lost.
+
+They are paced: every question and every answer is a flood that occupies the advertiser of every relay, and a
+gateway that asks faster than the relays can send brings the whole mesh down.
+"""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -13,6 +17,8 @@ CONCURRENT: Final = 3  # exchanges in flight; more would make the gateway its ow
 BASE_TIMEOUT_S: Final = 0.8  # mesh time; answer and question of a node nearby, in a busy mesh
 HOP_TIMEOUT_S: Final = 0.3  # per hop, both ways, with queues
 BACKOFF: Final = 1.6
+UNKNOWN_FLOOD_S: Final = 0.125  # assumed before anything was read: five transmissions, 25 ms apart
+OCCUPANCY_SHARE: Final = 0.3  # of a relay's advertiser for our exchanges; several gateways share one mesh
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +63,8 @@ class Exchanges:
 
     time_scale: float = 1.0
     hops: dict[int, int] = field(default_factory=dict)
+    flood_s: float = UNKNOWN_FLOOD_S  # how long one flood occupies the advertiser of a relay
+    _next_send_at: datetime | None = None
     _waiting: deque[Request] = field(default_factory=deque)
     _in_flight: dict[int, InFlight] = field(default_factory=dict)
 
@@ -82,7 +90,7 @@ class Exchanges:
         """Requests that go out now, within the limits."""
         out = []
         for request in list(self._waiting):
-            if len(self._in_flight) >= CONCURRENT:
+            if len(self._in_flight) >= CONCURRENT or not self._may_send(now):
                 break
             if request.node in self._in_flight:
                 continue
@@ -90,8 +98,16 @@ class Exchanges:
             timeout_s = BASE_TIMEOUT_S + HOP_TIMEOUT_S * self.hops.get(request.node, 4)
             timeout = timedelta(seconds=timeout_s / self.time_scale)
             self._in_flight[request.node] = InFlight(request, request.tries - 1, timeout, now + timeout)
-            out.append(Outgoing(request))
+            out.append(self._outgoing(request, now))
         return out
+
+    def _may_send(self, now: datetime) -> bool:
+        return self._next_send_at is None or now >= self._next_send_at
+
+    def _outgoing(self, request: Request, now: datetime) -> Outgoing:
+        gap_s = 2 * self.flood_s / OCCUPANCY_SHARE  # question and answer
+        self._next_send_at = now + timedelta(seconds=gap_s / self.time_scale)
+        return Outgoing(request)
 
     def answered(self, node: int, message: Access) -> Completed | None:
         """The exchange that ``message`` completes; None: none of ours."""
@@ -111,16 +127,21 @@ class Exchanges:
         for node, flight in list(self._in_flight.items()):
             if flight.deadline > now:
                 continue
-            if flight.tries_left > 0:
+            if flight.tries_left > 0 and not self._may_send(now):
+                flight.deadline = self._next_send_at or now
+            elif flight.tries_left > 0:
                 flight.tries_left -= 1
                 flight.timeout *= BACKOFF
                 flight.deadline = now + flight.timeout
-                out.append(Outgoing(flight.request))
+                out.append(self._outgoing(flight.request, now))
             else:
                 del self._in_flight[node]
                 out.append(Completed(flight.request, None))
         return out
 
     def next_wakeup(self) -> datetime | None:
-        """When `expire` has something to do."""
-        return min((f.deadline for f in self._in_flight.values()), default=None)
+        """When `expire` or `start_waiting` has something to do."""
+        times = [f.deadline for f in self._in_flight.values()]
+        if self._waiting and len(self._in_flight) < CONCURRENT and self._next_send_at is not None:
+            times.append(self._next_send_at)
+        return min(times, default=None)

@@ -231,9 +231,7 @@ def _more(known: Transmit | None, wanted: Transmit | None) -> Transmit | None:
     return known if known.count > wanted.count else wanted
 
 
-def _request(
-    node: UnicastAddress, payload: bytes, *, tries: int, ttl: int | None, tag: object
-) -> Request:
+def _request(node: UnicastAddress, payload: bytes, *, tries: int, ttl: int | None, tag: object) -> Request:
     message = decode_access(payload)
     opcode = message.opcode if message else Opcode.RELAY_GET
     return Request(node=node, payload=payload, answer=STATUS_OF[opcode], tries=tries, ttl=ttl, tag=tag)

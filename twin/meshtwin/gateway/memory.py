@@ -47,7 +47,7 @@ class Monitoring(WireModel):
     notification_interval_seconds: float = Field(gt=0)
     report_interval_seconds: float = Field(gt=0)
     airtime_budget_percent: float = Field(gt=0, le=100)
-    flows: list[FlowSpec] = []
+    flows: list[FlowSpec] = Field(default=[])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

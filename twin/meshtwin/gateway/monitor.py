@@ -17,6 +17,7 @@ __all__ = ["CounterBook", "MonitorSchedule", "ReportPlan", "plan_reports"]
 AIRTIME_S: Final = 376e-6  # of one PDU on one channel: 47 bytes at 1 Mbit/s (Bluetooth Core 5.4, vol 6, B)
 HEARD_ASSUMED: Final = 12  # neighbours that hear a transmission, before anything is known
 REPORTS_MAX: Final = 8  # messages of one report: 16 neighbours
+OCCUPANCY_SHARE: Final = 0.15  # of a relay's advertiser for reports
 FIRST_REPEATS: Final = 3  # a broadcast is not acknowledged
 REPEAT_SOON_S: Final = 2.0  # mesh time
 REPEAT_LATE_S: Final = 120.0  # mesh time; nodes that were off, or missed all three
@@ -44,12 +45,13 @@ class ReportPlan:
         return encode_access(Opcode.MONITOR, parameters)
 
 
-def plan_reports(monitoring: Monitoring, known: Configuration, nodes: int, heard: float) -> ReportPlan:
+def plan_reports(monitoring: Monitoring, known: Configuration, nodes: int, heard: float, flood_s: float) -> ReportPlan:
     """As many report messages as the airtime budget allows, fewer reports where it allows not even one.
 
     Every report message is flooded: about ``heard`` x (share of relays x relayed copies + own copies / nodes)
     transmissions are heard by a node. ``heard`` is the mean number of neighbours. An estimate, on purpose a
-    simple one: it decides how much is told, not what.
+    simple one: it decides how much is told, not what. A second bound is the time ``flood_s`` that each flood
+    occupies the advertiser of a relay: reports may take `OCCUPANCY_SHARE` of it.
     """
     settings = [s for _, s in known.entries]
     relayed = [s.relay_retransmit.transmissions if s.relay_retransmit else 1 for s in settings if s.relay]
@@ -57,7 +59,8 @@ def plan_reports(monitoring: Monitoring, known: Configuration, nodes: int, heard
     message_s = AIRTIME_S * max(heard * per_node, 1.0)
     budget = monitoring.airtime_budget_percent / 100
     interval_s = monitoring.report_interval_seconds
-    affordable = budget * interval_s / (max(1, nodes) * message_s)
+    messages_per_s = min(budget / message_s, OCCUPANCY_SHARE / flood_s)
+    affordable = messages_per_s * interval_s / max(1, nodes)
     if affordable < 1:
         interval_s, affordable = interval_s / affordable, 1
     messages = min(REPORTS_MAX, math.floor(affordable))
@@ -71,12 +74,13 @@ class MonitorSchedule:
     time_scale: float
     plan: ReportPlan | None = None
     next_at: datetime | None = None
+    _epoch: int = -1
     _sent: int = 0
 
-    def set_plan(self, plan: ReportPlan, now: datetime) -> None:
-        """Broadcast from now on; nothing happens if the plan is the same."""
-        if plan != self.plan:
-            self.plan, self.next_at, self._sent = plan, now, 0
+    def set_plan(self, plan: ReportPlan, epoch: int, now: datetime) -> None:
+        """Broadcast from now on; nothing happens if plan and monitoring epoch are the same."""
+        if (plan, epoch) != (self.plan, self._epoch):
+            self.plan, self._epoch, self.next_at, self._sent = plan, epoch, now, 0
 
     def take(self, now: datetime) -> ReportPlan | None:
         """The plan if it is due, and the next time noted."""
@@ -120,9 +124,7 @@ class CounterBook:
         nodes = {node for node, _ in self._counters}
         return max(4.0, len(self._counters) / len(nodes)) if nodes else float(HEARD_ASSUMED)
 
-    def fold(
-        self, node: UnicastAddress, records: Sequence[NeighbourRecord], now: datetime
-    ) -> list[NeighbourCounter]:
+    def fold(self, node: UnicastAddress, records: Sequence[NeighbourRecord], now: datetime) -> list[NeighbourCounter]:
         """Cumulative counters of a report; records of another monitoring epoch are left out."""
         out = []
         for record in records:

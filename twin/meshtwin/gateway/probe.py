@@ -61,9 +61,7 @@ class ProbeJob:
 
     def start(self, desk: Desk, now: datetime) -> None:
         """Listen first."""
-        self.measured = [
-            Measured(flow, (self.first_probe + i) & 0xFF) for i, flow in enumerate(self.flows)
-        ]
+        self.measured = [Measured(flow, (self.first_probe + i) & 0xFF) for i, flow in enumerate(self.flows)]
         desk.sense_wanted = True
         self._wait(desk, now, QUIET_S)
 

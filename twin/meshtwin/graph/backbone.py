@@ -155,9 +155,7 @@ class _Growth:
                 return
             self.chosen.update(bridge)
 
-    def _bridge(
-        self, start: Collection[UnicastAddress], goals: Collection[UnicastAddress]
-    ) -> set[UnicastAddress]:
+    def _bridge(self, start: Collection[UnicastAddress], goals: Collection[UnicastAddress]) -> set[UnicastAddress]:
         """Nodes of the shortest usable walk from ``start`` to one of ``goals``, that goal included.
 
         Falls back to the best-ranked goal itself where no usable walk exists.

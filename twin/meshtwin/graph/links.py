@@ -101,9 +101,7 @@ def mutual_graph(graph: nx.DiGraph) -> nx.Graph:
     return mutual
 
 
-def _graph(
-    snapshot: Snapshot, transmissions: Callable[[UnicastAddress], int], threshold: float
-) -> nx.DiGraph:
+def _graph(snapshot: Snapshot, transmissions: Callable[[UnicastAddress], int], threshold: float) -> nx.DiGraph:
     if not 0.0 <= threshold <= 1.0:
         raise InvalidInput(f"threshold {threshold} is outside 0..1")
     graph = nx.DiGraph()

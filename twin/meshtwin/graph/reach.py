@@ -8,7 +8,7 @@ import networkx as nx
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import TTL_MAX
 
-__all__ = ["flood_graph", "hops_from", "minimal_ttl", "reach"]
+__all__ = ["flood_graph", "hops_from", "hops_to", "minimal_ttl", "reach"]
 
 TTL_MIN: Final = 2  # 1 is not allowed as a default or publish TTL (Mesh Protocol 1.1, 4.2.8)
 
@@ -51,6 +51,16 @@ def hops_from(
                     following.append(v)
         border = following
     return hops
+
+
+def hops_to(
+    graph: nx.DiGraph, relays: Collection[UnicastAddress], target: UnicastAddress
+) -> Mapping[UnicastAddress, int]:
+    """Smallest number of hops from every node whose flood can reach ``target``; the target itself is 0.
+
+    One search over the links turned around, where `hops_from` would take one for every node.
+    """
+    return hops_from(graph.reverse(copy=False), relays, target)
 
 
 def reach(

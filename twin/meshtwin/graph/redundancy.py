@@ -88,9 +88,7 @@ def network_redundancy(
     fewest = MOST_PATHS
     # Fewest incoming relays first: a small bound found early cuts the later flows short.
     for target in sorted(distant, key=lambda t: (flood.in_degree(t), t)):
-        paths = local_node_connectivity(
-            flood, source, target, auxiliary=auxiliary, residual=residual, cutoff=fewest
-        )
+        paths = local_node_connectivity(flood, source, target, auxiliary=auxiliary, residual=residual, cutoff=fewest)
         fewest = min(fewest, int(paths))
         if fewest <= 1:
             break

@@ -7,7 +7,7 @@ from typing import Final
 import networkx as nx
 
 from meshtwin.graph.links import configured_relays, link_graph, mutual_graph
-from meshtwin.graph.reach import minimal_ttl
+from meshtwin.graph.reach import hops_from, hops_to, minimal_ttl
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import TTL_MAX, Configuration, NodeSettings, Transmit
 from meshtwin.recipes.values import Question
@@ -23,6 +23,7 @@ __all__ = [
     "sufficient_ttl",
 ]
 
+TTL_LEAST: Final = 2  # 1 is not allowed as a default TTL, 0 reaches neighbours only
 USABLE_DELIVERY: Final = 0.5  # a link that fails more often than not carries no promise about hops
 
 
@@ -93,17 +94,15 @@ def sufficient_ttl(
     everything = frozenset(relays) | kept_relays(question) | foreign_relays(question)
     mine = set(question.segment.addresses)
     gateway = question.segment.gateway_address
-    asked = [(f.source, question.members(f)) for f in question.touching_flows if f.source in mine]
+    needed = TTL_LEAST
+    for flow in question.touching_flows:
+        if flow.source in mine:
+            ttl = minimal_ttl(graph, everything, flow.source, question.members(flow))
+            needed = max(needed, TTL_MAX if ttl is None else ttl)
     if gateway is not None and gateway in graph:
-        asked.append((gateway, tuple(mine & set(graph))))
-        asked += [(a, (gateway,)) for a in sorted(mine & set(graph)) if a != gateway]
-    needed = 2
-    for source, members in asked:
-        ttl = minimal_ttl(graph, everything, source, members, margin_hops=margin_hops)
-        if ttl is None:
-            return TTL_MAX
-        needed = max(needed, ttl)
-    return needed
+        there, back = hops_from(graph, everything, gateway), hops_to(graph, everything, gateway)
+        needed = max(needed, *(max(there.get(a, TTL_MAX), back.get(a, TTL_MAX)) for a in mine & set(graph)))
+    return min(needed + margin_hops, TTL_MAX)
 
 
 def complete_configuration(question: Question, design: Design) -> Configuration:

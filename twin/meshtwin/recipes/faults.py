@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from meshtwin.graph.links import configured_graph, configured_relays
-from meshtwin.graph.reach import reach
+from meshtwin.graph.reach import hops_from, hops_to
 from meshtwin.mesh.addresses import UnicastAddress, format_address
 from meshtwin.mesh.configuration import Configuration
 from meshtwin.mesh.nodes import Capabilities
@@ -13,6 +13,7 @@ from meshtwin.recipes.values import Question
 
 __all__ = ["find_fault", "find_managed"]
 
+BEYOND: Final = 1_000  # hops of a node that no flood reaches; above any TTL
 ASSUMED_TTL: Final = 7  # where a configuration is silent; Zephyr's default
 
 
@@ -51,13 +52,17 @@ def find_managed(question: Question, configuration: Configuration) -> frozenset[
     relays = configured_relays(question.snapshot, configuration)
     settings = configuration.as_dict()
 
-    def reached_from(address: UnicastAddress) -> frozenset[UnicastAddress]:
+    def hops_allowed(address: UnicastAddress) -> int:
         said = settings.get(address)
         ttl = said.default_ttl if said is not None and said.default_ttl is not None else ASSUMED_TTL
-        return reach(graph, relays, address, ttl)
+        return max(ttl, 1)  # TTL 0 and 1 reach neighbours
 
-    there = reached_from(gateway) & set(question.segment.addresses)
-    return frozenset(a for a in there if gateway in reached_from(a))
+    there, back = hops_from(graph, relays, gateway), hops_to(graph, relays, gateway)
+    return frozenset(
+        a
+        for a in question.segment.addresses
+        if a != gateway and there.get(a, BEYOND) <= hops_allowed(gateway) and back.get(a, BEYOND) <= hops_allowed(a)
+    )
 
 
 def _able(capabilities: Capabilities) -> Mapping[str, bool]:

@@ -14,16 +14,17 @@ from meshtwin.mesh.configuration import Configuration, compute_digest
 from meshtwin.mesh.kpis import NetworkKpis, Prediction
 from meshtwin.ports import Judge, JudgePlan, Progress
 from meshtwin.recipes.faults import find_fault
-from meshtwin.recipes.scoring import rank, segment_redundancy
+from meshtwin.recipes.scoring import find_gaps, rank, segment_redundancy
 from meshtwin.recipes.values import Candidate, Judged, Question, RecipeUse, Trial
 
-__all__ = ["CONFIRMATIONS", "Pool", "Rounds", "Standing", "fresh_seed"]
+__all__ = ["CONFIRMATIONS", "Pool", "Rounds", "Standing", "choose_survivors", "fresh_seed"]
 
 BEST_FOR_RECIPES: Final = 8  # candidates that a recipe may build upon
 CONFIRMATIONS: Final = 3  # finalists judged on fresh states before giving up
 
-# (survivors, divisor of the replications asked for) after the first round, which has an eighth of them.
-LATER_ROUNDS: Final = ((10, 3), (4, 1))
+# (survivors, divisor of the replications asked for) after the first round, which has an eighth of them and
+# half of the messages: most candidates fail plainly, and many of them are slow to simulate.
+LATER_ROUNDS: Final = ((12, 3), (5, 1))
 FIRST_DIVISOR: Final = 8
 
 # Shares of the whole work, for progress: recipes, two later rounds, confirmation.
@@ -62,7 +63,10 @@ class Rounds:
         """Asks one recipe after the other; each sees what was judged best before it."""
         if not uses:
             raise InvalidInput("a pipeline needs at least one recipe", place="recipes")
-        plan = self._plan(max(1, self.replications // FIRST_DIVISOR), first=0)
+        plan = replace(
+            self._plan(max(1, self.replications // FIRST_DIVISOR), first=0),
+            messages_per_flow=max(1, self.messages_per_flow // 2),
+        )
         base = self.question.snapshot.configuration
         (before,) = self._figures([base], plan, self._stage(0, "judging what is in force", (0.0, 0.0)))
         pool: list[Judged] = []
@@ -98,7 +102,7 @@ class Rounds:
         first = max(1, self.replications // FIRST_DIVISOR)
         for index, (kept, divisor) in enumerate(LATER_ROUNDS):
             replications = max(1, self.replications // divisor)
-            survivors = [j.candidate for j in standing.judged[:kept]]
+            survivors = [j.candidate for j in choose_survivors(self.question, standing, kept)]
             if not survivors:
                 return standing
             before, judged = self._with_base(
@@ -170,6 +174,25 @@ class Rounds:
         low, high = STAGES[index]
         start, end = low + (high - low) * span[0], low + (high - low) * span[1]
         return lambda share, _: self.progress(start + (end - start) * share, text)
+
+
+def choose_survivors(question: Question, standing: Standing, kept: int) -> tuple[Judged, ...]:
+    """``kept`` candidates: the best half by rank, and as many more spread over the airtime of the rest.
+
+    After few messages the cheap ones that were lucky look best. Those that spend more airtime are the hedge:
+    if the cheap ones turn out to miss the objectives, a dearer one is still there. The rest are those that
+    do meet the objectives so far; if they are too few, the next by rank.
+    """
+    judged = standing.judged
+    best = judged[: max(1, kept - kept // 2)]
+    rest = judged[len(best) :]
+    meeting = sorted((j for j in rest if not find_gaps(question, j.kpis)), key=lambda j: j.kpis.airtime_ratio.estimate)
+    wanted = kept - len(best)
+    if len(meeting) <= wanted:
+        others = [j for j in rest if j not in meeting]
+        return (*best, *meeting, *others[: wanted - len(meeting)])
+    step = len(meeting) / wanted
+    return (*best, *(meeting[min(int((i + 1) * step), len(meeting) - 1)] for i in range(wanted)))
 
 
 def fresh_seed(seed: int, attempt: int) -> int:

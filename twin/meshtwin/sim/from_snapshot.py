@@ -6,7 +6,7 @@ from typing import Final
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Configuration, NodeSettings, Transmit
 from meshtwin.mesh.nodes import Flow
-from meshtwin.mesh.snapshots import LinkEstimate, Snapshot
+from meshtwin.mesh.snapshots import Snapshot
 from meshtwin.sim.profiles import get_profile
 from meshtwin.sim.scenario import Scenario, ScenarioFlow, ScenarioLink, ScenarioNode
 
@@ -28,17 +28,20 @@ def scenario_from_snapshot(
     flows: Sequence[Flow] | None = None,
     deadline_ms: int | None = None,
     sample_posterior: bool = False,
+    report_messages_per_s: float = 0.0,
 ) -> Scenario:
     """The scenario of ``snapshot`` with ``configuration`` put on top of the one in force.
 
     Link delivery is the posterior mean, decided per single transmission by draws keyed on
     (link, message, copy); ``sample_posterior``: each replication draws the links anew within their posterior.
     Messages come at the flows' declared rates, at drawn times. ``deadline_ms`` replaces the flows' deadlines.
+    ``report_messages_per_s``: monitoring messages flooded through the whole network; like notifications they
+    become external traffic, which for reports depends on the configuration.
     Border links whose sender is outside the snapshot become external traffic of notifications; flows from or
     to nothing known are left out (compare ``scenario.flows`` with ``snapshot.flows``).
     """
     settings = snapshot.configuration.overlaid(configuration or Configuration()).as_dict()
-    external = _external_pdus_per_s(snapshot)
+    external = _external_pdus_per_s(snapshot, settings, report_messages_per_s)
     known = {node.address for node in snapshot.nodes}
     asked = snapshot.flows if flows is None else tuple(flows)
     deviation = (lambda link: link.delivery_deviation) if sample_posterior else (lambda link: 0.0)
@@ -106,16 +109,20 @@ def _to_flow(flow: Flow, members: tuple[UnicastAddress, ...], messages: int, dea
     )
 
 
-def _external_pdus_per_s(snapshot: Snapshot) -> Mapping[UnicastAddress, float]:
-    """Notifications that each node hears per second: from every neighbour by its delivery, halo included."""
-    if snapshot.notification_interval_s <= 0.0:
-        return {}
+def _external_pdus_per_s(
+    snapshot: Snapshot, settings: Mapping[UnicastAddress, NodeSettings], report_messages_per_s: float
+) -> Mapping[UnicastAddress, float]:
+    """PDUs of monitoring that each node hears per second on one channel, halo included.
+
+    Every node notifies once per interval; every relay repeats each report its number of transmissions.
+    """
+    notifications = 1.0 / snapshot.notification_interval_s if snapshot.notification_interval_s > 0.0 else 0.0
     heard: dict[UnicastAddress, float] = {}
-    for link in _heard(snapshot.links):
-        heard[link.target] = heard.get(link.target, 0.0) + link.delivery_mean / snapshot.notification_interval_s
+    for link in snapshot.links:
+        sends = notifications
+        said = DEFAULT_SETTINGS.overlaid(settings.get(link.source, NodeSettings()))
+        if said.relay and said.relay_retransmit is not None:
+            sends += report_messages_per_s * said.relay_retransmit.transmissions
+        if sends > 0.0:
+            heard[link.target] = heard.get(link.target, 0.0) + sends * link.delivery_mean
     return heard
-
-
-def _heard(links: Sequence[LinkEstimate]) -> tuple[LinkEstimate, ...]:
-    """Links over which something is heard at all."""
-    return tuple(link for link in links if link.delivery_mean > 0.01)

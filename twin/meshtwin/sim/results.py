@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.kpis import FlowKpis, HowKnown, Interval, NetworkKpis
@@ -12,6 +12,8 @@ from meshtwin.sim.packets import LossCause, Packet, Record
 from meshtwin.sim.scenario import Scenario
 
 __all__ = ["Arrival", "FlowLike", "MessageResult", "RunResult", "collect_result", "summarise"]
+
+EXTERNAL_AIRTIME_S: Final = 304e-6  # a PDU of 20 bytes, the usual size of short messages
 
 
 class FlowLike(Protocol):
@@ -138,9 +140,6 @@ def _airtime_ratio(scenario: Scenario, packets: Sequence[Packet]) -> float:
             ratio += busy_ns[index] * 1e-9 / sent[index] * rate_per_s / len(on)
     external = sum(node.external_pdus_per_s for node in on) * EXTERNAL_AIRTIME_S / len(on)
     return min(1.0, ratio + external)
-
-
-EXTERNAL_AIRTIME_S = 304e-6  # a PDU of 20 bytes, the usual size of short messages
 
 
 def summarise(results: Sequence[RunResult], flows: Sequence[FlowLike], *, level: float = 0.9) -> NetworkKpis:

@@ -144,11 +144,11 @@ def _next_record(before: LinkRecord, counter: NeighbourCounter, sent_s: float) -
     if _continues(before, counter):
         expected = counter.last_counter - before.last
         received = counter.received - before.received
-    elif counter.last_counter >= counter.since_counter and counter.since_counter >= before.since:
-        expected = counter.last_counter - counter.since_counter
+    elif counter.epoch != before.epoch or counter.since_counter >= before.last:
+        expected = counter.last_counter - counter.since_counter  # a count begun after a restart: all of it is new
         received = counter.received
     else:
-        expected = received = 0  # a count that starts anew somewhere before: a base line, no evidence
+        expected = received = 0  # overlaps what was counted, nobody knows how far: a base line, no evidence
     heard, missed = _heard_and_missed(expected, received)
     has_moved = counter.last_counter != before.last or counter.epoch != before.epoch
     at_s = max(sent_s, before.evidence_s)

@@ -1,0 +1,235 @@
+"""``meshtwin demo``: the main job on the sample, with every part a process of its own.
+
+Broker, twins and operator come from ``meshtwin up``; mesh and gateways stand in for the building. The demo
+itself only watches the store, tells what happens, and decides on proposals if it was asked to.
+"""
+
+import asyncio
+import contextlib
+import json
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from meshtwin.errors import InvalidInput, MeshTwinError
+from meshtwin_operator.cli.decisions import decide
+from meshtwin_operator.cli.demo_story import Story
+from meshtwin_operator.cli.demo_tables import print_effects, result_document
+from meshtwin_operator.cli.target import LocalAccess
+from meshtwin_operator.local.brokers import gateway_secret_name
+from meshtwin_operator.local.folder import read_folder
+from meshtwin_operator.local.state import StateFolder, write_private
+from meshtwin_operator.local.supervisor import ChildSpec, Supervisor
+
+__all__ = ["DemoOptions", "run_demo"]
+
+WATCH_S: Final = 0.2
+SAMPLE: Final = Path("manifests") / "samples" / "office"
+SCENARIO: Final = "mesh.yaml"  # beside the manifests: the emulated mesh
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoOptions:
+    """What the command line said."""
+
+    approve_itself: bool
+    once: bool
+    as_json: bool
+    seed: int | None
+    speed: float
+    state: Path | None
+    sample: Path | None
+    timeout_s: float
+
+
+async def run_demo(options: DemoOptions) -> int:
+    """Exit code: 0 if every configuration that was pushed in the first round was confirmed, and one was."""
+    sample = (options.sample or find_sample()).resolve()
+    root = options.state.resolve() if options.state else Path(tempfile.mkdtemp(prefix="meshtwin-demo-"))
+    if options.state and root.exists():
+        _empty(root)
+    demo = _Demo(options, sample, StateFolder(root))
+    task = asyncio.ensure_future(demo.run())
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return 130  # as a shell says of a program that Ctrl-C ended
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+        if options.state is None:
+            shutil.rmtree(root, ignore_errors=True)
+
+
+def find_sample() -> Path:
+    """The office sample of the checkout around the working directory or this package."""
+    for start in (Path.cwd(), Path(__file__).resolve()):
+        for folder in (start, *start.parents):
+            if (folder / SAMPLE / SCENARIO).is_file():
+                return folder / SAMPLE
+    raise InvalidInput(f"no {SAMPLE} here or above: run in the checkout, or name one with --sample")
+
+
+class _Demo:
+    def __init__(self, options: DemoOptions, sample: Path, state: StateFolder) -> None:
+        self._options, self._sample, self._state = options, sample, state
+        self._started_s = time.monotonic()
+        self._supervisor: Supervisor | None = None
+        manifests = read_folder(sample)
+        twins = [m for m in manifests if m["kind"] == "DigitalTwin" and not m["spec"].get("parentRef")]
+        if len(twins) != 1:
+            raise InvalidInput(f"{len(twins)} root twins in {sample}, the demo wants one")
+        self._namespace: str = twins[0]["metadata"]["namespace"]
+        self._root: str = twins[0]["metadata"]["name"]
+        self._gateways = sorted(m["spec"]["gatewayId"] for m in manifests if m["kind"] == "MeshSegment")
+
+    async def run(self) -> int:
+        self._state.prepare()
+        self._supervisor = Supervisor(
+            logs=self._state.logs, pid_file=self._state.root / "demo-children.json", changed=lambda _: None
+        )
+        try:
+            await self._start(self._supervisor)
+            return await self._watch()
+        finally:
+            self._say("stopping")
+            await self._supervisor.stop_all()
+
+    async def _start(self, supervisor: Supervisor) -> None:
+        python = (sys.executable, "-m")
+        mesh_port = self._state.port("mesh")
+        token_file = self._state.secret("mesh-token")
+        settings: dict[str, Any] = {
+            "scenario": str(self._sample / SCENARIO),
+            "port": mesh_port,
+            "tokenFile": str(token_file),
+            "speed": self._options.speed,
+        }
+        if self._options.seed is not None:
+            settings["seed"] = self._options.seed
+        config = self._write("mesh", settings)
+        await supervisor.apply(_child("mesh", (*python, "meshtwin.app.emulated_mesh", config)))
+        self._say(f"emulated mesh started (speed {self._options.speed:g}, state {self._state.root})")
+        command = ("meshtwin_operator.cli.main", "up", str(self._sample), "--state", str(self._state.root))
+        await supervisor.apply(_child("operator", (*python, *command)))
+        for gateway in self._gateways:
+            password = self._state.secret(gateway_secret_name(self._namespace, self._root, gateway))
+            settings = {
+                "gatewayId": gateway,
+                "broker": {
+                    "host": "127.0.0.1",
+                    "port": self._state.port(f"{self._namespace}.{self._root}-broker"),
+                    "username": f"gateway.{gateway}",
+                    "passwordFile": str(password),
+                },
+                "mesh": {"port": mesh_port, "tokenFile": str(token_file)},
+                "dataFolder": str(self._folder(gateway)),
+            }
+            config = self._write(gateway, settings)
+            await supervisor.apply(_child(gateway, (*python, "meshtwin.app.gateway", config)))
+        self._say(f"operator and gateways {', '.join(self._gateways)} started")
+
+    async def _watch(self) -> int:
+        await self._wait_for_store()
+        access = LocalAccess(self._state, self._namespace)
+        story = Story(access, say=self._say, state=self._state.root)
+        deadline_s = self._started_s + self._options.timeout_s
+        told = False
+        while time.monotonic() < deadline_s:
+            for name in story.tell():
+                if self._options.approve_itself:
+                    self._approve(access, name)
+                else:
+                    self._say(f"  waiting: meshtwin approve {name} --local {self._state.root}")
+            if story.is_round_over() and not told:
+                told = True
+                self._finish(story)
+                if self._options.once or self._options.as_json:
+                    return 0 if story.is_confirmed() else 1
+                self._say("going on until Ctrl-C; look with: meshtwin get all --local " + str(self._state.root))
+                deadline_s = float("inf")
+            self._check_children()
+            await asyncio.sleep(WATCH_S)
+        self._say(f"not finished within {self._options.timeout_s:.0f} s: see {self._state.logs}")
+        self._finish(story)
+        return 1
+
+    async def _wait_for_store(self) -> None:
+        while not self._state.store.is_file():  # noqa: ASYNC110  # another process makes it
+            self._check_children()
+            await asyncio.sleep(WATCH_S)
+
+    def _approve(self, access: LocalAccess, name: str) -> None:
+        try:
+            made = decide(access, name, "Approve", now=datetime.now(UTC), comment="approved by the demo")
+        except MeshTwinError as error:
+            self._say(f"  not approved: {error}")
+        else:
+            self._say(f"  approved by {made['spec']['approvedBy']} (--approve auto)")
+
+    def _finish(self, story: Story) -> None:
+        seconds = time.monotonic() - self._started_s
+        document = result_document(story, seed=self._options.seed, seconds=seconds)
+        if self._options.as_json:
+            sys.stdout.write(json.dumps(document, indent=2) + "\n")
+            sys.stdout.flush()
+        else:
+            print_effects(document)
+
+    def _check_children(self) -> None:
+        assert self._supervisor is not None  # noqa: S101  # set by run
+        for name in self._supervisor.names:
+            view = self._supervisor.view(name)
+            if view.restarts > 2:  # once may be a port taken meanwhile
+                raise InvalidInput(f"{name} does not stay up: {view.last_end} (log {self._state.logs}/{name}.log)")
+
+    def _folder(self, name: str) -> Path:
+        folder = self._state.root / "demo" / name
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return folder
+
+    def _write(self, name: str, settings: Mapping[str, Any]) -> str:
+        path = self._folder(name) / "config.json"
+        write_private(path, json.dumps(settings, indent=1).encode())
+        return str(path)
+
+    def _say(self, line: str) -> None:
+        text = f"[{time.monotonic() - self._started_s:6.1f} s] {line}\n"
+        stream = sys.stderr if self._options.as_json else sys.stdout
+        with contextlib.suppress(BrokenPipeError):
+            stream.write(text)
+            stream.flush()
+
+
+def _child(name: str, command: tuple[str, ...]) -> ChildSpec:
+    return ChildSpec(name=name, command=command, probe=_no_probe)
+
+
+async def _no_probe() -> bool:
+    return True
+
+
+def _empty(root: Path) -> None:
+    """Make the folder empty; refuses one that does not look like a state folder."""
+    entries = {path.name for path in root.iterdir()}
+    if entries and not entries & {"store.sqlite", "demo", "lock"}:
+        raise InvalidInput(f"{root} is not empty and no state folder: choose another --state")
+    shutil.rmtree(root)
+
+
+def read_scenario_seed(sample: Path) -> int | None:
+    """Seed that the scenario says."""
+    seed = yaml.safe_load((sample / SCENARIO).read_text()).get("seed")
+    return None if seed is None else int(seed)

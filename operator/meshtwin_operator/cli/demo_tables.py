@@ -1,0 +1,58 @@
+"""Before and after, predicted beside measured: for people as a table, for programs as JSON."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from meshtwin_operator.cli.demo_story import Story
+from meshtwin_operator.cli.differences import kpi_rows
+
+__all__ = ["print_effects", "result_document"]
+
+
+def result_document(story: Story, *, seed: int | None, seconds: float) -> dict[str, Any]:
+    """The outcome of the first round as plain JSON; figures as they stand in the resources."""
+    pushed = story.pushed()
+    segments = []
+    for name in sorted(story.segments):
+        run = story.runs.get(name, {})
+        entry: dict[str, Any] = {"segment": name, "pipelineResult": run.get("result"), "message": run.get("message")}
+        configuration = pushed.get(name)
+        if configuration is not None:
+            status = configuration.get("status") or {}
+            prediction = story.prediction(configuration) or {}
+            entry |= {
+                "configuration": configuration["metadata"]["name"],
+                "revision": configuration["spec"]["revision"],
+                "step": (status.get("push") or {}).get("step"),
+                "outcomes": status.get("outcomes"),
+                "noHarm": status.get("noHarm"),
+                "predicted": {"before": prediction.get("before"), "after": prediction.get("after")},
+                "measured": {"before": status.get("measuredBefore"), "after": status.get("measuredAfter")},
+            }
+        segments.append(entry)
+    return {"ok": story.is_confirmed(), "seed": seed, "seconds": round(seconds, 1), "segments": segments}
+
+
+def print_effects(document: Mapping[str, Any]) -> None:
+    """One table for all segments."""
+    from rich.table import Table
+
+    from meshtwin_operator.cli.console import make_console
+
+    console = make_console()
+    table = Table("Segment", "Flow", "Figure", "Predicted before", "after", "Measured before", "after", box=None)
+    for segment in document["segments"]:
+        columns = [
+            {(flow, title): text for flow, title, text in kpi_rows((segment.get(known) or {}).get(when))}
+            for known in ("predicted", "measured")
+            for when in ("before", "after")
+        ]
+        keys = list(dict.fromkeys(key for column in columns for key in column))
+        for flow, title in keys:
+            table.add_row(segment["segment"], flow, title, *(column.get((flow, title), "–") for column in columns))
+    console.print(table)
+    for segment in document["segments"]:
+        step = segment.get("step") or segment.get("pipelineResult") or "not reached"
+        console.print(f"{segment['segment']}: {segment.get('configuration', 'nothing pushed')}, {step}")
+    word = "every configuration was confirmed" if document["ok"] else "not confirmed"
+    console.print(f"{word} after {document['seconds']} s")

@@ -1,0 +1,275 @@
+"""Secrets of each tree of twins: authority, broker certificate, passwords, REST key; and the operator's use of them.
+
+Secrets are the record: what a broker knows follows from them. A password is changed by removing or rewriting
+the Secret. They are read by name, never listed; the authority's key is mounted nowhere.
+"""
+
+import base64
+import hashlib
+import secrets
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from meshtwin.connectors.mqtt import BrokerSettings
+from meshtwin.errors import Unavailable
+from meshtwin_operator.kube.api import KubeApi
+from meshtwin_operator.kube.render import BROKER_PORT, DATA_MOUNT, MANAGED_BY, owner_reference
+from meshtwin_operator.reconcile.naming import OPERATOR_IDENTITY, broker_workload, gateway_identity
+from meshtwin_operator.reconcile.outcome import Workload, WorkloadRole
+from meshtwin_operator.reconcile.world import BrokerView
+from meshtwin_operator.resources.twins import DigitalTwin
+from meshtwin_operator.southbound.accounts import gateway_account, operator_account, twin_account
+from meshtwin_operator.southbound.broker_files import initial_security, mosquitto_configuration
+from meshtwin_operator.southbound.certificates import (
+    KeyPair,
+    is_certificate_due,
+    issue_server_certificate,
+    make_authority,
+)
+from meshtwin_operator.southbound.fleet import Fleet
+from meshtwin_operator.southbound.security_sync import Credential, sync_accounts
+
+__all__ = ["TreeSecrets", "gateway_secret"]
+
+log = structlog.get_logger(__name__)
+
+FRESH_FOR: Final = timedelta(seconds=60)  # a Secret is read again after this: rotation is seen within it
+PLUGIN: Final = "/usr/lib/mosquitto_dynamic_security.so"  # the image links it there on every architecture
+
+Data = dict[str, bytes]
+
+
+def gateway_secret(gateway_id: str) -> str:
+    """Name of the Secret with a gateway's credentials; ids may hold what object names may not."""
+    plain = gateway_id.lower().replace("_", "-").strip("-.")
+    digest = "" if plain == gateway_id else "-" + hashlib.sha256(gateway_id.encode()).hexdigest()[:6]
+    return f"{plain}{digest}-gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class _Tree:
+    """What is known of one tree's broker."""
+
+    view: BrokerView
+    settings: BrokerSettings
+
+
+class TreeSecrets:
+    """Makes missing Secrets, keeps accounts at embedded brokers, tells the fleet where to connect."""
+
+    def __init__(self, api: KubeApi, fleet: Fleet, *, now: Callable[[], datetime]) -> None:
+        self._api, self._fleet, self._now = api, fleet, now
+        self._read: dict[tuple[str, str], tuple[datetime, Data]] = {}
+        self._trees: dict[tuple[str, str], _Tree] = {}
+        self._synced: dict[tuple[str, str], tuple[str, datetime]] = {}
+        self._folder = Path(tempfile.mkdtemp(prefix="meshtwin-"))  # CA certificates for the MQTT client
+
+    def broker(self, namespace: str, root_twin: str) -> BrokerView | None:
+        """Where a tree's broker is; None before its Secrets were seen."""
+        tree = self._trees.get((namespace, root_twin))
+        if tree is None:
+            return None
+        connected = self._fleet.is_connected(namespace, root_twin)
+        return replace(tree.view, connected=connected, problem=self._fleet.refusal(namespace, root_twin))
+
+    async def rest_key(self, namespace: str, root_twin: str) -> bytes:
+        """The key that signs bearer tokens of a tree; raises `Unavailable` before it exists."""
+        data = await self._get(namespace, f"{root_twin}-tree")
+        if data is None:
+            raise Unavailable(f"no REST key yet for twin {root_twin}", place=f"Secret {namespace}/{root_twin}-tree")
+        return data["rest-key"]
+
+    async def ensure(self, workload: Workload) -> str:
+        """Make the Secrets a workload needs; gives a hash of those it reads only at its start."""
+        if workload.role is WorkloadRole.BROKER:
+            return await self._ensure_broker(workload)
+        tree = await self._get(workload.namespace, f"{workload.root_twin}-tree")
+        if tree is None:
+            raise Unavailable(f"waiting for the broker of twin {workload.root_twin}")
+        account = await self._ensure(
+            workload,
+            f"{workload.name}-account",
+            lambda: {"username": workload.identity.encode(), "password": _password()},
+        )
+        return _hash(tree) + _hash(account)
+
+    async def ensure_external(self, twin: DigitalTwin, workload: Workload) -> None:
+        """Use a broker that somebody else runs: its Secret holds ca.crt, username and password."""
+        assert twin.spec.broker is not None and twin.spec.broker.external is not None  # noqa: S101, PT018
+        external, namespace = twin.spec.broker.external, workload.namespace
+        data = await self._get(namespace, external.credentials_secret_ref.name)
+        if data is None:
+            raise Unavailable("the broker's credentials do not exist", place=external.credentials_secret_ref.name)
+        await self._ensure(
+            workload,
+            f"{workload.root_twin}-tree",
+            lambda: {"rest-key": _password(), "ca.crt": data.get("ca.crt", b"")},
+        )
+        view = BrokerView(host=external.host, port=external.port, tls=external.tls)
+        ca_file = self._ca_file(namespace, workload.root_twin, data["ca.crt"]) if external.tls else None
+        username, password = data["username"].decode(), data["password"].decode()
+        settings = BrokerSettings(host=view.host, port=view.port, username=username, password=password, ca_file=ca_file)
+        await self._connect(namespace, workload.root_twin, view, settings)
+
+    async def _ensure_broker(self, workload: Workload) -> str:
+        namespace, root = workload.namespace, workload.root_twin
+        authority = await self._ensure(workload, f"{root}-broker-authority", lambda: self._authority(root))
+        await self._ensure(workload, f"{root}-tree", lambda: {"rest-key": _password(), "ca.crt": authority["tls.crt"]})
+        account = await self._ensure(
+            workload,
+            f"{root}-operator-account",
+            lambda: {"username": OPERATOR_IDENTITY.encode(), "password": _password()},
+        )
+        names = self._names(workload)
+        broker = await self._ensure(workload, f"{root}-broker", lambda: self._broker_files(authority, account, names))
+        pair = KeyPair(authority["tls.crt"], authority["tls.key"])
+        if is_certificate_due(broker["tls.crt"], pair.certificate, names, self._now()):
+            broker |= _server_files(issue_server_certificate(pair, names, self._now()))
+            await self._write(workload, f"{root}-broker", broker)
+        host = f"{broker_workload(root)}.{namespace}.svc"
+        view = BrokerView(host=host, port=BROKER_PORT, tls=True, external_address=f"mqtts://{host}:{BROKER_PORT}")
+        ca_file = self._ca_file(namespace, root, authority["tls.crt"])
+        settings = BrokerSettings(
+            host=host,
+            port=BROKER_PORT,
+            username=account["username"].decode(),
+            password=account["password"].decode(),
+            ca_file=ca_file,
+        )
+        await self._connect(namespace, root, view, settings)
+        await self._sync(workload)
+        return _hash({key: broker[key] for key in ("tls.crt", "mosquitto.conf")})
+
+    async def _sync(self, workload: Workload) -> None:
+        """Bring the accounts at the broker in step with the Secrets; quietly later if it is away."""
+        tree = (workload.namespace, workload.root_twin)
+        credentials = await self._credentials(workload)
+        fingerprint = "".join(sorted(c.fingerprint + c.account.username for c in credentials))
+        known = self._synced.get(tree)
+        if known is not None and known[0] == fingerprint and self._now() - known[1] < 10 * FRESH_FOR:
+            return
+        if not self._fleet.is_connected(*tree):
+            return
+        sent = await sync_accounts(
+            self._trees[tree].settings, credentials, client_id=f"meshtwin-accounts-{secrets.token_hex(4)}"
+        )
+        self._synced[tree] = (fingerprint, self._now())
+        log.info("Keeping broker accounts", tree=tree, accounts=len(credentials), commands=sent)
+
+    async def _credentials(self, workload: Workload) -> Sequence[Credential]:
+        credentials = []
+        for gateway in workload.gateways:
+            identity = gateway_identity(gateway)
+            view = self._trees[(workload.namespace, workload.root_twin)].view
+            ca = (await self._get(workload.namespace, f"{workload.root_twin}-tree") or {})["ca.crt"]
+
+            def fresh(identity: str = identity, view: BrokerView = view, ca: bytes = ca) -> Data:
+                return {
+                    "username": identity.encode(),
+                    "password": _password(),
+                    "ca.crt": ca,
+                    "host": view.host.encode(),
+                    "port": str(view.port).encode(),
+                }
+
+            data = await self._ensure(workload, gateway_secret(gateway), fresh)
+            account = gateway_account(identity, gateway)
+            credentials.append(Credential(account=account, password=data["password"].decode()))
+        for identity in workload.twins:
+            name = identity.removeprefix(f"twin.{workload.namespace}.")
+            data_or_none = await self._get(workload.namespace, f"{name}-account")
+            if data_or_none is not None:  # None: the twin's own reconciliation makes it
+                password = data_or_none["password"].decode()
+                credentials.append(Credential(account=twin_account(identity), password=password))
+        return credentials
+
+    async def _connect(self, namespace: str, root: str, view: BrokerView, settings: BrokerSettings) -> None:
+        await self._fleet.connect(namespace, root, settings)
+        self._trees[(namespace, root)] = _Tree(view, settings)
+
+    def _authority(self, root: str) -> Data:
+        pair = make_authority(f"meshtwin {root}", self._now())
+        return {"tls.crt": pair.certificate, "tls.key": pair.key}
+
+    def _names(self, workload: Workload) -> list[str]:
+        base = broker_workload(workload.root_twin)
+        namespace = workload.namespace
+        names = [f"{base}.{namespace}.svc", f"{base}.{namespace}.svc.cluster.local", base, "localhost", "127.0.0.1"]
+        return [*names, *(workload.broker.host_names if workload.broker else ())]
+
+    def _broker_files(self, authority: Data, account: Data, names: Sequence[str]) -> Data:
+        server = issue_server_certificate(KeyPair(authority["tls.crt"], authority["tls.key"]), names, self._now())
+        security = initial_security(
+            operator_account(account["username"].decode()), account["password"].decode(), secrets.token_bytes(12)
+        )
+        configuration = mosquitto_configuration(
+            port=BROKER_PORT, certificate_folder="/etc/meshtwin/broker", data_folder=DATA_MOUNT, plugin=PLUGIN
+        )
+        return {
+            **_server_files(server),
+            "dynamic-security.json": security.encode(),
+            "mosquitto.conf": configuration.encode(),
+        }
+
+    def _ca_file(self, namespace: str, root: str, certificate: bytes) -> str:
+        path = self._folder / f"{namespace}.{root}.crt"
+        if not path.exists() or path.read_bytes() != certificate:
+            path.write_bytes(certificate)
+        return str(path)
+
+    async def _ensure(self, workload: Workload, name: str, make: Callable[[], Data]) -> Data:
+        found = await self._get(workload.namespace, name)
+        if found is not None:
+            return found
+        await self._write(workload, name, make())
+        return self._read[(workload.namespace, name)][1]
+
+    async def _get(self, namespace: str, name: str) -> Data | None:
+        known = self._read.get((namespace, name))
+        if known is not None and self._now() - known[0] < FRESH_FOR:
+            return known[1]
+        raw = await self._api.get("Secret", namespace, name)
+        if raw is None:
+            self._read.pop((namespace, name), None)
+            return None
+        data = {key: base64.b64decode(value) for key, value in (raw.get("data") or {}).items()}
+        self._read[(namespace, name)] = (self._now(), data)
+        return data
+
+    async def _write(self, workload: Workload, name: str, data: Data) -> None:
+        manifest: Mapping[str, Any] = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": name,
+                "namespace": workload.namespace,
+                "labels": {**MANAGED_BY, "meshtwin.dev/twin": workload.root_twin},
+                "ownerReferences": [owner_reference(workload.owner, workload.owner_uid)],
+            },
+            "type": "Opaque",
+            "data": {key: base64.b64encode(value).decode() for key, value in sorted(data.items())},
+        }
+        await self._api.apply(manifest)
+        self._read[(workload.namespace, name)] = (self._now(), dict(data))
+
+
+def _server_files(server: KeyPair) -> Data:
+    return {"tls.crt": server.certificate, "tls.key": server.key}
+
+
+def _password() -> bytes:
+    """256 bits, in letters that need no quoting."""
+    return secrets.token_urlsafe(32).encode()
+
+
+def _hash(data: Mapping[str, bytes]) -> str:
+    digest = hashlib.sha256()
+    for key, value in sorted(data.items()):
+        digest.update(key.encode() + b"\0" + value + b"\0")
+    return digest.hexdigest()[:8]

@@ -1,0 +1,197 @@
+"""From probes to figures and the no-harm verdict: on-time shares and reachability, before and after a commit."""
+
+from collections.abc import Mapping, Sequence
+
+from meshtwin.contract.configuration import CommandResult, NodeOutcome, Outcome
+from meshtwin.contract.telemetry import FlowReport, LatencyHistogram
+from meshtwin_operator.reconcile.no_harm import (
+    CONFIDENCE,
+    LOOKS_MAX,
+    Counts,
+    FlowVerdict,
+    Judgement,
+    judge_flow,
+    judge_flows,
+    wilson_interval,
+)
+from meshtwin_operator.resources.records import NoHarmVerdict, OutcomeCounts
+from meshtwin_operator.resources.settings import FlowFigures, KpiFigures, PerMilleInterval
+
+__all__ = ["count_outcomes", "figures_of", "judge", "merge_figures", "silent_nodes"]
+
+DECIDING = ("receiverCounted", "roundTrip")  # decisions are gated on these two ways of knowing only
+
+
+def _per_mille(counts: Counts) -> PerMilleInterval:
+    low, high = wilson_interval(counts)
+    return PerMilleInterval(
+        estimate_per_mille=round(1000 * counts.share),
+        low_per_mille=round(1000 * low),
+        high_per_mille=round(1000 * high),
+    )
+
+
+def _percentile_ms(histogram: LatencyHistogram | None, share: float) -> int | None:
+    """Upper bound of the bucket that holds the percentile; the last bound for what is beyond it."""
+    if histogram is None or not sum(histogram.counts):
+        return None
+    rank, seen = share * sum(histogram.counts), 0
+    for upper, count in zip(histogram.upper_ms, histogram.counts, strict=False):
+        seen += count
+        if seen >= rank:
+            return upper
+    return histogram.upper_ms[-1]
+
+
+def figures_of(reports: Sequence[FlowReport], airtime_ratio: float | None) -> KpiFigures:
+    """Figures of one probe; the newest report of each flow counts."""
+    newest = {report.flow: report for report in reports}
+    flows = []
+    for flow in sorted(newest):
+        report = newest[flow]
+        on_time = report.on_time_presses
+        known = report.presses and on_time is not None
+        flows.append(
+            FlowFigures(
+                flow=flow,
+                messages=report.presses,
+                on_time=_per_mille(Counts(on_time or 0, report.presses)) if known else None,
+                delivery=_per_mille(Counts(report.delivered_pairs, report.sent_pairs)),
+                latency_p50_milliseconds=_percentile_ms(report.latency, 0.50),
+                latency_p95_milliseconds=_percentile_ms(report.latency, 0.95),
+                latency_p99_milliseconds=_percentile_ms(report.latency, 0.99),
+                spread_p95_milliseconds=_percentile_ms(report.spread, 0.95),
+                how_known=report.how_known,
+            )
+        )
+    airtime = None if airtime_ratio is None else round(1000 * airtime_ratio)
+    return KpiFigures(flows=flows, airtime_per_mille=airtime)
+
+
+def _counts(figures: FlowFigures) -> Counts:
+    """Messages on time, out of the share: exact up to 1,000 messages, within half a per mille above."""
+    share = figures.on_time.estimate_per_mille if figures.on_time else 0
+    return Counts(min(figures.messages, round(share * figures.messages / 1000)), figures.messages)
+
+
+def _merged_counts(first: PerMilleInterval, n: int, second: PerMilleInterval, m: int) -> Counts:
+    good = round(first.estimate_per_mille * n / 1000) + round(second.estimate_per_mille * m / 1000)
+    return Counts(min(good, n + m), n + m)
+
+
+def merge_figures(first: KpiFigures | None, second: KpiFigures) -> KpiFigures:
+    """Both probes pooled. Percentiles cannot be pooled from percentiles: the larger one is kept."""
+    if first is None:
+        return second
+    known = {flow.flow: flow for flow in first.flows}
+    flows = []
+    for flow in second.flows:
+        old = known.get(flow.flow)
+        if old is None:
+            flows.append(flow)
+            continue
+        n, m = old.messages, flow.messages
+        both = old.on_time is not None and flow.on_time is not None
+        flows.append(
+            flow.model_copy(
+                update={
+                    "messages": n + m,
+                    "on_time": _per_mille(_merged_counts(old.on_time, n, flow.on_time, m))  # type: ignore[arg-type]  # checked by `both`
+                    if both
+                    else None,
+                    "delivery": _per_mille(_merged_counts(old.delivery, n, flow.delivery, m)),
+                    **{name: _larger(old, flow, name) for name in PERCENTILES},
+                }
+            )
+        )
+    return second.model_copy(update={"flows": flows})
+
+
+PERCENTILES = (
+    "latency_p50_milliseconds",
+    "latency_p95_milliseconds",
+    "latency_p99_milliseconds",
+    "spread_p95_milliseconds",
+)
+
+
+def _larger(first: FlowFigures, second: FlowFigures, name: str) -> int | None:
+    values = [v for v in (getattr(first, name), getattr(second, name)) if v is not None]
+    return max(values, default=None)
+
+
+def silent_nodes(result: CommandResult) -> list[str]:
+    """Nodes that did not answer the probe, ascending."""
+    return sorted(outcome.node for outcome in result.outcomes if outcome.outcome is Outcome.UNKNOWN)
+
+
+def count_outcomes(outcomes: Sequence[NodeOutcome]) -> OutcomeCounts:
+    """How many nodes ended how, and up to 32 that are not as they should be."""
+    numbers: Mapping[Outcome, int] = {kind: sum(1 for one in outcomes if one.outcome is kind) for kind in Outcome}
+    others = [one for one in outcomes if one.outcome is not Outcome.APPLIED]
+    names = [f"{one.node} {one.outcome.value}{': ' + one.reason if one.reason else ''}"[:64] for one in others]
+    return OutcomeCounts(
+        applied=numbers[Outcome.APPLIED],
+        refused=numbers[Outcome.REFUSED],
+        unknown=numbers[Outcome.UNKNOWN],
+        pending=numbers[Outcome.PENDING],
+        exceptions=sorted(names)[:32],
+    )
+
+
+def judge(
+    before: KpiFigures,
+    after: KpiFigures,
+    *,
+    margin_per_mille: int,
+    newly_silent: Sequence[str],
+    allowed_silent: int,
+) -> tuple[Judgement, NoHarmVerdict]:
+    """The no-harm test over all flows and the reachability of nodes, with what a reader needs to check it."""
+    verdicts = _flow_verdicts(before, after, margin_per_mille)
+    judgement = judge_flows(verdicts)
+    missing = sorted({f.flow for f in before.flows} - {v.flow for v in verdicts})
+    if missing and judgement is Judgement.HARMLESS:
+        judgement = Judgement.UNDECIDED
+    if len(newly_silent) > allowed_silent:
+        judgement = Judgement.HARMFUL
+    parts = [
+        f"{v.flow}: {v.before.good} of {v.before.total} on time before, {v.after.good} of {v.after.total} after, "
+        f"score {v.score:.2f}, {v.judgement.value}"
+        for v in verdicts
+    ]
+    if newly_silent:
+        parts.append(f"silent since the commit: {', '.join(newly_silent[:16])} (allowed: {allowed_silent})")
+    if missing:
+        parts.append(f"not measured after: {', '.join(missing)}")
+    if not before.flows:
+        parts.append("no flow is declared: reachability alone was judged")
+    power = min((v.power for v in verdicts), default=None)
+    return judgement, NoHarmVerdict(
+        passed=judgement is Judgement.HARMLESS,
+        margin_per_mille=margin_per_mille,
+        confidence_per_mille=round(1000 * CONFIDENCE),
+        power_per_mille=None if power is None else round(1000 * power),
+        message="; ".join(parts)[:1024],
+    )
+
+
+def _flow_verdicts(before: KpiFigures, after: KpiFigures, margin_per_mille: int) -> list[FlowVerdict]:
+    known = {flow.flow: flow for flow in after.flows}
+    verdicts = []
+    for flow in before.flows:
+        later = known.get(flow.flow)
+        if later is None or flow.how_known not in DECIDING or later.how_known not in DECIDING:
+            continue
+        if flow.messages == 0 or later.messages == 0 or flow.on_time is None or later.on_time is None:
+            continue
+        verdicts.append(
+            judge_flow(
+                flow.flow,
+                _counts(flow),
+                _counts(later),
+                margin=margin_per_mille / 1000,
+                looks_max=LOOKS_MAX,
+            )
+        )
+    return verdicts

@@ -1,0 +1,109 @@
+"""Runs asked of twins over REST: start, follow, remember. Polling is ours: a twin cannot reach the operator."""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Final
+
+import httpx
+import structlog
+from pydantic import ValidationError
+
+from meshtwin.errors import MeshTwinError
+from meshtwin.northbound.tokens import Role, mint
+from meshtwin.recipes.messages import RunStatus
+from meshtwin_operator.reconcile.outcome import StartRun
+from meshtwin_operator.reconcile.world import ObjectKey, RunView
+
+__all__ = ["Runs"]
+
+log = structlog.get_logger(__name__)
+
+POLL_S: Final = 1.0
+RETRY_S: Final = 3.0  # a twin that starts answers within a few seconds
+GIVE_UP_S: Final = 3600.0  # a run that takes longer is forgotten; the decision may ask again
+RUNS_KEPT: Final = 512
+TOKEN_LIFE_S: Final = 300.0
+
+RestKey = Callable[[str, str], bytes | Awaitable[bytes]]
+
+
+class Runs:
+    """Runs by (namespace, run id). ``changed`` is called with a key of kind ``Run``."""
+
+    def __init__(
+        self, *, rest_key: RestKey, changed: Callable[[ObjectKey], object], now: Callable[[], datetime]
+    ) -> None:
+        self._rest_key, self._changed, self._now = rest_key, changed, now
+        self._views: dict[tuple[str, str], RunView] = {}
+        self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._client = httpx.AsyncClient(timeout=10.0, trust_env=False)
+
+    def view(self, namespace: str, run_id: str) -> RunView | None:
+        """A run; None if it was never asked for by this process."""
+        return self._views.get((namespace, run_id))
+
+    async def start(self, action: StartRun) -> None:
+        """Ask a twin and follow its answer in the background; asking again for a known run does nothing."""
+        key = (action.namespace, action.run_id)
+        task = self._tasks.get(key)
+        if task is not None and not task.done():
+            return
+        known = self._views.get(key)
+        if known is not None and known.status is not None and known.status.state != "Running":
+            return
+        self._views.setdefault(key, RunView(status=None))
+        self._tasks[key] = asyncio.create_task(self._follow(action))
+        while len(self._views) > RUNS_KEPT:
+            oldest = next(iter(self._views))
+            del self._views[oldest]
+            if (old := self._tasks.pop(oldest, None)) is not None:
+                old.cancel()
+
+    async def close(self) -> None:
+        """Stop following; runs go on in their twins."""
+        for task in self._tasks.values():
+            task.cancel()
+        await self._client.aclose()
+
+    async def _follow(self, action: StartRun) -> None:
+        started = self._now()
+        posted = False
+        while (self._now() - started).total_seconds() < GIVE_UP_S:
+            try:
+                status = await self._ask(action, post=not posted)
+            except (httpx.HTTPError, MeshTwinError, ValidationError) as error:
+                self._put(action, RunView(status=None, problem=_problem(error)))
+                posted = False  # a twin that restarted may not know the run
+                await asyncio.sleep(RETRY_S)
+                continue
+            posted = True
+            self._put(action, RunView(status=status))
+            if status.state != "Running":
+                return
+            await asyncio.sleep(POLL_S)
+
+    async def _ask(self, action: StartRun, *, post: bool) -> RunStatus:
+        found = self._rest_key(action.namespace, action.root_twin)
+        key = await found if inspect.isawaitable(found) else found
+        token = mint(key, "meshtwin-operator", Role.OPERATOR, TOKEN_LIFE_S, self._now())
+        headers = {"Authorization": f"Bearer {token}"}
+        if post:
+            answer = await self._client.post(f"{action.url}{action.path}", json=dict(action.body), headers=headers)
+        else:
+            answer = await self._client.get(f"{action.url}/api/v1/runs/{action.run_id}", headers=headers)
+        answer.raise_for_status()
+        return RunStatus.model_validate_json(answer.content)
+
+    def _put(self, action: StartRun, view: RunView) -> None:
+        key = (action.namespace, action.run_id)
+        if self._views.get(key) != view:
+            self._views[key] = view
+            self._changed(ObjectKey("Run", action.namespace, action.run_id))
+
+
+def _problem(error: Exception) -> str:
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"{error.response.status_code}: {error.response.text[:300]}"
+    return f"{type(error).__name__}: {error}"[:300]

@@ -1,0 +1,144 @@
+"""Judging in real worker processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+
+import psutil
+import pytest
+
+from meshtwin.app.workers import PoolJudge
+from meshtwin.errors import Unavailable
+from meshtwin.mesh.configuration import Configuration, NodeSettings, Transmit
+from meshtwin.mesh.nodes import Flow, Node
+from meshtwin.mesh.snapshots import LinkEstimate, SegmentView, Snapshot
+from meshtwin.ports import Cancelled, JudgePlan, no_progress
+from meshtwin.whatif.judging import InProcessJudge
+
+PATIENCE_S = 30.0
+PLAN = JudgePlan(seed=3, replications=3, messages_per_flow=4)
+
+
+def chain(length=6):
+    now = datetime(2030, 1, 1, tzinfo=UTC)
+    addresses = tuple(range(1, length + 1))
+    settings = NodeSettings(
+        relay=True,
+        relay_retransmit=Transmit(count=1, interval_steps=1),
+        network_transmit=Transmit(count=2, interval_steps=1),
+        default_ttl=10,
+    )
+    return Snapshot(
+        taken_at=now,
+        nodes=tuple(Node(address=a, device_uuid=f"{a:032x}") for a in addresses),
+        links=tuple(
+            LinkEstimate(source=a, target=b, delivery_alpha=90.0, delivery_beta=10.0)
+            for a in addresses
+            for b in addresses
+            if abs(a - b) == 1
+        ),
+        configuration=Configuration.of(dict.fromkeys(addresses, settings)),
+        flows=(Flow(name="end-to-end", source=1, destination=length, rate_per_minute=60, deadline_ms=150),),
+        segments=(SegmentView(name="chain", addresses=addresses, inventory_hash="", revision=0, newest_report=now),),
+    )
+
+
+def variants(snapshot):
+    return [
+        snapshot.configuration,
+        snapshot.configuration.overlaid(Configuration.of({1: NodeSettings(default_ttl=3)})),
+    ]
+
+
+def children():
+    return [p for p in psutil.Process().children(recursive=True) if is_worker(p)]
+
+
+def is_worker(process):
+    try:
+        return "spawn_main" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # gone, or a zombie that its parent is about to fetch
+        return False
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "condition did not come true"
+        time.sleep(0.02)
+
+
+def test_workers_judge_as_the_own_process_does_and_leave_when_idle():
+    snapshot = chain()
+    told = []
+    with PoolJudge(workers=2, idle_s=0.2) as judge:
+        assert not judge.running
+        answers = judge.judge(snapshot, variants(snapshot), PLAN, lambda share, stage: told.append(share))
+        wait_until(lambda: not judge.running)
+        wait_until(lambda: not children())
+    assert answers == InProcessJudge().judge(snapshot, variants(snapshot), PLAN, no_progress)
+    assert told[-1] == 1.0
+
+
+def test_cancelled_question_leaves_the_workers_usable():
+    def cancel(share, stage):
+        raise Cancelled("nobody waits any more")
+
+    snapshot = chain()
+    with PoolJudge(workers=1) as judge:
+        with pytest.raises(Cancelled):
+            judge.judge(snapshot, variants(snapshot), PLAN, cancel)
+        assert len(judge.judge(snapshot, variants(snapshot), PLAN, no_progress)) == 2
+
+
+def test_killed_worker_is_reported_and_replaced():
+    snapshot = chain()
+    long = JudgePlan(seed=3, replications=400, messages_per_flow=200)
+    with PoolJudge(workers=1) as judge:
+
+        def kill():
+            wait_until(lambda: bool(children()))
+            os.kill(children()[0].pid, signal.SIGKILL)
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        with pytest.raises(Unavailable, match="worker died"):
+            judge.judge(snapshot, variants(snapshot), long, no_progress)
+        killer.join()
+        assert len(judge.judge(snapshot, variants(snapshot), PLAN, no_progress)) == 2
+
+
+def test_workers_do_not_outlive_a_killed_twin(tmp_path):
+    script = tmp_path / "twin.py"
+    script.write_text(
+        "import sys, time\n"
+        "from meshtwin.app.workers import PoolJudge\n"
+        "if __name__ == '__main__':\n"
+        "    judge = PoolJudge(workers=1)\n"
+        "    with judge._asking() as executor:\n"
+        "        executor.submit(int).result()\n"
+        "        print('up', flush=True)\n"
+        "        time.sleep(600)\n"
+    )
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as twin:
+        assert twin.stdout is not None
+        assert twin.stdout.readline() == "up\n"
+        workers = psutil.Process(twin.pid).children(recursive=True)
+        twin.kill()
+    wait_until(lambda: not any(w.is_running() and w.status() != psutil.STATUS_ZOMBIE for w in workers))
+
+
+def test_judge_that_was_asked_nothing_loads_no_simulator():
+    script = (
+        "import sys\n"
+        "from meshtwin.app.workers import PoolJudge\n"
+        "PoolJudge()\n"
+        "heavy = {'simpy', 'numba', 'meshtwin.sim.engine'} & set(sys.modules)\n"
+        "sys.exit(', '.join(heavy) if heavy else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,75 @@
+"""Kinds as people type them, printer columns, and differences of proposals."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from meshtwin.errors import InvalidInput
+from meshtwin.mesh.addresses import UnicastAddress
+from meshtwin_operator.cli.differences import kpi_rows, setting_changes
+from meshtwin_operator.cli.kinds import age_text, find_kinds, value_at
+from meshtwin_operator.resources.kinds import KINDS
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [
+        ("dt", "DigitalTwin"),
+        ("MeshSegments", "MeshSegment"),
+        ("pipelines.meshtwin.dev", "Pipeline"),
+        ("proposals", "ConfigurationProposal"),
+        ("segments", "MeshSegment"),
+        ("mconf", "MeshConfiguration"),
+    ],
+)
+def test_kind_is_found_by_any_of_its_names(word: str, kind: str) -> None:
+    assert [found.kind_name for found in find_kinds(word)] == [kind]
+
+
+def test_all_names_every_kind() -> None:
+    assert find_kinds("all") == KINDS
+
+
+def test_unknown_kind_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(InvalidInput, match=r"digitaltwins \(dt\)"):
+        find_kinds("pods")
+
+
+def test_printer_column_finds_the_status_of_a_condition() -> None:
+    manifest = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+    assert value_at(manifest, '.status.conditions[?(@.type=="Ready")].status') == "True"
+    assert value_at(manifest, '.status.conditions[?(@.type=="Synced")].status') is None
+    assert value_at({}, ".spec.mode") is None
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(5, "5s"), (119, "119s"), (120, "2m"), (7200, "2h"), (172_800, "2d")])
+def test_age_is_written_as_kubectl_does(seconds: int, text: str) -> None:
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    assert age_text((now - timedelta(seconds=seconds)).isoformat(), now) == text
+
+
+def test_only_settings_that_change_are_listed_with_their_nodes() -> None:
+    base = [{"nodes": ["0001-0004"], "relay": "Enabled", "defaultTtl": 127}]
+    proposed = [
+        {"nodes": ["0001-0004"], "relay": "Disabled", "defaultTtl": 127},
+        {"nodes": ["0002"], "relay": "Enabled"},
+    ]
+    (change,) = setting_changes(base, proposed, [UnicastAddress(a) for a in (1, 2, 3, 4)])
+    assert (change.setting, change.before, change.after, change.count) == ("relay", "Enabled", "Disabled", 3)
+    assert change.nodes == ("0001", "0003-0004")
+
+
+def test_addresses_without_a_node_are_not_counted() -> None:
+    base = [{"nodes": ["0001-0004"], "defaultTtl": 127}]
+    proposed = [{"nodes": ["0001-0004"], "defaultTtl": 6}]
+    (change,) = setting_changes(base, proposed, [UnicastAddress(1), UnicastAddress(4)])
+    assert change.count == 2
+
+
+def test_figures_say_their_interval() -> None:
+    interval = {"estimatePerMille": 950, "lowPerMille": 900, "highPerMille": 980}
+    flow = {"flow": "lights", "onTime": interval, "delivery": interval, "spreadP95Milliseconds": 40}
+    rows = kpi_rows({"flows": [flow], "airtimePerMille": 31})
+    assert ("lights", "on time", "95.0 % (90.0–98.0)") in rows
+    assert ("lights", "spread p95", "40 ms") in rows
+    assert rows[-1] == ("", "airtime", "3.1 %")

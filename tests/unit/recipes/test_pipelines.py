@@ -1,0 +1,180 @@
+"""What a pipeline run promises, with the real recipes and the real simulator on a small grid."""
+
+from dataclasses import replace
+
+import pytest
+
+from meshtwin.errors import InvalidInput, Unavailable
+from meshtwin.mesh.configuration import NodeSettings, Transmit, compute_digest
+from meshtwin.ports import Cancelled, no_progress
+from meshtwin.recipes.answers import to_pipeline_response
+from meshtwin.recipes.messages import ObjectivesModel, PipelineRequest, PipelineResponse, RecipeUseModel
+from meshtwin.recipes.pipeline import run_pipeline
+from meshtwin.recipes.results import Outcome
+from meshtwin.whatif.judging import InProcessJudge
+
+ALL = ("fewest-sufficient-relays", "end-to-end-latency", "path-redundancy")
+REACHABLE = ObjectivesModel(on_time_within_milliseconds=150, on_time_at_least_per_mille=900)
+
+
+def request(*, segment="office-west", objectives=REACHABLE, recipes=ALL, parameters=None):
+    return PipelineRequest(
+        run_id="run-1",
+        pipeline="lighting",
+        segment=segment,
+        recipes=[RecipeUseModel(name=n, uses=n, parameters=(parameters or {}).get(n, {})) for n in recipes],
+        objectives=objectives,
+        messages_per_flow=8,
+        replications=2,
+    )
+
+
+def run(snapshot, *, seed=1, progress=no_progress, **asked):
+    return run_pipeline(request(**asked), snapshot, InProcessJudge(), seed=seed, progress=progress)
+
+
+def test_wasteful_configuration_gets_a_cheaper_proposal_that_meets_the_objectives(build_grid):
+    result = run(build_grid())
+
+    assert result.outcome is Outcome.PROPOSED
+    assert result.gaps == ()
+    before, after = result.prediction.before, result.prediction.after
+    assert after.airtime_ratio.estimate < 0.9 * before.airtime_ratio.estimate
+    west = next(f for f in after.flows if f.flow == "west")
+    assert west.on_time.estimate >= 0.9
+
+
+def test_proposal_says_every_setting_of_the_segment_and_nothing_of_others(build_grid):
+    snapshot = build_grid()
+    result = run(snapshot)
+
+    assert result.configuration.addresses == snapshot.segments[0].addresses
+    for _, settings in result.configuration.entries:
+        assert None not in (
+            settings.relay,
+            settings.relay_retransmit,
+            settings.network_transmit,
+            settings.default_ttl,
+        )
+    whole = snapshot.configuration.restricted(snapshot.segments[0].addresses).overlaid(result.configuration)
+    assert result.digest == compute_digest(whole)
+
+
+def test_frozen_nodes_and_nodes_that_can_not_relay_are_left_alone(build_grid):
+    snapshot = build_grid(frozen=frozenset({3}), unable=frozenset({4}))
+    silent = replace(snapshot.configuration.get(4), relay=None, relay_retransmit=None)
+    configuration = type(snapshot.configuration).of({**snapshot.configuration.as_dict(), 4: silent})
+    result = run(replace(snapshot, configuration=configuration))
+
+    assert 3 not in result.configuration.addresses
+    assert result.configuration.get(4).relay is None
+    assert 3 not in result.changed_nodes
+
+
+def test_reported_figures_come_from_states_that_no_round_has_seen(build_grid):
+    result = run(build_grid(), seed=7)
+    assert result.evidence.seed == 7
+    assert result.prediction.seed != 7
+
+
+def test_equal_snapshot_and_seed_give_equal_results(build_grid):
+    assert run(build_grid(), seed=5) == run(build_grid(), seed=5)
+
+
+def test_good_configuration_is_left_as_it_is(build_grid):
+    snapshot = build_grid()
+    first = run(snapshot)
+    improved = replace(snapshot, configuration=snapshot.configuration.overlaid(first.configuration))
+
+    second = run(improved, seed=2)
+
+    assert second.outcome is Outcome.NOTHING_BETTER
+    assert second.configuration is None
+
+
+def test_unreachable_objectives_are_answered_with_the_best_seen_and_its_gap(build_grid):
+    within_a_millisecond = ObjectivesModel(on_time_within_milliseconds=1, on_time_at_least_per_mille=990)
+    result = run(build_grid(), objectives=within_a_millisecond)
+
+    assert result.outcome is Outcome.OBJECTIVES_UNREACHABLE
+    assert result.configuration is None
+    assert result.prediction is not None
+    assert any(gap.startswith("onTime of west is") for gap in result.gaps)
+
+
+def test_redundancy_objective_is_met_by_the_proposal(build_grid):
+    objectives = ObjectivesModel(
+        on_time_within_milliseconds=150, on_time_at_least_per_mille=900, redundancy_at_least_paths=2
+    )
+    result = run(build_grid(), objectives=objectives)
+
+    assert result.outcome is Outcome.PROPOSED
+    assert result.prediction.after.redundancy >= 2
+
+
+def test_evidence_says_why_the_losers_lost(build_grid):
+    evidence = run(build_grid()).evidence
+
+    assert evidence.candidates_tried == sum(evidence.proposed_by.values())
+    assert set(evidence.proposed_by) == set(ALL)
+    assert any(t.verdict == "best (fresh states)" for t in evidence.trials)
+    assert all(t.verdict and t.reason for t in evidence.trials)
+
+
+def test_answer_survives_the_wire(build_grid):
+    response = to_pipeline_response(run(build_grid()))
+    assert PipelineResponse.model_validate_json(response.to_payload()) == response
+    assert response.outcome == "Proposed"
+    assert response.settings
+
+
+def test_progress_rises_to_one(build_grid):
+    told = []
+    run(build_grid(), progress=lambda share, stage: told.append(share))
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+
+
+def test_cancelled_run_ends(build_grid):
+    def cancel(share, stage):
+        raise Cancelled("nobody waits any more")
+
+    with pytest.raises(Cancelled):
+        run(build_grid(), progress=cancel)
+
+
+def test_unknown_segment_is_refused_with_the_known_ones(build_grid):
+    with pytest.raises(InvalidInput, match="'cellar' is not in the snapshot; known: office-west, office-east"):
+        run(build_grid(), segment="cellar")
+
+
+def test_unknown_recipe_is_refused_with_its_place(build_grid):
+    with pytest.raises(InvalidInput, match=r"'magic' is not known.*recipes\[0\].uses"):
+        run(build_grid(), recipes=("magic",))
+
+
+def test_parameter_out_of_bounds_is_refused_with_its_limit(build_grid):
+    with pytest.raises(InvalidInput, match=r"mostRelaysHeard 9 is outside 1\.\.5"):
+        run(build_grid(), parameters={"fewest-sufficient-relays": {"mostRelaysHeard": 9}})
+
+
+def test_segment_without_flows_is_refused(build_grid):
+    with pytest.raises(InvalidInput, match="nothing to judge by"):
+        run(replace(build_grid(), flows=()))
+
+
+def test_snapshot_without_links_has_to_wait(build_grid):
+    with pytest.raises(Unavailable, match="wait for neighbour reports"):
+        run(replace(build_grid(), links=()))
+
+
+def test_modest_configuration_that_meets_objectives_is_not_replaced_for_nothing(build_grid):
+    modest = NodeSettings(
+        relay=True,
+        relay_retransmit=Transmit(count=0, interval_steps=1),
+        network_transmit=Transmit(count=0, interval_steps=1),
+        default_ttl=3,
+    )
+    result = run(build_grid(settings=modest, near=0.99), recipes=("path-redundancy",))
+    assert result.outcome is Outcome.NOTHING_BETTER
+    assert result.message == "no recipe had a candidate"

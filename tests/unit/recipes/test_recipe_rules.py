@@ -1,0 +1,118 @@
+"""Rules that hold for every recipe, and for what plug-ins may bring."""
+
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from meshtwin.errors import InvalidInput
+from meshtwin.mesh.configuration import Configuration, NodeSettings
+from meshtwin.mesh.kpis import Objectives
+from meshtwin.recipes.building import design_of, segment_graph, sufficient_ttl
+from meshtwin.recipes.faults import find_fault, find_managed
+from meshtwin.recipes.pipeline import ask_question
+from meshtwin.recipes.registry import BUILT_IN, collect_recipes, find_recipe
+from meshtwin.recipes.values import Trial, check_parameters
+
+
+def question_about(snapshot, segment="office-west"):
+    return ask_question(snapshot, segment, Objectives(on_time_within_ms=100))
+
+
+def proposals(question, name="fewest-sufficient-relays", **parameters):
+    recipe = find_recipe(name)
+    return list(recipe.propose(Trial(question=question, parameters=check_parameters(recipe, parameters, "parameters"))))
+
+
+def test_built_in_recipes_are_known_by_name():
+    assert set(BUILT_IN) == {"fewest-sufficient-relays", "end-to-end-latency", "path-redundancy"}
+
+
+def test_plug_in_can_not_take_a_built_in_name():
+    taken = EntryPoint(
+        name="x", value="meshtwin.recipes.fewest_relays:FewestSufficientRelays", group="meshtwin.recipes"
+    )
+    with pytest.raises(InvalidInput, match="takes the name"):
+        collect_recipes([taken])
+
+
+def test_plug_in_that_can_not_be_loaded_is_named():
+    broken = EntryPoint(name="x", value="meshtwin.nothing:here", group="meshtwin.recipes")
+    with pytest.raises(InvalidInput, match=r"'meshtwin\.nothing:here' can't be loaded"):
+        collect_recipes([broken])
+
+
+def test_objective_replaces_the_deadline_of_touching_flows_only(build_grid):
+    question = question_about(build_grid())
+    assert {f.name: f.deadline_ms for f in question.snapshot.flows} == {"west": 100, "east": 150}
+
+
+def test_relay_sets_are_proposed_once_each_and_never_faulty(build_grid):
+    question = question_about(build_grid(frozen=frozenset({2}), unable=frozenset({3})))
+    candidates = proposals(question)
+    assert candidates
+    assert len({c.configuration for c in candidates}) == len(candidates)
+    for candidate in candidates:
+        assert 2 not in candidate.configuration.addresses
+        assert candidate.configuration.get(3).relay == question.snapshot.configuration.get(3).relay
+        fault = find_fault(question, candidate.configuration)
+        assert fault is None or "cut off" in fault
+
+
+def test_change_of_a_frozen_node_is_a_fault(build_grid):
+    question = question_about(build_grid(frozen=frozenset({2})))
+    said = Configuration.of({2: NodeSettings(relay=False)})
+    assert find_fault(question, said) == "node 0002 is frozen or not of the segment"
+
+
+def test_change_of_a_foreign_node_is_a_fault(build_grid):
+    question = question_about(build_grid())
+    assert "not of the segment" in find_fault(question, Configuration.of({12: NodeSettings(relay=False)}))
+
+
+def test_relay_on_a_node_that_can_not_is_a_fault(build_grid):
+    question = question_about(build_grid(unable=frozenset({2})))
+    said = Configuration.of({2: NodeSettings(relay=False)})
+    assert find_fault(question, said) == "node 0002 can't be set relay"
+
+
+def test_cutting_nodes_off_from_the_gateway_is_a_fault(build_grid):
+    snapshot = build_grid()
+    question = question_about(snapshot)
+    silent = Configuration.of({a: NodeSettings(relay=False) for a in snapshot.segments[0].addresses})
+    assert find_managed(question, snapshot.configuration) == {2, 3, 4, 5, 6}
+    assert find_fault(question, silent) == "2 nodes are cut off from the gateway: 0005, 0006"
+
+
+def test_design_is_read_back_from_its_configuration(build_grid):
+    question = question_about(build_grid())
+    for candidate in proposals(question):
+        design = design_of(question, candidate.configuration)
+        assert design is not None
+        assert str(design) in candidate.reason
+
+
+def test_other_segments_are_drawn_together_into_one_node(build_grid):
+    graph = segment_graph(question_about(build_grid()), transmissions=1, threshold=0.5)
+    assert sorted(graph) == [-2, 1, 2, 3, 4, 5, 6]
+    assert sorted(graph[-2]) == [5, 6]
+
+
+def test_ttl_suffices_for_flows_and_for_the_gateway(build_grid):
+    question = question_about(build_grid())
+    assert sufficient_ttl(question, {3, 5}, transmissions=2, margin_hops=0) == 2
+    assert sufficient_ttl(question, {3, 5}, transmissions=2, margin_hops=3) == 5
+
+
+def test_ttl_is_the_largest_where_links_do_not_suffice(build_grid):
+    assert sufficient_ttl(question_about(build_grid(near=0.1)), {3, 5}, transmissions=1, margin_hops=0) == 127
+
+
+def test_low_power_nodes_never_become_relays(build_grid):
+    snapshot = build_grid()
+    nodes = tuple(
+        replace(n, capabilities=replace(n.capabilities, low_power=True)) if n.address == 3 else n
+        for n in snapshot.nodes
+    )
+    for candidate in proposals(question_about(replace(snapshot, nodes=nodes))):
+        assert candidate.configuration.get(3).relay is False

@@ -1,0 +1,85 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshtwin.mesh.configuration import Transmit
+from meshtwin.sim.elements.bearer import plan_event
+from meshtwin.sim.elements.message_cache import MessageCache
+from meshtwin.sim.elements.relay import decide_relay
+from meshtwin.sim.elements.scanner import NOT_LISTENING, Scanner
+from meshtwin.sim.elements.transmit_queue import Job, TransmitQueue
+from meshtwin.sim.packets import Instructions, LossCause, Packet, Properties
+from meshtwin.sim.profiles import PROFILES, get_profile
+from meshtwin.sim.profiles.stack_profile import StackProfile
+
+MS = 1_000_000
+
+
+def make_job(*, is_originated=False):
+    properties = Properties(
+        key=1, flow_index=0, number=0, source_index=0, member_indices=frozenset(), initial_ttl=5, pdu_bytes=20,
+        airtime_ns=304_000, started_ns=0,
+    )  # fmt: skip
+    return Job(Packet(properties, Instructions()), 5, 1, Transmit(count=0, interval_steps=1), is_originated, 0)
+
+
+def test_message_with_ttl_one_is_not_relayed():
+    assert decide_relay(is_relay=True, received_ttl=1) is LossCause.TTL
+
+
+def test_message_with_ttl_two_is_relayed_with_ttl_one():
+    assert decide_relay(is_relay=True, received_ttl=2) == 1
+
+
+def test_node_without_relay_feature_does_not_relay():
+    assert decide_relay(is_relay=False, received_ttl=100) is None
+
+
+def test_full_cache_forgets_the_oldest_message():
+    cache = MessageCache(2)
+    assert [cache.add(k) for k in (1, 2, 2, 3, 1)] == [True, True, False, True, True]
+
+
+def test_scanner_turns_through_the_channels_and_rests_between_window_and_interval():
+    profile = StackProfile(
+        name="x", source="", processing_ns=0, jitter_ns=0, scan_interval_ns=10 * MS, scan_window_ns=8 * MS
+    )
+    scanner = Scanner(profile, phase=0.0, first_channel=1)
+    assert [scanner.channel_at(t * MS) for t in (0, 7, 8, 10, 20, 30)] == [1, 1, NOT_LISTENING, 2, 0, 1]
+
+
+def test_scanner_restarts_with_a_fresh_window_on_the_next_channel():
+    scanner = Scanner(get_profile("mathworks"), phase=0.0, first_channel=0)
+    scanner.restart(45 * MS)
+    assert scanner.channel_at(45 * MS) == 2
+    assert scanner.window_end(46 * MS) == 75 * MS
+
+
+@pytest.mark.parametrize("name", sorted(PROFILES))
+@given(key=st.integers(0, 2**64 - 1), start_ns=st.integers(0, 10**12))
+def test_the_three_pdus_of_an_event_use_each_channel_once_and_never_overlap(name, key, start_ns):
+    event = plan_event(get_profile(name), start_ns, 376_000, key)
+    assert sorted(p.channel for p in event.pdus) == [0, 1, 2]
+    assert event.start_ns <= event.pdus[0].start_ns
+    assert event.pdus[-1].end_ns <= event.end_ns
+    assert all(a.end_ns <= b.start_ns for a, b in zip(event.pdus, event.pdus[1:], strict=False))
+
+
+def test_relay_buffer_drops_what_does_not_fit():
+    profile = StackProfile(name="x", source="", processing_ns=0, jitter_ns=0, relay_buffer=1, relay_sets=1)
+    queue = TransmitQueue(profile)
+    assert [queue.put(make_job()) for _ in range(2)] == [True, False]
+
+
+def test_shared_set_sends_relayed_before_originated():
+    queue = TransmitQueue(get_profile("mathworks"))
+    queue.put(make_job(is_originated=True))
+    queue.put(make_job())
+    first = queue.take()
+    assert first is not None
+    assert not first.is_originated
+    assert queue.take() is None
+    queue.release(first)
+    second = queue.take()
+    assert second is not None
+    assert second.is_originated

@@ -1,0 +1,102 @@
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from meshtwin.errors import InvalidInput
+from meshtwin.mesh.configuration import Configuration, NodeSettings, Transmit
+from meshtwin.mesh.nodes import Flow, Node
+from meshtwin.mesh.snapshots import LinkEstimate, Snapshot
+from meshtwin.sim.engine import simulate, simulate_replications
+from meshtwin.sim.from_snapshot import scenario_from_snapshot
+from meshtwin.sim.results import summarise
+
+GROUP = 0xC001
+
+
+def make_snapshot(**changes):
+    """Three nodes in a line, 1 - 2 - 3, and a border link from node 9 of a neighbour to node 3."""
+    snapshot = Snapshot(
+        taken_at=datetime(2026, 1, 1, tzinfo=UTC),
+        nodes=tuple(Node(address=a, device_uuid=f"u{a}", groups=frozenset({GROUP})) for a in (1, 2, 3)),
+        links=tuple(
+            LinkEstimate(source=a, target=b, delivery_alpha=90, delivery_beta=10)
+            for a, b in [(1, 2), (2, 1), (2, 3), (3, 2), (9, 3)]
+        ),
+        configuration=Configuration.of(
+            {
+                a: NodeSettings(
+                    relay=True,
+                    relay_retransmit=Transmit(count=1, interval_steps=1),
+                    network_transmit=Transmit(count=1, interval_steps=1),
+                    default_ttl=5,
+                )
+                for a in (1, 2, 3)
+            }
+        ),
+        flows=(Flow(name="lights", source=1, destination=GROUP, rate_per_minute=6, deadline_ms=150),),
+        segments=(),
+    )
+    return replace(snapshot, **changes)
+
+
+def test_scenario_has_the_settings_in_force_with_the_candidate_on_top():
+    candidate = Configuration.of({2: NodeSettings(relay=False, default_ttl=3)})
+    nodes = {n.address: n for n in scenario_from_snapshot(make_snapshot(), candidate).nodes}
+    assert (nodes[1].relay, nodes[1].ttl) == (True, 5)
+    assert (nodes[2].relay, nodes[2].ttl, nodes[2].relay_retransmit.count) == (False, 3, 1)
+
+
+def test_group_members_are_its_subscribers_without_the_sender():
+    assert scenario_from_snapshot(make_snapshot()).flows[0].members == (2, 3)
+
+
+def test_border_link_from_an_unknown_node_is_external_traffic_only():
+    scenario = scenario_from_snapshot(make_snapshot(notification_interval_s=10.0))
+    heard = {n.address: n.external_pdus_per_s for n in scenario.nodes}
+    assert {link.source for link in scenario.links} == {1, 2, 3}
+    assert heard[3] == pytest.approx(2 * 0.9 / 10)
+
+
+def test_reports_load_the_air_by_the_number_of_relay_transmissions():
+    lean = Configuration.of({a: NodeSettings(relay=a == 2) for a in (1, 2, 3)})
+    full_load = scenario_from_snapshot(make_snapshot(), report_messages_per_s=1.0)
+    lean_load = scenario_from_snapshot(make_snapshot(), lean, report_messages_per_s=1.0)
+    assert simulate(lean_load, seed=1).airtime_ratio < simulate(full_load, seed=1).airtime_ratio
+
+
+def test_candidate_that_cuts_the_network_is_predicted_late():
+    cut = Configuration.of({2: NodeSettings(relay=False)})
+    snapshot = make_snapshot()
+    before, after = (
+        summarise(simulate_replications(scenario_from_snapshot(snapshot, c), seed=1, replications=2), snapshot.flows)
+        for c in (None, cut)
+    )
+    assert before.flows[0].on_time.low > 0.8
+    assert after.flows[0].on_time.estimate == 0.0
+    assert after.flows[0].delivery.estimate == pytest.approx(0.5, abs=0.05)
+
+
+def test_sampled_posterior_makes_replications_differ_more():
+    snapshot = make_snapshot(
+        links=(LinkEstimate(source=1, target=2, delivery_alpha=1.5, delivery_beta=1.5),),
+        flows=(Flow(name="one", source=1, destination=2, rate_per_minute=60, deadline_ms=150),),
+    )
+
+    def spread(sample_posterior):
+        scenario = scenario_from_snapshot(snapshot, messages_per_flow=60, sample_posterior=sample_posterior)
+        runs = simulate_replications(scenario, seed=1, replications=6)
+        interval = summarise(runs, snapshot.flows).flows[0].on_time
+        return interval.high - interval.low
+
+    assert spread(True) > spread(False)
+
+
+def test_flow_to_nobody_is_left_out():
+    flow = Flow(name="void", source=1, destination=0xC0FF, rate_per_minute=6, deadline_ms=150)
+    assert scenario_from_snapshot(make_snapshot(flows=(flow,))).flows == ()
+
+
+def test_unknown_profile_is_refused_with_those_that_exist():
+    with pytest.raises(InvalidInput, match="zephyr"):
+        scenario_from_snapshot(make_snapshot(profile="abacus"))

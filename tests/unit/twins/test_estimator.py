@@ -1,0 +1,138 @@
+"""From counters to the delivery of a single transmission."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.twins.twin_builders import START_S, counter, fold_all, report
+
+from meshtwin.mesh.snapshots import LinkEstimate
+from meshtwin.twins.estimator import estimate_links, fit_beta
+from meshtwin.twins.load import Load, estimate_load, loss_by_load
+from meshtwin.twins.state import TwinState
+
+QUIET = Load(busy_ratio=0.0, source="measured")
+
+
+def mean(alpha_beta: tuple[float, float]) -> float:
+    return alpha_beta[0] / sum(alpha_beta)
+
+
+def deviation(alpha_beta: tuple[float, float]) -> float:
+    a, b = alpha_beta
+    return math.sqrt(a * b / ((a + b) ** 2 * (a + b + 1)))
+
+
+def estimate(state: TwinState, at_s: float = 0.0) -> dict[tuple[int, int], LinkEstimate]:
+    links = estimate_links(state, now_s=START_S + at_s, load=QUIET, report_interval_s=60)
+    return {(link.source, link.target): link for link in links}
+
+
+@given(heard=st.integers(0, 300), missed=st.integers(0, 300))
+def test_single_transmissions_on_a_quiet_channel_give_the_conjugate_posterior(heard: int, missed: int) -> None:
+    """Witness: Beta(1 + heard, 1 + missed) in closed form."""
+    alpha, beta = fit_beta([((1, float(heard), float(missed)),)])[0]
+
+    assert mean((alpha, beta)) == pytest.approx((1 + heard) / (2 + heard + missed), abs=0.002)
+    assert deviation((alpha, beta)) == pytest.approx(deviation((1 + heard, 1 + missed)), abs=0.002)
+
+
+@pytest.mark.parametrize("transmissions", [2, 3, 6])
+@pytest.mark.parametrize("delivery", [0.2, 0.5, 0.8])
+def test_repeats_are_inverted(transmissions: int, delivery: float) -> None:
+    heard_share = 1 - (1 - delivery) ** transmissions
+    counts = ((transmissions, 2000 * heard_share, 2000 * (1 - heard_share)),)
+
+    fitted = fit_beta([counts])[0]
+
+    assert abs(mean(fitted) - delivery) < 0.01 + deviation(fitted)
+
+
+def test_load_is_inverted() -> None:
+    loss = loss_by_load(0.1)
+    heard_share = 0.7 * (1 - loss)
+
+    fitted = fit_beta([((1, 2000 * heard_share, 2000 * (1 - heard_share)),)], loss)[0]
+
+    assert mean(fitted) == pytest.approx(0.7, abs=0.01)
+
+
+def test_heard_always_with_many_repeats_says_little_of_one_transmission() -> None:
+    once, often = fit_beta([((1, 100.0, 0.0),), ((6, 100.0, 0.0),)])
+
+    assert deviation(often) > 3 * deviation(once)
+    assert mean(once) > mean(often)
+
+
+def test_evidence_of_different_repeats_is_combined() -> None:
+    alone, both = fit_beta([((1, 30.0, 10.0),), ((1, 30.0, 10.0), (3, 98.0, 2.0))])
+
+    assert deviation(both) < deviation(alone)
+
+
+def test_many_links_are_estimated_as_each_alone() -> None:
+    counts = [((1 + n % 3, float(n % 50), float(n % 7)),) for n in range(2500)]
+
+    together = fit_beta(counts)
+
+    assert together[1234] == pytest.approx(fit_beta([counts[1234]])[0])
+
+
+def test_links_come_in_order_of_source_and_target() -> None:
+    state = fold_all([report("0002", counter("0003", 9, 9), counter("0001", 9, 9)), report("0001", sequence=1)])
+
+    assert list(estimate(state)) == [(1, 2), (3, 2)]
+
+
+def test_old_evidence_keeps_its_direction_and_loses_certainty() -> None:
+    state = fold_all([report("0001", counter("0002", 50, 50))])
+
+    fresh, old = estimate(state)[(2, 1)], estimate(state, at_s=1e6)[(2, 1)]
+
+    assert old.delivery_deviation > 2 * fresh.delivery_deviation
+    assert old.delivery_mean > 0.7
+
+
+def test_missing_report_is_no_loss() -> None:
+    """The reporter itself is silent: nobody knows what it heard meanwhile."""
+    state = fold_all(
+        [
+            report("0001", counter("0002", 50, 50)),
+            *[report("0003", counter("0002", 50 + n, 50 + n), sequence=1 + n, at_s=60.0 * n) for n in range(1, 20)],
+        ]
+    )
+
+    assert estimate(state)[(2, 1)] == estimate(fold_all([report("0001", counter("0002", 50, 50))]))[(2, 1)]
+
+
+def test_neighbour_no_longer_listed_by_a_living_reporter_counts_what_others_heard() -> None:
+    messages = [report("0001", counter("0002", 50, 50), counter("0003", 50, 50))]
+    for n in range(1, 20):
+        now_s = 60.0 * n
+        messages.append(report("0001", counter("0003", 50 + 6 * n, 50 + 6 * n), sequence=2 * n, at_s=now_s))
+        messages.append(report("0003", counter("0002", 50 + 6 * n, 50 + 6 * n), sequence=2 * n + 1, at_s=now_s))
+
+    links = estimate(fold_all(messages), at_s=1200)
+
+    assert links[(2, 1)].delivery_mean < 0.7
+    assert links[(3, 1)].delivery_mean > 0.9
+
+
+def test_silent_link_that_is_listed_again_is_judged_by_its_counters() -> None:
+    messages = [report("0001", counter("0002", 50, 50))]
+    for n in range(1, 20):
+        messages.append(report("0003", counter("0002", 50 + 6 * n, 50 + 6 * n), sequence=2 * n, at_s=60.0 * n))
+        messages.append(report("0001", sequence=2 * n + 1, at_s=60.0 * n))
+    messages.append(report("0001", counter("0002", 164, 164), sequence=99, at_s=1200))
+
+    assert estimate(fold_all(messages), at_s=1200)[(2, 1)].delivery_mean > 0.95
+
+
+def test_load_without_a_measurement_is_that_of_the_notifications() -> None:
+    state = fold_all([report("0001", *(counter(f"{n:04x}", 9, 9, transmissions=3) for n in range(2, 12)))])
+
+    load = estimate_load(state, notification_interval_s=10)
+
+    assert load.source == "monitoring"
+    assert load.busy_ratio == pytest.approx(10 * 3 * 0.000376 / 10)

@@ -1,0 +1,279 @@
+"""The process of the reference gateway: ``python -m meshtwin.app.gateway CONFIG.json``.
+
+One task turns events into effects, in order: memory first, then mesh and broker. A second task publishes, so
+that a slow broker never delays the mesh. Exit codes: 0 stopped, 1 something is not available (the store
+included), 2 bad input (a broken memory file included).
+"""
+
+import asyncio
+import contextlib
+import random
+import signal
+import sys
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal
+
+import structlog
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from meshtwin.connectors.mqtt import BrokerSettings, Message, MqttLink, Will
+from meshtwin.contract.telemetry import GatewayState
+from meshtwin.contract.topics import gateway_topic
+from meshtwin.errors import InvalidInput, MeshTwinError, Unavailable
+from meshtwin.gateway.core import GatewayCore
+from meshtwin.gateway.effects import Effect, Publish, Save, SendMesh, Sense
+from meshtwin.gateway.mesh_client import EmulatedMeshLink, Received, Sensed, Welcome
+from meshtwin.gateway.outbox import Identity
+from meshtwin.gateway.store import MemoryStore
+
+__all__ = ["GatewaySettings", "run_gateway"]
+
+log = structlog.get_logger(__name__)
+
+MESH_RETRY_S: Final = 0.5
+IDLE_S: Final = 60.0  # longest wait without looking at the clock
+PUBLISH_RETRY_S: Final = 0.5
+UNSENT_LIMIT: Final = 1000  # telemetry beyond this is dropped while the broker is away
+
+
+class Model(BaseModel):
+    """camelCase in the file, unknown fields refused."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+
+class BrokerModel(Model):
+    """The broker; the password comes from a file."""
+
+    host: str
+    port: int = Field(ge=1, le=65_535)
+    username: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+
+
+class EmulatedMeshModel(Model):
+    """The mesh back end; ``emulated`` is the only one so far."""
+
+    kind: Literal["emulated"] = "emulated"
+    host: str = "127.0.0.1"
+    port: int = Field(ge=1, le=65_535)
+    token: str = Field(default="", repr=False)
+    token_file: Path | None = None
+
+
+class GatewaySettings(Model):
+    """What the process needs."""
+
+    gateway_id: str = Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9._-]+$")
+    broker: BrokerModel
+    mesh: EmulatedMeshModel
+    data_folder: Path
+
+
+Event = Message | Received | Sensed | Literal["connected"]
+
+
+class GatewayProcess:
+    """Composition of core, store, mesh link and broker link."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+        self._session = uuid.uuid4().hex[:16]
+        self._store = MemoryStore(settings.data_folder)
+        self._memory = self._store.read()
+        self._store.write(self._memory)  # a folder that cannot be written must show now, not at a commit
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._unsent: asyncio.Queue[Publish] = asyncio.Queue()
+        self._mesh = EmulatedMeshLink(
+            host=settings.mesh.host,
+            port=settings.mesh.port,
+            token=_read_secret(settings.mesh.token_file) or settings.mesh.token,
+            gateway_id=settings.gateway_id,
+        )
+        self._broker = self._make_broker()
+        self.dropped_total = 0
+
+    async def run(self, on_ready: Callable[[], None] | None) -> None:
+        """Run until cancelled."""
+        welcome = await self._connect_mesh()
+        core = GatewayCore(self._memory, self._identity(welcome), first_probe=random.randrange(256))  # noqa: S311  # a label
+        self._broker.subscribe(self._topic("configuration/command"))
+        self._broker.start()
+        await self._broker.connected.wait()
+        tasks = [
+            asyncio.ensure_future(self._mesh.run(self._events.put_nowait)),
+            asyncio.ensure_future(self._read_broker()),
+            asyncio.ensure_future(self._publish()),
+            asyncio.ensure_future(self._turn(core)),
+        ]
+        if on_ready is not None:
+            on_ready()
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._say_goodbye()
+
+    async def _turn(self, core: GatewayCore) -> None:
+        """Events in, effects out, for ever."""
+        self._perform(core.start(_now()))
+        while True:
+            wake_at = core.next_wakeup()
+            wait_s = IDLE_S if wake_at is None else max(0.0, (wake_at - _now()).total_seconds())
+            try:
+                event = await asyncio.wait_for(self._events.get(), min(wait_s, IDLE_S))
+            except TimeoutError:
+                event = None
+            now = _now()
+            match event:
+                case Message():
+                    self._perform(core.command(event.payload, now))
+                    self._broker.acknowledge(event)
+                case Received():
+                    self._perform(core.mesh(event.source, event.payload, event.ttl, now))
+                case Sensed():
+                    self._perform(core.sensed(event.busy_s, event.mesh_s, now))
+                case "connected":
+                    self._perform(core.announce(now))
+            self._perform(core.on_time(now))
+
+    def _perform(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Save():
+                    self._store.write(effect.memory)
+                case SendMesh():
+                    self._mesh.send(effect.destination, effect.payload, effect.ttl)
+                case Sense():
+                    self._mesh.sense()
+                case Publish():
+                    self._unsent.put_nowait(effect)
+
+    async def _read_broker(self) -> None:
+        while True:
+            self._events.put_nowait(await self._broker.messages.get())
+
+    async def _publish(self) -> None:
+        """Publish in order; results wait for the broker, telemetry is dropped when too much has gathered."""
+        while True:
+            publish = await self._unsent.get()
+            while True:
+                is_telemetry = publish.leaf.startswith("telemetry/")
+                if is_telemetry and self._unsent.qsize() > UNSENT_LIMIT:
+                    self.dropped_total += 1
+                    break
+                try:
+                    await self._broker.publish(
+                        self._topic(publish.leaf), publish.payload.to_payload(), retain=publish.retain
+                    )
+                    break
+                except Unavailable:
+                    await asyncio.sleep(PUBLISH_RETRY_S)
+
+    async def _connect_mesh(self) -> Welcome:
+        while True:
+            try:
+                return await self._mesh.connect()
+            except Unavailable as error:
+                log.info("Waiting for the mesh", error=str(error))
+                await asyncio.sleep(MESH_RETRY_S)
+
+    def _make_broker(self) -> MqttLink:
+        broker = self._settings.broker
+        will = GatewayState(session=self._session, sequence=0, sent_at=_now(), online=False)
+        return MqttLink(
+            BrokerSettings(
+                host=broker.host,
+                port=broker.port,
+                username=broker.username,
+                password=_read_secret(broker.password_file),
+                ca_file=None if broker.ca_file is None else str(broker.ca_file),
+            ),
+            client_id=f"meshtwin-gateway-{self._settings.gateway_id}",
+            will=Will(topic=self._topic("state"), payload=will.to_payload()),
+            clean_session=False,  # commands sent while we were away are waiting, and checked by notAfter
+            on_connected=lambda: self._events.put_nowait("connected"),
+        )
+
+    def _identity(self, welcome: Welcome) -> Identity:
+        return Identity(
+            session=self._session,
+            address=welcome.address,
+            report_group=welcome.report_group,
+            mesh_uuid=welcome.mesh_uuid,
+            time_scale=welcome.speed,
+            uncertainty_ms=welcome.uncertainty_ms,
+        )
+
+    async def _say_goodbye(self) -> None:
+        state = GatewayState(session=self._session, sequence=2**31, sent_at=_now(), online=False)
+        with contextlib.suppress(Unavailable):
+            await self._broker.publish(self._topic("state"), state.to_payload(), retain=True, timeout_s=2.0)
+        await self._broker.stop()
+        await self._mesh.close()
+
+    def _topic(self, leaf: str) -> str:
+        return gateway_topic(self._settings.gateway_id, leaf)
+
+
+async def run_gateway(settings: GatewaySettings, *, on_ready: Callable[[], None] | None = None) -> None:
+    """Run one gateway until cancelled; ``on_ready`` is called once mesh and broker are connected.
+
+    Raises `InvalidInput` for a broken memory or a refused gateway id, `Unavailable` if the store fails.
+    """
+    await GatewayProcess(settings).run(on_ready)
+
+
+def load_settings(path: Path) -> GatewaySettings:
+    """Settings in a JSON file; raises `InvalidInput` with the field's place."""
+    try:
+        return GatewaySettings.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise InvalidInput(f"settings not usable: {error}", place=str(path)) from error
+
+
+def _read_secret(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise Unavailable(f"secret not readable: {error.strerror}", place=str(path)) from error
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def main(arguments: list[str]) -> int:
+    """Exit code 0 after a signal, 2 for bad input, 1 if something is not available."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+
+    async def run() -> None:
+        task = asyncio.ensure_future(
+            run_gateway(load_settings(Path(arguments[0])), on_ready=lambda: print('{"ready": true}', flush=True))
+        )
+        for name in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(name, task.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    try:
+        asyncio.run(run())
+    except MeshTwinError as error:
+        print(f"{error.reason}: {error}", file=sys.stderr)
+        return 2 if isinstance(error, InvalidInput) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,180 @@
+"""The process of a parent twin: ``python -m meshtwin.app.parent_twin CONFIG.json``.
+
+Follows the summaries of its children (segments or parents), overlays their snapshots when asked, rolls up
+counts, freshness and health for its own parent. A child that is missing is named; the rest is answered.
+"""
+
+import asyncio
+import secrets
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from meshtwin.app.children import ChildSnapshots, parse_summary
+from meshtwin.app.runs import RunRegistry
+from meshtwin.app.serving import serve_until_signal, utc_now
+from meshtwin.app.settings import ChildConfig, ParentTwinSettings, read_settings
+from meshtwin.app.summaries import SummaryPublisher, make_will
+from meshtwin.connectors.mqtt import MqttLink
+from meshtwin.contract.summaries import TwinSummary
+from meshtwin.contract.topics import twin_topic
+from meshtwin.errors import InvalidInput, MeshTwinError
+from meshtwin.metrics.parent import ParentMetrics
+from meshtwin.northbound.rest import create_app
+from meshtwin.northbound.views import Health
+from meshtwin.twins.partial import PartialSnapshot
+from meshtwin.twins.rollup import roll_up_children
+
+__all__ = ["ParentTwin", "main", "run_parent_twin"]
+
+log = structlog.get_logger(__name__)
+
+STUCK_S: Final = 60.0
+LOG_AGAIN_S: Final = 60.0
+
+
+class ParentTwin:
+    """A parent twin's parts put together; a `meshtwin.northbound.views.TwinView`."""
+
+    def __init__(self, settings: ParentTwinSettings, key: bytes) -> None:
+        self.settings = settings
+        self.session = secrets.token_hex(8)
+        self.summaries: dict[str, TwinSummary] = {}
+        self.dropped: Counter[str] = Counter()
+        self.turned_s = time.monotonic()
+        self._logged_s: dict[str, float] = {}
+        self._topics = {_topic_of(settings, child): child.name for child in settings.children}
+        self._snapshots = ChildSnapshots(settings.name, settings.children, key, utc_now)
+        self.link = MqttLink(
+            settings.broker.read(),
+            client_id=f"twin-{settings.namespace}.{settings.name}",
+            will=make_will(settings.namespace, settings.name, self.summary()),
+        )
+        for topic in self._topics:
+            self.link.subscribe(topic, qos=1)
+        self._metrics = ParentMetrics(
+            f"{settings.namespace}.{settings.name}", CollectorRegistry(), self.summary, self.dropped
+        )
+
+    async def snapshot(self) -> PartialSnapshot:
+        """All children overlaid."""
+        return await self._snapshots.overlaid()
+
+    def summary(self) -> TwinSummary:
+        """Roll-up of the children's summaries now."""
+        return roll_up_children(
+            self.settings.name,
+            [(child.name, self.summaries.get(child.name)) for child in self.settings.children],
+            session=self.session,
+            config_hash=self.settings.config_hash,
+            now=utc_now(),
+        )
+
+    def liveness(self) -> Health:
+        """Whether reading and the MQTT thread turn."""
+        if not self.link.is_turning:
+            return Health(False, "the MQTT thread ended")
+        stuck_s = time.monotonic() - self.turned_s
+        if stuck_s > STUCK_S:
+            return Health(False, f"no turn of reading for {stuck_s:.0f} s, more than {STUCK_S:.0f} s")
+        return Health(True)
+
+    def readiness(self) -> Health:
+        """Good as soon as REST answers: a parent has no state to load."""
+        missing = self.summary().children_missing
+        return Health(True, f"children missing: {', '.join(missing)}" if missing else "")
+
+    def metrics(self) -> bytes:
+        """Prometheus text."""
+        return self._metrics.to_text()
+
+    async def read(self) -> None:
+        """Keep the newest summary of each child, for ever."""
+        while True:
+            self.turned_s = time.monotonic()
+            try:
+                message = await asyncio.wait_for(self.link.messages.get(), timeout=10)
+            except TimeoutError:
+                continue
+            self._keep(message.topic, message.payload)
+            self.link.acknowledge(message)
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._snapshots.close()
+
+    def _keep(self, topic: str, payload: bytes) -> None:
+        child = self._topics.get(topic)
+        parsed = parse_summary(payload) if child is not None else "UnknownTopic"
+        if isinstance(parsed, str):
+            self._drop(parsed, topic)
+            return
+        assert child is not None  # noqa: S101  # otherwise refused above
+        known = self.summaries.get(child)
+        is_older = known is not None and parsed.session == known.session and parsed.sequence < known.sequence
+        if is_older and parsed.online:  # a last will carries the sequence of the start
+            self._drop("Repeated", topic)
+            return
+        self.summaries[child] = parsed
+
+    def _drop(self, reason: str, topic: str) -> None:
+        self.dropped[reason] += 1
+        now_s = time.monotonic()
+        if now_s - self._logged_s.get(reason, -LOG_AGAIN_S) >= LOG_AGAIN_S:
+            self._logged_s[reason] = now_s
+            log.warning("Summary not used", reason=reason, topic=topic)
+
+
+def _topic_of(settings: ParentTwinSettings, child: ChildConfig) -> str:
+    return twin_topic(child.namespace or settings.namespace, child.name, "summary")
+
+
+async def run_parent_twin(settings: ParentTwinSettings) -> None:
+    """Run until a signal; raises `MeshTwinError` if it cannot start."""
+    key = settings.read_rest_key()
+    settings.data_folder.mkdir(parents=True, exist_ok=True)
+    twin = ParentTwin(settings, key)
+    runs = RunRegistry(settings.data_folder / "runs", twin.snapshot, workers=settings.workers)
+    app = create_app(title=settings.name, twin=twin, runs=runs, key=key, now=utc_now)
+    topic = twin_topic(settings.namespace, settings.name, "summary")
+    publisher = SummaryPublisher(twin.link, topic, twin.summary)
+    twin.link.start()
+    log.info("Started", twin=settings.name, children=len(settings.children))
+    try:
+        await serve_until_signal(
+            app,
+            settings.listen.host,
+            settings.listen.port,
+            {"read": twin.read(), "summary": publisher.run()},
+        )
+    finally:
+        runs.close()
+        await publisher.say_goodbye()
+        await twin.link.stop()
+        await twin.close()
+
+
+def main() -> int:
+    """Exit code 0 after a signal, 2 for bad settings, 1 otherwise."""
+    if len(sys.argv) != 2:
+        print("usage: python -m meshtwin.app.parent_twin CONFIG.json", file=sys.stderr)
+        return 2
+    try:
+        settings = read_settings(ParentTwinSettings, Path(sys.argv[1]))
+        asyncio.run(run_parent_twin(settings))
+    except InvalidInput as error:
+        log.error("Not started", reason=error.reason, message=str(error))
+        return 2
+    except (MeshTwinError, OSError) as error:
+        log.error("Ended", error=str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

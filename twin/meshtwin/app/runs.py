@@ -1,0 +1,201 @@
+"""Runs of pipelines and what-ifs: bounded in number, idempotent by id, followed by progress, kept on disk.
+
+A run that was under way when the twin ended is Failed with reason ``Interrupted`` after the restart, and not
+unknown: the asker may ask again under another id.
+"""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from pydantic import ValidationError
+
+from meshtwin.errors import InvalidInput, MeshTwinError, Unavailable
+from meshtwin.ports import Cancelled, Progress
+from meshtwin.recipes.messages import PipelineRequest, RunError, RunStatus, WhatIfRequest
+from meshtwin.repository.atomic import write_atomically
+from meshtwin.twins.partial import PartialSnapshot
+
+if TYPE_CHECKING:
+    from meshtwin.app.workers import PoolJudge
+
+__all__ = ["RUNS_AT_ONCE", "RUNS_KEPT", "RunRegistry"]
+
+log = structlog.get_logger(__name__)
+
+RUNS_AT_ONCE: Final = 4  # each keeps a thread; the worker processes are shared
+RUNS_KEPT: Final = 64  # finished ones; results of a pipeline take some 10 kB
+SEED_MAX: Final = 2**31 - 1
+
+Work = Callable[[PartialSnapshot, int, Progress], RunStatus]
+
+
+@dataclass(slots=True)
+class _Run:
+    status: RunStatus
+    task: asyncio.Task[None] | None = None
+    is_cancelled: bool = False
+
+
+@dataclass(slots=True)
+class RunRegistry:
+    """All runs of one twin; a `meshtwin.northbound.views.RunDesk`.
+
+    ``snapshot`` gives what the models start from; ``workers`` is the number of simulation processes.
+    """
+
+    folder: Path
+    snapshot: Callable[[], Awaitable[PartialSnapshot]]
+    workers: int = 2
+    _runs: dict[str, _Run] = field(default_factory=dict)
+    _judge: "PoolJudge | None" = None
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        paths = sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
+        for path in paths:
+            status = _read(path)
+            if status is None:
+                path.unlink(missing_ok=True)
+                continue
+            if status.state == "Running":
+                status = _failed(status, "Interrupted", "the twin ended while the run was under way")
+                write_atomically(path, status.to_payload())
+            self._runs[status.run_id] = _Run(status)
+        self._forget_old()
+
+    async def start_pipeline(self, request: PipelineRequest) -> RunStatus:
+        """Start the run, or find the one with this id."""
+        return self._start(request.run_id, request.seed, self._pipeline_work(request))
+
+    async def start_what_if(self, request: WhatIfRequest) -> RunStatus:
+        """Start the run, or find the one with this id."""
+        return self._start(request.run_id, request.seed, self._what_if_work(request))
+
+    def get(self, run_id: str) -> RunStatus | None:
+        """Where a run stands."""
+        run = self._runs.get(run_id)
+        return None if run is None else run.status
+
+    async def cancel(self, run_id: str) -> RunStatus | None:
+        """End a run at its next report of progress; a finished one stays as it is."""
+        run = self._runs.get(run_id)
+        if run is None:
+            return None
+        if run.status.state == "Running":
+            run.is_cancelled = True
+            self._settle(run, _failed(run.status, "Cancelled", "ended on request"))
+        return run.status
+
+    def close(self) -> None:
+        """Give up what runs, and end the workers."""
+        for run in self._runs.values():
+            if run.status.state == "Running":
+                run.is_cancelled = True
+                self._settle(run, _failed(run.status, "Interrupted", "the twin ended"))
+        if self._judge is not None:
+            self._judge.close()
+
+    def _start(self, run_id: str, seed: int | None, work: Work) -> RunStatus:
+        known = self._runs.get(run_id)
+        if known is not None:
+            return known.status
+        running = sum(1 for run in self._runs.values() if run.status.state == "Running")
+        if running >= RUNS_AT_ONCE:
+            message = f"{running} runs are under way, {RUNS_AT_ONCE} are allowed at once"
+            raise Unavailable(message, reason="TooManyRuns")
+        run = _Run(RunStatus(run_id=run_id, state="Running", stage="taking a snapshot"))
+        self._runs[run_id] = run
+        self._write(run.status)
+        chosen = secrets.randbelow(SEED_MAX) if seed is None else seed
+        run.task = asyncio.create_task(self._run(run, chosen, work), name=f"run {run_id}")
+        self._forget_old()
+        return run.status
+
+    async def _run(self, run: _Run, seed: int, work: Work) -> None:
+        loop = asyncio.get_running_loop()
+
+        def progress(share: float, stage: str) -> None:
+            if run.is_cancelled:
+                raise Cancelled("the run was ended")
+            loop.call_soon_threadsafe(self._progressed, run, share, stage)
+
+        try:
+            partial = await self.snapshot()
+            status = await asyncio.to_thread(work, partial, seed, progress)
+        except MeshTwinError as error:
+            status = _failed(run.status, error.reason, str(error))
+        except Exception as error:  # a bug of a model: the run fails, the twin goes on
+            log.exception("Run failed", run=run.status.run_id)
+            status = _failed(run.status, "InternalError", f"{type(error).__name__}: {error}"[:500])
+        if run.status.state == "Running":
+            self._settle(run, status)
+
+    def _progressed(self, run: _Run, share: float, stage: str) -> None:
+        if run.status.state == "Running":
+            per_mille = min(max(round(share * 1000), 0), 1000)
+            run.status = run.status.model_copy(update={"progress_per_mille": per_mille, "stage": stage})
+
+    def _settle(self, run: _Run, status: RunStatus) -> None:
+        run.status = status
+        self._write(status)
+        log.info("Run ended", run=status.run_id, state=status.state, stage=status.stage)
+
+    def _write(self, status: RunStatus) -> None:
+        try:
+            write_atomically(self._path(status.run_id), status.to_payload())
+        except Unavailable as error:
+            log.warning("Run not kept", run=status.run_id, reason=error.message)
+
+    def _path(self, run_id: str) -> Path:
+        return self.folder / f"{hashlib.sha256(run_id.encode()).hexdigest()[:32]}.json"
+
+    def _forget_old(self) -> None:
+        finished = [run_id for run_id, run in self._runs.items() if run.status.state != "Running"]
+        for run_id in finished[: max(0, len(finished) - RUNS_KEPT)]:
+            del self._runs[run_id]
+            self._path(run_id).unlink(missing_ok=True)
+
+    def _pool(self) -> "PoolJudge":
+        if self._judge is None:
+            from meshtwin.app.workers import PoolJudge  # deferred: an idle twin needs none of it
+
+            self._judge = PoolJudge(workers=self.workers)
+        return self._judge
+
+    def _pipeline_work(self, request: PipelineRequest) -> Work:
+        judge = self._pool()
+
+        def work(partial: PartialSnapshot, seed: int, progress: Progress) -> RunStatus:
+            from meshtwin.app.modelling import run_pipeline_request
+
+            return run_pipeline_request(request, partial, judge, seed, progress)
+
+        return work
+
+    def _what_if_work(self, request: WhatIfRequest) -> Work:
+        judge = self._pool()
+
+        def work(partial: PartialSnapshot, seed: int, progress: Progress) -> RunStatus:
+            from meshtwin.app.modelling import run_what_if_request
+
+            return run_what_if_request(request, partial, judge, seed, progress)
+
+        return work
+
+
+def _failed(status: RunStatus, reason: str, message: str) -> RunStatus:
+    return status.model_copy(update={"state": "Failed", "error": RunError(reason=reason, message=message)})
+
+
+def _read(path: Path) -> RunStatus | None:
+    try:
+        return RunStatus.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError, InvalidInput) as error:
+        log.warning("Run not read", path=str(path), error=str(error)[:200])
+        return None

@@ -1,0 +1,229 @@
+"""The process of a segment twin: ``python -m meshtwin.app.segment_twin CONFIG.json``.
+
+Follows one gateway over MQTT, keeps the state and its journal, answers over REST, tells its parent.
+"""
+
+import asyncio
+import secrets
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from meshtwin.app.ingest import LEAVES, Ingest
+from meshtwin.app.keeping import Keeper
+from meshtwin.app.runs import RunRegistry
+from meshtwin.app.serving import serve_until_signal, utc_now
+from meshtwin.app.settings import SegmentTwinSettings, read_settings
+from meshtwin.app.summaries import SummaryPublisher, make_will
+from meshtwin.connectors.mqtt import MqttLink
+from meshtwin.contract.summaries import SegmentSummary, TwinSummary
+from meshtwin.contract.topics import gateway_topic, twin_topic
+from meshtwin.errors import InvalidInput, MeshTwinError
+from meshtwin.mesh.addresses import format_address
+from meshtwin.mesh.inventory import parse_inventory
+from meshtwin.metrics.segment import SegmentFigures, SegmentMetrics
+from meshtwin.northbound.rest import create_app
+from meshtwin.northbound.views import Health
+from meshtwin.twins.freshness import Rollup, roll_up
+from meshtwin.twins.partial import PartialSnapshot
+from meshtwin.twins.snapshot import SegmentFacts, take_snapshot
+from meshtwin.twins.state import TwinState
+
+__all__ = ["SegmentTwin", "main", "run_segment_twin"]
+
+log = structlog.get_logger(__name__)
+
+IN_FLIGHT: Final = 2000  # unacknowledged messages; the broker's own limit may be lower
+STUCK_S: Final = 60.0  # reading turns every 10 s at least
+SNAPSHOT_KEPT_S: Final = 1.0  # several REST questions in a row are answered from one estimate
+
+
+class SegmentTwin:
+    """A segment twin's parts put together; a `meshtwin.northbound.views.TwinView`."""
+
+    def __init__(self, settings: SegmentTwinSettings) -> None:
+        self.settings = settings
+        self.facts = read_facts(settings)
+        self.session = secrets.token_hex(8)
+        self.keeper = Keeper(
+            settings.data_folder, self.facts.inventory.addresses, retention_days=settings.retention_days
+        )
+        self.metrics_registry = SegmentMetrics(f"{settings.namespace}.{settings.name}", self._figures)
+        self.link = MqttLink(
+            settings.broker.read(),
+            client_id=f"twin-{settings.namespace}.{settings.name}",
+            will=make_will(settings.namespace, settings.name, self._summary_of(self.keeper.state, False)),
+            clean_session=False,  # the broker keeps what comes while we restart
+            in_flight=IN_FLIGHT,
+        )
+        self.ingest = Ingest(
+            link=self.link,
+            journal=self.keeper.journal,
+            state=self.keeper.state,
+            addresses=self.facts.inventory.addresses,
+            metrics=self.metrics_registry,
+            now=utc_now,
+        )
+        self._cached: tuple[float, PartialSnapshot] | None = None
+
+    @property
+    def state(self) -> TwinState:
+        """The newest state."""
+        return self.ingest.state
+
+    async def snapshot(self) -> PartialSnapshot:
+        """The segment as it is believed to be now; not older than `SNAPSHOT_KEPT_S`."""
+        state = self.state
+        if self._cached is not None:
+            taken_s, partial = self._cached
+            if time.monotonic() - taken_s < SNAPSHOT_KEPT_S:
+                return partial
+        partial = await asyncio.to_thread(take_snapshot, self.facts, state, utc_now().timestamp())
+        self._cached = (time.monotonic(), partial)
+        return partial
+
+    def summary(self) -> TwinSummary:
+        """Roll-up figures now."""
+        return self._summary_of(self.state, True)
+
+    def liveness(self) -> Health:
+        """Whether reading and the MQTT thread turn; a broker that is away is no reason to be restarted."""
+        if not self.link.is_turning:
+            return Health(False, "the MQTT thread ended")
+        stuck_s = time.monotonic() - self.ingest.turned_s
+        if stuck_s > STUCK_S:
+            return Health(False, f"no turn of reading for {stuck_s:.0f} s, more than {STUCK_S:.0f} s")
+        return Health(True)
+
+    def readiness(self) -> Health:
+        """Good as soon as REST answers: the state was loaded before. A journal that fails is not ready."""
+        if self.ingest.journal_fault:
+            return Health(False, self.ingest.journal_fault)
+        return Health(True, self._rollup(self.state).waiting_for)
+
+    def metrics(self) -> bytes:
+        """Prometheus text."""
+        return self.metrics_registry.to_text()
+
+    def _rollup(self, state: TwinState) -> Rollup:
+        return roll_up(
+            state,
+            self.facts.inventory.addresses,
+            now_s=utc_now().timestamp(),
+            report_interval_s=self.facts.report_interval_s,
+        )
+
+    def _figures(self) -> SegmentFigures:
+        return SegmentFigures(
+            state=self.state,
+            rollup=self._rollup(self.state),
+            is_connected=self.link.connected.is_set(),
+            connections=self.link.reconnects_total,
+        )
+
+    def _summary_of(self, state: TwinState, online: bool) -> TwinSummary:
+        rollup = self._rollup(state)
+        newest_s = rollup.newest_report_s
+        segment = SegmentSummary(
+            name=self.settings.name,
+            nodes=rollup.nodes,
+            nodes_heard=rollup.nodes_heard,
+            links=rollup.links,
+            links_fresh=rollup.links_fresh,
+            border_nodes=[format_address(address) for address in rollup.border_nodes[:512]],
+            newest_report_at=None if newest_s is None else datetime.fromtimestamp(newest_s, UTC),
+            dropped=dict(state.dropped),
+        )
+        return TwinSummary(
+            twin=self.settings.name,
+            kind="Segment",
+            online=online,
+            session=self.session,
+            sequence=0,  # the publisher numbers them
+            sent_at=utc_now(),
+            config_hash=self.settings.config_hash,
+            ready=online and rollup.is_ready,
+            age_seconds=rollup.age_s,
+            segments=[segment],
+        )
+
+
+def read_facts(settings: SegmentTwinSettings) -> SegmentFacts:
+    """What the twin is told; raises `InvalidInput` with the file's place."""
+    placement = None
+    try:
+        inventory_bytes = settings.inventory_path.read_bytes()
+        if settings.placement_path is not None:
+            placement = settings.placement_path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"not readable: {error}", place="inventoryPath") from error
+    inventory = parse_inventory(inventory_bytes, placement, settings.frozen_nodes, str(settings.inventory_path))
+    return SegmentFacts(
+        name=settings.name,
+        inventory=inventory,
+        flows=tuple(flow.to_value() for flow in settings.flows),
+        profile=settings.stack_profile,
+        notification_interval_s=settings.monitoring.notification_interval_seconds,
+        report_interval_s=settings.monitoring.report_interval_seconds,
+    )
+
+
+async def run_segment_twin(settings: SegmentTwinSettings) -> None:
+    """Run until a signal; raises `MeshTwinError` if it cannot start."""
+    twin = SegmentTwin(settings)
+    runs = RunRegistry(settings.data_folder / "runs", twin.snapshot, workers=settings.workers)
+    app = create_app(title=settings.name, twin=twin, runs=runs, key=settings.read_rest_key(), now=utc_now)
+    topic = twin_topic(settings.namespace, settings.name, "summary")
+    publisher = SummaryPublisher(twin.link, topic, twin.summary)
+    if settings.gateway_id is not None:
+        for leaf in LEAVES:
+            twin.link.subscribe(gateway_topic(settings.gateway_id, leaf), qos=1)
+    twin.link.start()
+    log.info(
+        "Started",
+        twin=settings.name,
+        nodes=len(twin.facts.inventory.nodes),
+        listen=f"{settings.listen.host}:{settings.listen.port}",
+    )
+    try:
+        await serve_until_signal(
+            app,
+            settings.listen.host,
+            settings.listen.port,
+            {
+                "ingest": twin.ingest.run(),
+                "summary": publisher.run(),
+                "keeper": twin.keeper.run(lambda: twin.state),
+            },
+        )
+    finally:
+        runs.close()
+        await publisher.say_goodbye()
+        await twin.link.stop()
+        await twin.keeper.checkpoint(lambda: twin.state)
+        twin.keeper.journal.close()
+
+
+def main() -> int:
+    """Exit code 0 after a signal, 2 for bad settings, 1 otherwise."""
+    if len(sys.argv) != 2:
+        print("usage: python -m meshtwin.app.segment_twin CONFIG.json", file=sys.stderr)
+        return 2
+    try:
+        settings = read_settings(SegmentTwinSettings, Path(sys.argv[1]))
+        asyncio.run(run_segment_twin(settings))
+    except InvalidInput as error:
+        log.error("Not started", reason=error.reason, message=str(error))
+        return 2
+    except (MeshTwinError, OSError) as error:
+        log.error("Ended", error=str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

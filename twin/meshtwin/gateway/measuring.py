@@ -1,0 +1,88 @@
+"""Reading the network on command: ``adopt`` and ``probe``."""
+
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+from meshtwin.contract.configuration import Command, GatewayPhase, NodeOutcome, Outcome
+from meshtwin.errors import InvalidInput
+from meshtwin.gateway import transitions
+from meshtwin.gateway.bench import Bench, Work
+from meshtwin.gateway.commands import parse_nodes
+from meshtwin.gateway.jobs import ReadJob, to_outcome
+from meshtwin.gateway.probe import PRESSES_MAX, ProbeJob, to_report
+from meshtwin.gateway.upkeep import Upkeep
+from meshtwin.mesh.addresses import UnicastAddress
+
+__all__ = ["Measuring"]
+
+DEFAULT_PRESSES: Final = 40
+PUSHING: Final = (GatewayPhase.COMMITTING, GatewayPhase.RESTORING)
+
+
+class Measuring:
+    """Both are refused while settings are on their way, and given up when a push begins."""
+
+    def __init__(self, bench: Bench, upkeep: Upkeep, first_probe: int) -> None:
+        self._bench = bench
+        self._upkeep = upkeep
+        self._probe = first_probe
+
+    def on_adopt(self, command: Command, now: datetime) -> None:
+        """Read all nodes; the first time, what they have becomes revision 0."""
+        nodes = parse_nodes(command, self._bench.memory)
+        if self._bench.answer_again(command, now):
+            return
+        self._refuse_while_pushing()
+        job = ReadJob(nodes)
+        self._bench.begin(Work("adopt", job, partial(self._finish_adopt, job), command), now)
+
+    def on_probe(self, command: Command, now: datetime) -> None:
+        """Measure the flows of the command, or those of ``monitor``, and who answers."""
+        memory = self._bench.memory
+        nodes = parse_nodes(command, memory)
+        if self._bench.answer_again(command, now):
+            return
+        self._refuse_while_pushing()
+        flows = command.flows
+        if flows is None:
+            flows = memory.monitoring.flows if memory.monitoring else []
+        presses = command.presses or DEFAULT_PRESSES
+        if presses > PRESSES_MAX:
+            raise InvalidInput(f"presses {presses} is above {PRESSES_MAX}", reason="TooMany")
+        job = ProbeJob(flows=flows, nodes=nodes, presses=presses, first_probe=self._probe)
+        self._probe = (self._probe + len(flows)) & 0xFF
+        self._bench.begin(Work("probe", job, partial(self._finish_probe, job), command), now)
+
+    def _refuse_while_pushing(self) -> None:
+        phase = self._bench.memory.phase
+        if phase in PUSHING:
+            raise InvalidInput(f"a push is in flight (phase {phase})", reason="Busy")
+
+    def _finish_adopt(self, job: ReadJob, command: Command | None, now: datetime) -> None:
+        if command is None:
+            return
+        bench = self._bench
+        read = bench.book.configuration(n for n in job.nodes if bench.book.is_complete(n))
+        outcomes = [self._read_outcome(node, job.unanswered) for node in job.nodes]
+        if not read.entries:
+            bench.conclude(command, now, "failed", reason="Unreachable", outcomes=outcomes)
+            return
+        bench.remember(transitions.adopted(bench.memory, job.nodes, read, now))
+        self._upkeep.note_drift(job.nodes)
+        self._upkeep.plan_monitoring(now)
+        bench.say_reported(now)
+        bench.conclude(command, now, "done", outcomes=outcomes)
+
+    def _read_outcome(self, node: UnicastAddress, unanswered: set[UnicastAddress]) -> NodeOutcome:
+        if node in unanswered:
+            return to_outcome(node, Outcome.UNKNOWN, "no answer")
+        return to_outcome(node, Outcome.APPLIED, known=self._bench.book.known.get(node))
+
+    def _finish_probe(self, job: ProbeJob, command: Command | None, now: datetime) -> None:
+        if command is None:
+            return
+        attempt, uncertainty_ms = command.attempt_id, self._bench.identity.uncertainty_ms
+        reports = [to_report(m, job.presses, attempt, uncertainty_ms) for m in job.measured]
+        self._bench.say_flows(reports, job.airtime_ratio, now)
+        self._bench.conclude(command, now, "done", outcomes=job.outcomes())
