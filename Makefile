@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 APPROVE ?= wait
+LOCKING := --quiet --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test e2e bench check crds image lock clean
@@ -36,9 +37,11 @@ check: install ## format, lint, types, floors, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m meshtwin_operator.resources.generate --check
+	$(BIN)/python -m meshtwin.contract.generate --check
 
-crds: install ## generate the CRDs from the models
+crds: install ## generate CRDs and schemas from the models
 	$(BIN)/python -m meshtwin_operator.resources.generate
+	$(BIN)/python -m meshtwin.contract.generate
 
 image: install ## build the image meshtwin:dev without Docker
 	$(BIN)/python -m tests.cluster build-image --tag meshtwin:dev --output .image/meshtwin.tar
@@ -50,10 +53,8 @@ bench: install ## measure; prints a table, writes bench.json
 	$(BIN)/python -m tests.benchmarks
 
 lock: ## resolve pyproject.toml again into the lock files
-	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-annotate --no-header \
-	  --strip-extras --allow-unsafe --group dev --output-file requirements-dev.lock pyproject.toml
-	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-annotate --no-header \
-	  --strip-extras --constraint requirements-dev.lock --output-file requirements.lock pyproject.toml
+	$(BIN)/uv pip compile $(LOCKING) --group dev --output-file requirements-dev.lock pyproject.toml
+	$(BIN)/uv pip compile $(LOCKING) --constraint requirements-dev.lock --output-file requirements.lock pyproject.toml
 
 clean: ## remove what was made here
 	rm -rf $(VENV) .image .mypy_cache .ruff_cache .pytest_cache .hypothesis bench.json

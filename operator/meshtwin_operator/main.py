@@ -5,16 +5,20 @@ handlers are not retried by kopf, and add neither finalizers nor annotations).
 """
 
 import asyncio
+import os
+import sys
 from typing import Any
 
 import kopf
 
 from meshtwin_operator.kube.process import OperatorProcess
 from meshtwin_operator.kube.settings import OperatorSettings
+from meshtwin_operator.logs import configure_logs
 from meshtwin_operator.resources.kinds import KINDS
 
 __all__ = ["run"]
 
+configure_logs(os.environ.get("MESHTWIN_LOG_LEVEL", "info"), stream=sys.stderr)
 REGISTRY = kopf.get_default_registry()
 SETTINGS = OperatorSettings.from_environment()
 PROCESS = OperatorProcess(SETTINGS)

@@ -47,7 +47,7 @@ class _Operator:
             "MESHTWIN_IMAGE": "meshtwin:bench",
             "MESHTWIN_HEALTH_PORT": str(port),
         }
-        self.log = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the process
+        self.log = open(os.environ.get("BENCH_LOG", os.devnull), "ab+")  # noqa: SIM115, PTH123  # lives as long as the process
         self.process = subprocess.Popen(
             [sys.executable, "-m", "meshtwin_operator.main"], env=environment, stdout=self.log, stderr=self.log
         )

@@ -17,7 +17,7 @@ from tests.cluster.state import State
 
 __all__ = ["end", "end_all", "is_running", "read_pid", "read_start", "start", "wait_for"]
 
-GRACE_S = 4.0  # between asking and ending; nothing here has state worth a longer one
+GRACE_S = 2.0  # between asking and ending; nothing here has state worth a longer one
 POLL_S = 0.05
 
 

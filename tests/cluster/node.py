@@ -25,6 +25,7 @@ from tests.cluster.state import State
 __all__ = ["import_image", "is_node_ready", "start_containerd", "start_controllers", "start_node"]
 
 CONTAINERD_READY_S = 30.0
+STORE_NEEDS_KIB = 12 * 2**20  # free memory from which on images are kept there; they take 1 or 2 GiB
 
 CONTAINERD_CONFIG: Final = """\
 version = 2
@@ -66,6 +67,7 @@ disabled_plugins = [
 
 def start_containerd(state: State, programs: Mapping[str, Path]) -> None:
     """containerd, with the sandbox image in it."""
+    _mount_store(state.folder / "containerd")
     config = state.folder / "containerd.toml"
     config.write_text(
         CONTAINERD_CONFIG.format(
@@ -153,6 +155,16 @@ def is_node_ready(api: ApiServer) -> bool:
     node = api.fetch(f"/api/v1/nodes/{NODE}")
     conditions = node["status"].get("conditions", []) if node else []
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def _mount_store(folder: Path) -> None:
+    """Images in memory where there is plenty: loading them is several times faster, and so is `down`."""
+    folder.mkdir()
+    meminfo = Path("/proc/meminfo").read_text()
+    available_kib = int(meminfo.partition("MemAvailable:")[2].split()[0])
+    if available_kib >= STORE_NEEDS_KIB:
+        size = f"size={available_kib // 2}k"
+        run(["mount", "-t", "tmpfs", "-o", size, "meshtwin-images", folder])
 
 
 def _kubelet_config(state: State) -> Mapping[str, Any]:

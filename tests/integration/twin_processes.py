@@ -63,9 +63,9 @@ class Broker:
     def start(self) -> None:
         """Start, and wait for the port."""
         program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
-        log = (self._folder / "mosquitto.log").open("ab")
         command = [program, "-c", str(self._folder / "mosquitto.conf")]
-        self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        with (self._folder / "mosquitto.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
         wait_until(self._answers, 10)
 
     def stop(self) -> None:
@@ -118,12 +118,12 @@ class Twin:
         (folder / "config.json").write_text(json.dumps(whole))
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, timeout_s: float = 30.0) -> None:
         """Start, and wait until it is ready."""
-        log = (self._folder / "log").open("ab")
         command = [sys.executable, "-m", f"meshtwin.app.{self._role}", str(self._folder / "config.json")]
-        self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        wait_until(lambda: self.get("/readyz").status_code == 200)
+        with (self._folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        wait_until(lambda: self.get("/readyz").status_code == 200, timeout_s)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End it; the exit code."""

@@ -27,7 +27,7 @@ def office_cells():
 
 def test_round_trips_on_the_chain_are_near_the_zephyr_stack_beyond_the_fitted_hop():
     rows = run_chain(read_table("chain_10_nodes.yaml"), seed=11, replications=5)
-    assert fmean(abs(row.relative_error) for row in rows[1:]) < 0.10
+    assert fmean(abs(row.relative_error) for row in rows[1:]) < 0.06
     assert sum(row.lost for row in rows) <= 2  # of 900; none of 180 were lost in the publication
 
 

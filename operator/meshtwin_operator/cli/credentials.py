@@ -1,9 +1,8 @@
 """Credentials of gateways and bearer tokens, handed over to who may read the secrets."""
 
-import base64
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -12,6 +11,9 @@ from meshtwin.northbound.tokens import mint
 from meshtwin_operator.cli.target import LocalAccess, ObjectAccess, TargetOptions, open_target
 from meshtwin_operator.local.brokers import gateway_secret_name
 from meshtwin_operator.local.workloads import rest_key_name
+
+if TYPE_CHECKING:
+    from meshtwin_operator.cli.kube_access import KubeAccess
 
 __all__ = ["fetch_export", "mint_token", "print_credentials"]
 
@@ -31,7 +33,7 @@ def print_credentials(options: TargetOptions, gateway_id: str | None, *, rotate:
     else:
         from meshtwin_operator.cli.kube_credentials import read_credentials
 
-        found = read_credentials(access, root, gateway_id, rotate=rotate)
+        found = read_credentials(_on_cluster(access), gateway_id, rotate=rotate)
     typer.echo(json.dumps(found, indent=2))
 
 
@@ -58,7 +60,7 @@ def mint_token(access: ObjectAccess, twin: str, *, role: str, lifetime_s: float)
     else:
         from meshtwin_operator.cli.kube_credentials import read_rest_key
 
-        key = read_rest_key(access, root)
+        key = read_rest_key(_on_cluster(access), root)
     return mint(key, access.whoami(), role, lifetime_s, datetime.now(UTC))
 
 
@@ -98,6 +100,9 @@ def _local_credentials(access: LocalAccess, root: str, gateway_id: str, *, rotat
     }
 
 
-def decode_secret(data: dict[str, str], field: str) -> bytes:
-    """One field of a Kubernetes Secret."""
-    return base64.b64decode(data[field])
+def _on_cluster(access: ObjectAccess) -> "KubeAccess":
+    from meshtwin_operator.cli.kube_access import KubeAccess
+
+    if not isinstance(access, KubeAccess):
+        raise AssertionError("an access is local or on a cluster")
+    return access

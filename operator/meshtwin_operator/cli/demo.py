@@ -12,29 +12,24 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
-
-import yaml
+from typing import Final
 
 from meshtwin.errors import InvalidInput, MeshTwinError
 from meshtwin_operator.cli.decisions import decide
+from meshtwin_operator.cli.demo_processes import SCENARIO, SampleProcesses
 from meshtwin_operator.cli.demo_story import Story
 from meshtwin_operator.cli.demo_tables import print_effects, result_document
 from meshtwin_operator.cli.target import LocalAccess
-from meshtwin_operator.local.brokers import gateway_secret_name
-from meshtwin_operator.local.folder import read_folder
-from meshtwin_operator.local.state import StateFolder, write_private
+from meshtwin_operator.local.state import StateFolder
 from meshtwin_operator.local.supervisor import ChildSpec, Supervisor
 
 __all__ = ["DemoOptions", "run_demo"]
 
 WATCH_S: Final = 0.2
 SAMPLE: Final = Path("manifests") / "samples" / "office"
-SCENARIO: Final = "mesh.yaml"  # beside the manifests: the emulated mesh
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,13 +82,7 @@ class _Demo:
         self._options, self._sample, self._state = options, sample, state
         self._started_s = time.monotonic()
         self._supervisor: Supervisor | None = None
-        manifests = read_folder(sample)
-        twins = [m for m in manifests if m["kind"] == "DigitalTwin" and not m["spec"].get("parentRef")]
-        if len(twins) != 1:
-            raise InvalidInput(f"{len(twins)} root twins in {sample}, the demo wants one")
-        self._namespace: str = twins[0]["metadata"]["namespace"]
-        self._root: str = twins[0]["metadata"]["name"]
-        self._gateways = sorted(m["spec"]["gatewayId"] for m in manifests if m["kind"] == "MeshSegment")
+        self._processes = SampleProcesses.of(sample, state)
 
     async def run(self) -> int:
         self._state.prepare()
@@ -108,42 +97,18 @@ class _Demo:
             await self._supervisor.stop_all()
 
     async def _start(self, supervisor: Supervisor) -> None:
-        python = (sys.executable, "-m")
-        mesh_port = self._state.port("mesh")
-        token_file = self._state.secret("mesh-token")
-        settings: dict[str, Any] = {
-            "scenario": str(self._sample / SCENARIO),
-            "port": mesh_port,
-            "tokenFile": str(token_file),
-            "speed": self._options.speed,
-        }
-        if self._options.seed is not None:
-            settings["seed"] = self._options.seed
-        config = self._write("mesh", settings)
-        await supervisor.apply(_child("mesh", (*python, "meshtwin.app.emulated_mesh", config)))
-        self._say(f"emulated mesh started (speed {self._options.speed:g}, state {self._state.root})")
-        command = ("meshtwin_operator.cli.main", "up", str(self._sample), "--state", str(self._state.root))
-        await supervisor.apply(_child("operator", (*python, *command)))
-        for gateway in self._gateways:
-            password = self._state.secret(gateway_secret_name(self._namespace, self._root, gateway))
-            settings = {
-                "gatewayId": gateway,
-                "broker": {
-                    "host": "127.0.0.1",
-                    "port": self._state.port(f"{self._namespace}.{self._root}-broker"),
-                    "username": f"gateway.{gateway}",
-                    "passwordFile": str(password),
-                },
-                "mesh": {"port": mesh_port, "tokenFile": str(token_file)},
-                "dataFolder": str(self._folder(gateway)),
-            }
-            config = self._write(gateway, settings)
-            await supervisor.apply(_child(gateway, (*python, "meshtwin.app.gateway", config)))
-        self._say(f"operator and gateways {', '.join(self._gateways)} started")
+        options, processes = self._options, self._processes
+        mesh = processes.mesh(speed=options.speed, seed=options.seed)
+        await supervisor.apply(_child("mesh", mesh))
+        self._say(f"emulated mesh started (speed {options.speed:g}, state {self._state.root})")
+        await supervisor.apply(_child("operator", processes.operator()))
+        for gateway in processes.gateways:
+            await supervisor.apply(_child(gateway, processes.gateway(gateway)))
+        self._say(f"operator and gateways {', '.join(processes.gateways)} started")
 
     async def _watch(self) -> int:
         await self._wait_for_store()
-        access = LocalAccess(self._state, self._namespace)
+        access = LocalAccess(self._state, self._processes.namespace)
         story = Story(access, say=self._say, state=self._state.root)
         deadline_s = self._started_s + self._options.timeout_s
         told = False
@@ -167,7 +132,7 @@ class _Demo:
         return 1
 
     async def _wait_for_store(self) -> None:
-        while not self._state.store.is_file():  # noqa: ASYNC110  # another process makes it
+        while not self._state.store.is_file():  # another process makes it
             self._check_children()
             await asyncio.sleep(WATCH_S)
 
@@ -195,16 +160,6 @@ class _Demo:
             if view.restarts > 2:  # once may be a port taken meanwhile
                 raise InvalidInput(f"{name} does not stay up: {view.last_end} (log {self._state.logs}/{name}.log)")
 
-    def _folder(self, name: str) -> Path:
-        folder = self._state.root / "demo" / name
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return folder
-
-    def _write(self, name: str, settings: Mapping[str, Any]) -> str:
-        path = self._folder(name) / "config.json"
-        write_private(path, json.dumps(settings, indent=1).encode())
-        return str(path)
-
     def _say(self, line: str) -> None:
         text = f"[{time.monotonic() - self._started_s:6.1f} s] {line}\n"
         stream = sys.stderr if self._options.as_json else sys.stdout
@@ -227,9 +182,3 @@ def _empty(root: Path) -> None:
     if entries and not entries & {"store.sqlite", "demo", "lock"}:
         raise InvalidInput(f"{root} is not empty and no state folder: choose another --state")
     shutil.rmtree(root)
-
-
-def read_scenario_seed(sample: Path) -> int | None:
-    """Seed that the scenario says."""
-    seed = yaml.safe_load((sample / SCENARIO).read_text()).get("seed")
-    return None if seed is None else int(seed)

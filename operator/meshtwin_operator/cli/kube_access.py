@@ -1,5 +1,6 @@
 """Objects of a cluster, for the command line: a synchronous client over the user's kubeconfig."""
 
+import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -80,6 +81,18 @@ class KubeAccess:
         found = _call(lambda: self._core.list_namespaced_event(self.namespace, field_selector=selector))
         rows = [(str(e.last_timestamp or e.event_time), e.type, e.reason, e.message) for e in found.items]
         return sorted(rows)
+
+    def read_secret(self, name: str) -> dict[str, bytes] | None:
+        """Content of a Secret of the namespace; None if it does not exist."""
+        try:
+            found = _call(lambda: self._core.read_namespaced_secret(name, self.namespace))
+        except _NotFound:
+            return None
+        return {field: base64.b64decode(text) for field, text in (found.data or {}).items()}
+
+    def patch_secret(self, name: str, data: Mapping[str, str]) -> None:
+        """Replace fields (base64) of a Secret."""
+        _call(lambda: self._core.patch_namespaced_secret(name, self.namespace, {"data": dict(data)}))
 
     def _path(self, kind: str) -> tuple[str, str, str, str]:
         return API_GROUP, API_VERSION, self.namespace, KINDS_BY_NAME[kind].plural

@@ -8,7 +8,10 @@ import sys
 import typer
 
 from meshtwin.errors import MeshTwinError
-from meshtwin_operator.cli import deciding, looking, modelling, running
+from meshtwin_operator.cli.deciding import register as add_deciding
+from meshtwin_operator.cli.looking import register as add_looking
+from meshtwin_operator.cli.modelling import register as add_modelling
+from meshtwin_operator.cli.running import register as add_running
 
 __all__ = ["app", "main"]
 
@@ -20,8 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (running, looking, deciding, modelling):
-    module.register(app)
+for add in (add_running, add_looking, add_deciding, add_modelling):
+    add(app)
 
 
 def main() -> None:

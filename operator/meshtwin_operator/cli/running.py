@@ -33,10 +33,10 @@ def up(
     log_level: Annotated[str, typer.Option("--log-level")] = "info",
 ) -> None:
     """Run twins from a folder of manifests, without Kubernetes, until Ctrl-C."""
-    from meshtwin_operator.local.logs import configure_logs
     from meshtwin_operator.local.operator import LocalOperator
     from meshtwin_operator.local.run import run_until_signal
     from meshtwin_operator.local.state import STATE_NAME, StateFolder
+    from meshtwin_operator.logs import configure_logs
 
     configure_logs(log_level, stream=sys.stderr)
     place = StateFolder((state or folder / STATE_NAME).resolve())
@@ -49,7 +49,7 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="End after the first round.")] = False,
     output: Annotated[Literal["table", "json"], typer.Option("--output", "-o")] = "table",
     seed: Annotated[int | None, typer.Option(help="Hidden truth of the emulated mesh.")] = None,
-    speed: Annotated[float, typer.Option(help="Mesh seconds per second.", min=0.1, max=100)] = 8.0,
+    speed: Annotated[float, typer.Option(help="Mesh seconds per second.", min=0.1, max=100)] = 16.0,
     state: Annotated[Path | None, typer.Option(help="State folder, emptied first (default: temporary).")] = None,
     sample: Annotated[Path | None, typer.Option(help="Folder of the sample.")] = None,
     timeout: Annotated[float, typer.Option(help="Give up after so many seconds.")] = 900.0,

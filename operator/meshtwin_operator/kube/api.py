@@ -5,6 +5,7 @@ Objects stay plain dicts here: parsing 1,000 StatefulSets into models would cost
 
 import contextlib
 import json
+import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -79,7 +80,8 @@ class KubeApi:
         try:
             config.load_incluster_config()
         except config.ConfigException:
-            await config.load_kube_config()
+            # Read here: the client looks at the environment only when it is imported.
+            await config.load_kube_config(config_file=os.environ.get("KUBECONFIG"))
         return cls(client.ApiClient())
 
     async def close(self) -> None:
@@ -107,6 +109,7 @@ class KubeApi:
                 label_selector=selector,
                 resource_version=version,
                 timeout_seconds=WATCH_S,
+                serialize=False,
                 _request_timeout=ClientTimeout(total=WATCH_S + 30, sock_connect=10),
             )
             rest = b""
@@ -209,7 +212,7 @@ class KubeApi:
         parameters.setdefault("query_params", [])
         parameters.setdefault("header_params", {})
         try:
-            response = await self._dynamic.request(method, path, _request_timeout=30, **parameters)
+            response = await self._dynamic.request(method, path, _request_timeout=30, serialize=False, **parameters)
             return json.loads(await response.read())  # type: ignore[no-any-return]  # API objects are objects
         except ApiException as error:
             if error.status == 404 and absent_ok:

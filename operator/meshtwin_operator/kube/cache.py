@@ -3,7 +3,7 @@
 Only what decisions need is kept: ``managedFields`` are dropped, so that 1,000 segments fit in a small pod.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
@@ -27,7 +27,7 @@ def key_of(raw: Mapping[str, Any]) -> ObjectKey:
 
 
 def newer(raw: Mapping[str, Any], than: Mapping[str, Any] | None) -> bool:
-    """Whether a raw object is not older than another, by the etcd revision in its resourceVersion.
+    """Whether a raw object is newer than another, by the etcd revision in its resourceVersion.
 
     Kubernetes 1.35 declares resource versions comparable (KEP-5504); every etcd-backed server before it
     numbers them by etcd revision. An object of another uid is always newer.
@@ -35,7 +35,7 @@ def newer(raw: Mapping[str, Any], than: Mapping[str, Any] | None) -> bool:
     if than is None or raw["metadata"].get("uid") != than["metadata"].get("uid"):
         return True
     try:
-        return int(raw["metadata"]["resourceVersion"]) >= int(than["metadata"]["resourceVersion"])
+        return int(raw["metadata"]["resourceVersion"]) > int(than["metadata"]["resourceVersion"])
     except (KeyError, ValueError):
         return True
 
@@ -47,15 +47,17 @@ class Cache:
         self._raw: dict[ObjectKey, dict[str, Any]] = {}
         self._by_kind: dict[tuple[str, str], set[str]] = {}
         self._parsed: dict[ObjectKey, tuple[str, Resource | None, str | None]] = {}
+        self._lists: dict[tuple[str, str], list[Resource]] = {}  # of what parses; dropped when one changes
 
     def put(self, raw: Mapping[str, Any]) -> bool:
-        """Take a newer object; False if what is known is newer."""
+        """Take a newer object; False if what is known is as new: our own write comes back by the watch."""
         key = key_of(raw)
         if not newer(raw, self._raw.get(key)):
             return False
         kept = dict(raw)
         kept["metadata"] = {k: v for k, v in raw["metadata"].items() if k not in DROPPED_METADATA}
         self._raw[key] = kept
+        self._lists.pop((key.kind, key.namespace), None)
         self._by_kind.setdefault((key.kind, key.namespace), set()).add(key.name)
         return True
 
@@ -65,6 +67,7 @@ class Cache:
         if raw is None or (uid is not None and raw["metadata"].get("uid") != uid):
             return
         del self._raw[key]
+        self._lists.pop((key.kind, key.namespace), None)
         self._parsed.pop(key, None)
         self._by_kind[(key.kind, key.namespace)].discard(key.name)
 
@@ -82,6 +85,15 @@ class Cache:
     def resource(self, key: ObjectKey) -> Resource | None:
         """The parsed object of one of our kinds; None if absent, being deleted, or invalid."""
         return self._parse(key)[1]
+
+    def resources(self, kind: str, namespace: str) -> Sequence[Resource]:
+        """All objects of a kind in a namespace that parse, by name."""
+        known = self._lists.get((kind, namespace))
+        if known is None:
+            found = (self.resource(key) for key in self.keys(kind, namespace))
+            known = [resource for resource in found if resource is not None]
+            self._lists[kind, namespace] = known
+        return known
 
     def invalid(self, key: ObjectKey) -> str | None:
         """Why the stored object could not be parsed; None if it is fine or absent."""

@@ -25,7 +25,7 @@ from meshtwin_operator.kube.tree_secrets import TreeSecrets
 from meshtwin_operator.kube.watching import Watcher
 from meshtwin_operator.kube.world import INVENTORY_LABEL, KubeWorld
 from meshtwin_operator.reconcile.world import ObjectKey
-from meshtwin_operator.resources.kinds import KINDS
+from meshtwin_operator.resources.kinds import KINDS, KINDS_BY_NAME
 from meshtwin_operator.resources.twins import MeshSegment
 from meshtwin_operator.southbound.fleet import Fleet
 from meshtwin_operator.southbound.runs import Runs
@@ -215,8 +215,8 @@ class OperatorProcess:
         if self._driver is None:
             return
         for owner in raw["metadata"].get("ownerReferences", []):
-            if owner.get("kind") in {kind.kind_name for kind in KINDS}:
-                self._driver.queue_with_related(ObjectKey(owner["kind"], key.namespace, owner["name"]))
+            if owner.get("kind") in KINDS_BY_NAME:
+                self._queue.add(ObjectKey(owner["kind"], key.namespace, owner["name"]))
         if key.kind == "Pod":
             self._pod(key, raw)
         if key.kind == "ConfigMap" and raw["metadata"].get("labels", {}).get(INVENTORY_LABEL) == "true":

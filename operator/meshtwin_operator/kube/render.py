@@ -60,15 +60,17 @@ def render_workload(
         return (
             common.claim(),
             common.service(BROKER_PORT, "mqtts"),
-            common.ingress_policy(BROKER_PORT, everyone=True),
+            common.broker_policy(),
             common.stateful_set(_broker_pod(common)),
         )
     config = _twin_config(workload, broker)
+    # One policy for all twins of a tree, kept with its parents: a policy per segment would be a write per segment.
+    policies = () if workload.role is WorkloadRole.SEGMENT_TWIN else (common.twins_policy(),)
     return (
         common.config_map({"config.json": json.dumps(config, sort_keys=True, indent=1)}),
         common.claim(),
         common.service(REST_PORT, "http"),
-        common.ingress_policy(REST_PORT, everyone=False),
+        *policies,
         common.stateful_set(_twin_pod(common, json.dumps(config, sort_keys=True))),
     )
 
@@ -186,26 +188,39 @@ class _Common:
             "spec": spec,
         }
 
-    def ingress_policy(self, port: int, *, everyone: bool) -> dict[str, Any]:
-        rule: dict[str, Any] = {"ports": [{"port": port, "protocol": "TCP"}]}
-        if not everyone:
-            rule["from"] = [
+    def broker_policy(self) -> dict[str, Any]:
+        """Anybody may come to the broker's one port: gateways are outside the cluster."""
+        rule = {"ports": [{"port": BROKER_PORT, "protocol": "TCP"}]}
+        return self._policy({"matchLabels": self.selector}, rule)
+
+    def twins_policy(self) -> dict[str, Any]:
+        """Only twins and the operator reach the REST interface of a tree's twins."""
+        operator = {"matchLabels": {"kubernetes.io/metadata.name": self.settings.operator_namespace}}
+        rule = {
+            "ports": [{"port": REST_PORT, "protocol": "TCP"}],
+            "from": [
                 {"podSelector": {"matchLabels": {"app.kubernetes.io/part-of": "meshtwin"}}},
+                {"namespaceSelector": operator},
+            ],
+        }
+        twins = {
+            "matchLabels": {"meshtwin.dev/twin": self.workload.root_twin},
+            "matchExpressions": [
                 {
-                    "namespaceSelector": {
-                        "matchLabels": {"kubernetes.io/metadata.name": self.settings.operator_namespace}
-                    }
-                },
-            ]
+                    "key": "app.kubernetes.io/name",
+                    "operator": "In",
+                    "values": ["meshtwin-parent-twin", "meshtwin-segment-twin"],
+                }
+            ],
+        }
+        return self._policy(twins, rule)
+
+    def _policy(self, pods: dict[str, Any], rule: dict[str, Any]) -> dict[str, Any]:
         return {
             "apiVersion": "networking.k8s.io/v1",
             "kind": "NetworkPolicy",
             "metadata": self.metadata(self.workload.name),
-            "spec": {
-                "podSelector": {"matchLabels": self.selector},
-                "policyTypes": ["Ingress"],
-                "ingress": [rule],
-            },
+            "spec": {"podSelector": pods, "policyTypes": ["Ingress"], "ingress": [rule]},
         }
 
     def stateful_set(self, pod_spec: dict[str, Any]) -> dict[str, Any]:

@@ -76,8 +76,7 @@ class KubeWorld:
 
     def all(self, kind: str, namespace: str) -> Sequence[Resource]:
         """All objects of a kind in a namespace that parse, by name."""
-        found = (self._cache.resource(key) for key in self._cache.keys(kind, namespace))
-        return [resource for resource in found if resource is not None]
+        return self._cache.resources(kind, namespace)
 
     def invalid(self, key: ObjectKey) -> str | None:
         """Why a stored object could not be parsed."""

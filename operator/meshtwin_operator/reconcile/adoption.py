@@ -98,9 +98,9 @@ def _read(
 ) -> AdoptionPlan:
     answer = _newest_adoption(view)
     reading = said("Adopted", False, "Reading", "what the nodes hold is being read")
-    if answer is not None and answer.status == "accepted":
-        if (now - answer.sent_at).total_seconds() < PROGRESS_WITHIN_S:
-            return AdoptionPlan(said=reading, requeue_after_s=PROGRESS_WITHIN_S)
+    under_way = answer is not None and answer.status == "accepted"
+    if answer is not None and under_way and (now - answer.sent_at).total_seconds() < PROGRESS_WITHIN_S:
+        return AdoptionPlan(said=reading, requeue_after_s=PROGRESS_WITHIN_S)
     if view.reported is not None and view.reported.unheard:
         names = ", ".join(view.reported.unheard[:NAMED_MAX])
         reading = said("Adopted", False, "NodesNotHeard", f"not heard yet, read again: {names}")

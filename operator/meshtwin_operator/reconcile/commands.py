@@ -89,7 +89,7 @@ def adopt_command(inventory: Inventory, *, attempt: str, epoch: int, now: dateti
     )
 
 
-def probe_command(  # noqa: PLR0913  # keyword-only values of one message
+def probe_command(
     segment: MeshSegment,
     inventory: Inventory,
     *,

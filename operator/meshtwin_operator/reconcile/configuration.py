@@ -4,40 +4,31 @@ Each step is in status before its command is published. A command that is not an
 look with the same attempt id, so that an operator killed at any point goes on where it stopped.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from meshtwin.contract.configuration import Command, Verb
 from meshtwin.errors import InvalidInput
-from meshtwin.mesh.nodes import Inventory
-from meshtwin_operator.reconcile.commands import probe_command, push_command
 from meshtwin_operator.reconcile.conditions import settle, to_seconds, transition_events
 from meshtwin_operator.reconcile.configuration_conditions import conditions_for
 from meshtwin_operator.reconcile.guards import Hold, find_hold, find_stop, is_window_open, judge_start
 from meshtwin_operator.reconcile.healing import plan_heal
-from meshtwin_operator.reconcile.measuring import (
-    count_outcomes,
-    figures_of,
-    judge,
-    merge_figures,
-    silent_nodes,
-)
 from meshtwin_operator.reconcile.naming import attempt_id
-from meshtwin_operator.reconcile.no_harm import LOOKS_MAX, Judgement
-from meshtwin_operator.reconcile.outcome import Action, KubeEvent, Outcome, PublishCommand
+from meshtwin_operator.reconcile.outcome import Action, KubeEvent, Outcome
 from meshtwin_operator.reconcile.push import Signal, Step, next_step
+from meshtwin_operator.reconcile.push_case import Case
+from meshtwin_operator.reconcile.push_commands import command_of, deadline_of
+from meshtwin_operator.reconcile.push_measuring import take_over
 from meshtwin_operator.reconcile.revisions import configuration_of
 from meshtwin_operator.reconcile.signals import (
     News,
     is_in_force,
     is_restored,
     is_settled,
-    probe_attempt,
     read_answer,
 )
-from meshtwin_operator.reconcile.tree import TERMINAL, Lineage, configurations_of, find_lineage
-from meshtwin_operator.reconcile.world import GatewayView, ObjectKey, World
+from meshtwin_operator.reconcile.tree import TERMINAL, configurations_of, find_lineage
+from meshtwin_operator.reconcile.world import ObjectKey, World
 from meshtwin_operator.resources.records import (
     ConfigurationProposal,
     MeshConfiguration,
@@ -46,16 +37,8 @@ from meshtwin_operator.resources.records import (
 )
 from meshtwin_operator.resources.twins import MeshSegment
 
-__all__ = ["Case", "reconcile_configuration"]
+__all__ = ["reconcile_configuration"]
 
-STAGE_S: Final = 60  # time limits of the steps
-PROBE_S: Final = 60
-PROBE_S_PER_PRESS: Final = 3.0  # per flow: about 0.5 s to send, the rest to fetch results through the mesh
-COMMIT_S: Final = 120
-COMMIT_S_PER_NODE: Final = 10.0  # several acknowledged settings, repeated, over several hops
-CONFIRM_S: Final = 120
-ABORT_LIFE_S: Final = 60
-VERIFY_SLACK_S: Final = 10  # left for the confirm before the gateway's own timer runs out
 LOOK_AGAIN_S: Final = 5.0  # a command without an answer is given again
 HELD_AGAIN_S: Final = 30.0
 BACKOFF_S: Final = 30.0  # after the first failed attempt; doubles
@@ -66,34 +49,6 @@ IN_FORCE_COUNTS: Final = frozenset(
 )
 HARM_REASONS: Final = frozenset({"Harm", "NotShownHarmless", "CoverageMissed"})
 STOP_REASONS: Final = frozenset({"EmergencyStop", "Suspended", "NotInControl", "OutsideWindow"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """Everything one push is looked at with."""
-
-    record: MeshConfiguration
-    segment: MeshSegment
-    lineage: Lineage
-    inventory: Inventory
-    view: GatewayView
-    records: tuple[MeshConfiguration, ...]
-    world: World
-    now: datetime
-
-    @property
-    def status(self) -> MeshConfigurationStatus:
-        """Status as read; an empty one before the first."""
-        return self.record.status or MeshConfigurationStatus()
-
-    def publish(self, command: Command) -> PublishCommand:
-        """The command as an action."""
-        return PublishCommand(
-            self.lineage.root.metadata.name,
-            self.segment.spec.gateway_id or "",
-            command,
-            self.record.metadata.namespace,
-        )
 
 
 def reconcile_configuration(record: MeshConfiguration, world: World, now: datetime) -> Outcome:
@@ -154,10 +109,8 @@ def _without_case(
     now: datetime,
 ) -> Outcome:
     """Before anything was sent a changed inventory is a verdict; else all waits, and the gateway's timer acts."""
-    if push.step == "Pending" and error.reason in ("InventoryChanged", "UnknownNode"):
-        step = "Rejected"
-    else:
-        step = push.step
+    is_verdict = push.step == "Pending" and error.reason in ("InventoryChanged", "UnknownNode")
+    step = "Rejected" if is_verdict else push.step
     told = push.model_copy(update={"step": step, "reason": error.reason[:64], "message": str(error)[:1024]})
     return _outcome(record, status.model_copy(update={"push": told}), now, requeue=60.0)
 
@@ -182,7 +135,7 @@ def _advance(case: Case, push: PushStatus) -> Outcome:
         return _finish_abort(case, push)
     status, news = _read(case, push)
     if news.signal is Signal.WAIT:
-        again = _command(case, push)
+        again = command_of(case, push)
         return replace(_outcome(case.record, status, case.now, requeue=LOOK_AGAIN_S), after=(again,))
     return _enter(case, status, push, news)
 
@@ -199,7 +152,7 @@ def _read(case: Case, push: PushStatus) -> tuple[MeshConfigurationStatus, News]:
         return status, _restored_news(case)
     news = read_answer(push, case.record, case.view, case.world.epoch)
     if news.signal is Signal.DONE:
-        return _take_over(case, push, news)
+        return take_over(case, push, news)
     if news.signal is Signal.WAIT and push.not_after is not None and case.now >= push.not_after:
         text = f"step {step.value} was not done by {push.not_after.isoformat()}"
         return status, News(signal=Signal.LATE, reason="TimedOut", message=text)
@@ -209,9 +162,9 @@ def _read(case: Case, push: PushStatus) -> tuple[MeshConfigurationStatus, News]:
 def _find_stop(case: Case, step: Step) -> Hold | None:
     """Stops between any two steps; a closing window ends a push only before the commit."""
     stop = find_stop(case.lineage)
-    if stop is None and step in (Step.STAGING, Step.MEASURING_BASELINE):
-        if not is_window_open(case.lineage.twin.spec.change_windows, case.now):
-            return Hold("OutsideWindow", "the change window closed before the commit")
+    before_commit = step in (Step.STAGING, Step.MEASURING_BASELINE)
+    if stop is None and before_commit and not is_window_open(case.lineage.twin.spec.change_windows, case.now):
+        return Hold("OutsideWindow", "the change window closed before the commit")
     return stop
 
 
@@ -228,52 +181,6 @@ def _was_taken_back(case: Case, push: PushStatus) -> bool:
 def _restored_news(case: Case) -> News:
     reason = (case.view.reported.restore_reason if case.view.reported else None) or "TimedOut"
     return News(signal=Signal.RESTORED, reason=reason, message="the gateway restored what it had before")
-
-
-def _take_over(case: Case, push: PushStatus, news: News) -> tuple[MeshConfigurationStatus, News]:
-    """What the finished step measured goes into the status."""
-    step, status, policy = Step(push.step), case.status, case.lineage.twin.spec.push
-    if step is Step.COMMITTING and news.result is not None:
-        return status.model_copy(update={"outcomes": count_outcomes(news.result.outcomes)}), news
-    if step not in (Step.MEASURING_BASELINE, Step.VERIFYING) or news.result is None:
-        return status, news
-    probe = probe_attempt(push, case.world.epoch)
-    reports = case.view.flows.get(probe, ())
-    missing = {flow.name for flow in case.segment.spec.flows} - {report.flow for report in reports}
-    if missing and not _is_over(push, case.now):
-        return status, News(signal=Signal.WAIT)  # figures come on another topic than the result
-    figures = figures_of(reports, case.view.airtime.get(probe))
-    if step is Step.MEASURING_BASELINE:
-        silent = silent_nodes(news.result)
-        return status.model_copy(update={"measured_before": figures, "silent_before": silent}), news
-    after = merge_figures(status.measured_after, figures)
-    new_silent = sorted(set(silent_nodes(news.result)) - set(status.silent_before))
-    before = status.measured_before or figures.model_copy(update={"flows": []})
-    judgement, verdict = judge(
-        before,
-        after,
-        margin_per_mille=policy.harm_margin_per_mille,
-        newly_silent=new_silent,
-        allowed_silent=len(case.inventory.nodes) * (1000 - policy.coverage_per_mille) // 1000,
-    )
-    judged = status.model_copy(update={"measured_after": after, "no_harm": verdict})
-    return judged, _verdict_news(judgement, push, case.now, verdict.message)
-
-
-def _is_over(push: PushStatus, now: datetime) -> bool:
-    return push.not_after is not None and now >= push.not_after
-
-
-def _verdict_news(judgement: Judgement, push: PushStatus, now: datetime, message: str) -> News:
-    if judgement is Judgement.HARMLESS:
-        return News(signal=Signal.DONE)
-    if judgement is Judgement.HARMFUL:
-        return News(signal=Signal.HARM, reason="Harm", message=message)
-    took_s = (now - (push.step_started_at or now)).total_seconds()
-    left_s = (push.not_after - now).total_seconds() if push.not_after else 0.0
-    if push.looks + 1 >= LOOKS_MAX or left_s < 2.5 * took_s:  # the next probe is twice as long
-        return News(signal=Signal.HARM, reason="NotShownHarmless", message=message)
-    return News(signal=Signal.LOOK_AGAIN)
 
 
 def _start(case: Case, push: PushStatus) -> Outcome:
@@ -342,7 +249,7 @@ def _enter(case: Case, status: MeshConfigurationStatus, push: PushStatus, news: 
         rollback_at = case.view.reported.rollback_at if case.view.reported else None
         update["confirm_by"] = to_seconds(rollback_at) if rollback_at else push.confirm_by
     entered = push.model_copy(update=update)
-    entered = entered.model_copy(update={"not_after": _deadline(case, entered)})
+    entered = entered.model_copy(update={"not_after": deadline_of(case, entered)})
     changed = status.model_copy(
         update={
             "push": entered,
@@ -351,7 +258,7 @@ def _enter(case: Case, status: MeshConfigurationStatus, push: PushStatus, news: 
     )
     actions: tuple[Action, ...] = ()
     if step.value not in TERMINAL and step is not Step.PENDING:
-        actions = (_command(case, entered),)
+        actions = (command_of(case, entered),)
     outcome = _outcome(case.record, changed, case.now, requeue=LOOK_AGAIN_S)
     event = KubeEvent(
         reason=step.value,
@@ -361,68 +268,6 @@ def _enter(case: Case, status: MeshConfigurationStatus, push: PushStatus, news: 
     return replace(outcome, after=actions, events=(event,), touch=(_key(case.record),))
 
 
-def _presses(case: Case, push: PushStatus) -> int:
-    """Messages per flow of this probe: the batch, doubled at each further look."""
-    return case.lineage.twin.spec.push.probe_messages << push.looks
-
-
-def _deadline(case: Case, push: PushStatus) -> datetime | None:
-    """Time limit of a step that was just entered."""
-    step, nodes = Step(push.step), len(case.inventory.nodes)
-    flows = max(1, len(case.segment.spec.flows))
-    if step is Step.STAGING:
-        limit_s: float = STAGE_S
-    elif step is Step.MEASURING_BASELINE:
-        limit_s = PROBE_S + PROBE_S_PER_PRESS * _presses(case, push) * flows + nodes
-    elif step is Step.COMMITTING:
-        limit_s = max(COMMIT_S + COMMIT_S_PER_NODE * nodes, case.lineage.twin.spec.push.confirm_within_seconds)
-    elif step is Step.VERIFYING:
-        by = push.confirm_by or case.now + timedelta(seconds=PROBE_S)
-        return to_seconds(by - timedelta(seconds=VERIFY_SLACK_S))
-    elif step is Step.CONFIRMING:
-        limit_s = CONFIRM_S
-    else:
-        return None
-    return to_seconds(case.now + timedelta(seconds=limit_s))
-
-
-def _command(case: Case, push: PushStatus) -> PublishCommand:
-    """The command of a step; equal for every look at the same step, but for the time it is sent at."""
-    step, policy = Step(push.step), case.lineage.twin.spec.push
-    not_after = push.not_after or case.now + timedelta(seconds=ABORT_LIFE_S)
-    if step in (Step.MEASURING_BASELINE, Step.VERIFYING):
-        probe = probe_command(
-            case.segment,
-            case.inventory,
-            attempt=probe_attempt(push, case.world.epoch),
-            epoch=case.world.epoch,
-            presses=_presses(case, push),
-            now=case.now,
-            not_after=not_after,
-        )
-        return case.publish(probe)
-    verb = {
-        Step.STAGING: Verb.STAGE,
-        Step.COMMITTING: Verb.COMMIT,
-        Step.CONFIRMING: Verb.CONFIRM,
-        Step.ABORTING: Verb.ABORT,
-    }[step]
-    committing = step is Step.COMMITTING
-    command = push_command(
-        verb,
-        case.record,
-        attempt=push.attempt_id or "",
-        epoch=case.world.epoch,
-        now=case.now,
-        not_after=not_after,
-        nodes=case.inventory.addresses if step is Step.STAGING else (),
-        coverage_per_mille=policy.coverage_per_mille if committing else None,
-        confirm_within_seconds=policy.confirm_within_seconds if committing else None,
-        reason=push.reason or None if step is Step.ABORTING else None,
-    )
-    return case.publish(command)
-
-
 def _finish_abort(case: Case, push: PushStatus) -> Outcome:
     """Wait until the gateway holds nothing of ours, then say what became of the push."""
     status = case.status
@@ -430,7 +275,7 @@ def _finish_abort(case: Case, push: PushStatus) -> Outcome:
         return _enter(case, status, push, News(signal=Signal.IN_FORCE))
     remembered = push.reason != "Harm" or _is_remembered(case)
     if not is_settled(case.view) or not remembered:
-        again = _command(case, push)
+        again = command_of(case, push)
         return replace(_outcome(case.record, status, case.now, requeue=LOOK_AGAIN_S), after=(again,))
     if push.reason in HARM_REASONS:
         return _enter(case, status, push, News(signal=Signal.HARM, reason=push.reason, message=push.message))

@@ -1,6 +1,7 @@
 """`DigitalTwin`: parent twin, broker at the root, roll-up of counts, and what is suspended or stopped."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -59,7 +60,7 @@ def reconcile_twin(twin: DigitalTwin, world: World, now: datetime) -> Outcome:
     try:
         lineage = find_lineage(world, namespace, name)
     except InvalidInput as error:
-        return _outcome(twin, None, world, [*stalled(error.reason, str(error))], (), now)
+        return _outcome(twin, None, world, [*stalled(error.reason, str(error))], now)
     workloads = [parent_twin(lineage, world)]
     before: list[Action] = []
     if len(lineage.twins) == 1 and not (twin.spec.broker and twin.spec.broker.external):
@@ -68,7 +69,7 @@ def reconcile_twin(twin: DigitalTwin, world: World, now: datetime) -> Outcome:
         before.append(DeleteWorkload(namespace, broker_workload(name), WorkloadRole.BROKER))
     before += [ApplyWorkload(workload) for workload in workloads]
     wanted = [*_ready(world, lineage, workloads), *_rolled_up(twin, world), *_control(lineage)]
-    return _outcome(twin, lineage, world, wanted, before, now)
+    return replace(_outcome(twin, lineage, world, wanted, now), before=tuple(before))
 
 
 def embedded_broker(root: DigitalTwin, world: World) -> Workload:
@@ -207,7 +208,6 @@ def _outcome(
     lineage: Lineage | None,
     world: World,
     wanted: Sequence[Said],
-    before: Sequence[Action],
     now: datetime,
 ) -> Outcome:
     namespace, name = twin.metadata.namespace, twin.metadata.name
@@ -225,7 +225,6 @@ def _outcome(
         **_sum_up(twin, summary, world, now),
     )
     return Outcome(
-        before=tuple(before),
         status=status.model_dump(mode="json", by_alias=True, exclude_none=True),
         events=transition_events(twin.status, conditions),
         requeue_after_s=LOOK_AGAIN_S,

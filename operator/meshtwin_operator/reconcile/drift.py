@@ -37,10 +37,10 @@ def diverged(segment: MeshSegment, view: GatewayView, records: tuple[MeshConfigu
     if reported.drifted:
         names = ", ".join(reported.drifted[:NAMED_MAX])
         return said("Diverged", True, "NodesChanged", f"changed by someone else: {names}")
-    if find_wanted(records) is None and reported.phase is GatewayPhase.IDLE:
-        if reported.revision != base.spec.revision:
-            text = f"the gateway holds revision {reported.revision}, on record is {base.spec.revision}"
-            return said("Diverged", True, "RevisionDiffers", text)
+    is_settled = find_wanted(records) is None and reported.phase is GatewayPhase.IDLE
+    if is_settled and reported.revision != base.spec.revision:
+        text = f"the gateway holds revision {reported.revision}, on record is {base.spec.revision}"
+        return said("Diverged", True, "RevisionDiffers", text)
     return said("Diverged", False, "AsRecorded")
 
 

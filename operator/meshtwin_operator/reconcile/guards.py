@@ -85,11 +85,9 @@ def judge_start(
     wanted = find_wanted(records)
     if wanted is not None and wanted.spec.revision > record.spec.revision:
         return Signal.SUPERSEDE, f"revision {wanted.spec.revision} is newer"
-    base = find_base(records)
-    if base is not None and record.spec.base_revision is not None:
-        if base.spec.revision != record.spec.base_revision:
-            text = f"made for revision {record.spec.base_revision}, in force is {base.spec.revision}"
-            return Signal.SUPERSEDE, text
+    base, made_for = find_base(records), record.spec.base_revision
+    if base is not None and made_for is not None and base.spec.revision != made_for:
+        return Signal.SUPERSEDE, f"made for revision {made_for}, in force is {base.spec.revision}"
     if failures >= FAILURES_MAX:
         return Signal.EXHAUSTED, f"{failures} attempts ran into a time limit"
     return None

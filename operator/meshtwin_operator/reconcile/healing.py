@@ -4,10 +4,8 @@ A machine of its own in ``status.heal``: the verdict on the revision stands, and
 its no-harm test. Not measured again. Retried with growing pauses, for ever: lamps come back when they do.
 """
 
-from __future__ import annotations
-
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from meshtwin.contract.configuration import GatewayPhase, Verb
 from meshtwin_operator.reconcile.commands import push_command, result_of
@@ -16,11 +14,9 @@ from meshtwin_operator.reconcile.guards import find_hold, find_stop
 from meshtwin_operator.reconcile.naming import attempt_id
 from meshtwin_operator.reconcile.outcome import PublishCommand
 from meshtwin_operator.reconcile.push import Step
+from meshtwin_operator.reconcile.push_case import Case
 from meshtwin_operator.reconcile.revisions import find_base, find_wanted
 from meshtwin_operator.resources.records import PushStatus
-
-if TYPE_CHECKING:
-    from meshtwin_operator.reconcile.configuration import Case
 
 __all__ = ["plan_heal"]
 

@@ -1,8 +1,8 @@
 """`MeshSegment`: its twin, monitoring, adoption, freshness, and whether the network differs from the record."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.nodes import Inventory
@@ -39,51 +39,71 @@ from meshtwin_operator.reconcile.tree import (
     key_of,
     segments_of_tree,
 )
-from meshtwin_operator.reconcile.world import GatewayView, InventoryView, World, WorkloadView
+from meshtwin_operator.reconcile.world import GatewayView, InventoryView, WorkloadView, World
 from meshtwin_operator.resources.records import MeshConfiguration
 from meshtwin_operator.resources.twins import MeshSegment, MeshSegmentStatus
 
 __all__ = ["reconcile_segment"]
 
-LOOK_AGAIN_S = 300.0  # nothing is expected; time limits and clocks are looked at again
+LOOK_AGAIN_S: Final = 300.0  # nothing is expected; time limits and clocks are looked at again
+UNANSWERED_AGAIN_S: Final = 15.0  # a command without an answer is given again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """Everything one segment is looked at with."""
+
+    segment: MeshSegment
+    world: World
+    found: InventoryView
+    view: GatewayView
+    records: tuple[MeshConfiguration, ...]
+    now: datetime
 
 
 def reconcile_segment(segment: MeshSegment, world: World, now: datetime) -> Outcome:
     """Keep the segment's twin, tell its gateway what to monitor, adopt, and say how things stand."""
     namespace, name = segment.metadata.namespace, segment.metadata.name
-    view = _gateway_view(segment, world)
-    records = configurations_of(world, namespace, name)
-    found = world.inventory(namespace, name)
+    look = _Look(
+        segment=segment,
+        world=world,
+        found=world.inventory(namespace, name),
+        view=_gateway_view(segment, world),
+        records=configurations_of(world, namespace, name),
+        now=now,
+    )
     try:
         lineage = find_lineage(world, namespace, segment.spec.twin_ref.name)
-        if found.problem is not None or found.inventory is None:
-            reason, message = found.problem or ("InventoryNotFound", "the inventory was not read yet")
-            raise InvalidInput(message, reason=reason)
-        others = [
-            other
-            for other in segments_of_tree(world, namespace, lineage.root.metadata.name)
-            if other.metadata.name != name
-        ]
-        check_segment(world, segment, found.inventory, others)
+        inventory = _checked_inventory(look, lineage)
     except InvalidInput as error:
-        wanted = [*stalled(error.reason, str(error)), *_network_conditions(segment, view, records, world, now)]
-        return _outcome(segment, world, found, view, records, wanted, now)
-    workload = segment_twin(segment, lineage, found)
+        return _outcome(look, [*stalled(error.reason, str(error)), *_network_conditions(look)])
+    workload = segment_twin(segment, lineage, look.found)
     child = world.workload(namespace, workload.name)
     before: list[Action] = [ApplyWorkload(workload)]
     after: list[Action] = []
-    wanted = [*_ready(child), *_network_conditions(segment, view, records, world, now)]
+    wanted = [*_ready(child), *_network_conditions(look)]
     requeue = LOOK_AGAIN_S
     if segment.spec.stage == "Operating":
-        adoption = plan_adoption(segment, lineage, found.inventory, view, records, epoch=world.epoch, now=now)
+        adoption = plan_adoption(segment, lineage, inventory, look.view, look.records, epoch=world.epoch, now=now)
         wanted.append(adoption.said)
         before += [adoption.record] if adoption.record else []
         after += [adoption.publish] if adoption.publish else []
-        after += _monitor(segment, lineage, found.inventory, view, world.epoch, now)
-        before += accept_drift(segment, lineage, found.inventory, view, records)
-        requeue = min(requeue, adoption.requeue_after_s or requeue, 15.0 if after else requeue)
-    before += expired_records(world, segment, records, now)
-    return _outcome(segment, world, found, view, records, wanted, now, before=before, after=after, requeue=requeue)
+        after += _monitor(look, lineage, inventory)
+        before += accept_drift(segment, lineage, inventory, look.view, look.records)
+        requeue = min(requeue, adoption.requeue_after_s or requeue, UNANSWERED_AGAIN_S if after else requeue)
+    before += expired_records(world, segment, look.records, now)
+    return replace(_outcome(look, wanted, requeue=requeue), before=tuple(before), after=tuple(after))
+
+
+def _checked_inventory(look: _Look, lineage: Lineage) -> Inventory:
+    """The inventory; raises `InvalidInput` for what is wrong with it or with the segment."""
+    if look.found.problem is not None or look.found.inventory is None:
+        reason, message = look.found.problem or ("InventoryNotFound", "the inventory was not read yet")
+        raise InvalidInput(message, reason=reason)
+    tree = segments_of_tree(look.world, look.segment.metadata.namespace, lineage.root.metadata.name)
+    others = [other for other in tree if other.metadata.name != look.segment.metadata.name]
+    check_segment(look.world, look.segment, look.found.inventory, others)
+    return look.found.inventory
 
 
 def segment_twin(segment: MeshSegment, lineage: Lineage, found: InventoryView) -> Workload:
@@ -147,88 +167,60 @@ def _ready(child: WorkloadView) -> tuple[Said, ...]:
     return ready("TwinRuns", "the segment's twin answers")
 
 
-def _network_conditions(
-    segment: MeshSegment,
-    view: GatewayView,
-    records: tuple[MeshConfiguration, ...],
-    world: World,
-    now: datetime,
-) -> list[Said]:
-    summary = world.summary(segment.metadata.namespace, segment_workload(segment.metadata.name))
-    fresh, _ = synced(segment, view, summary, now)
-    wanted = [fresh, diverged(segment, view, records)]
+def _network_conditions(look: _Look) -> list[Said]:
+    segment = look.segment
+    summary = look.world.summary(segment.metadata.namespace, segment_workload(segment.metadata.name))
+    fresh, _ = synced(segment, look.view, summary, look.now)
+    wanted = [fresh, diverged(segment, look.view, look.records)]
     adopted = condition_of(segment.status, "Adopted")
-    if records:
+    if look.records:
         wanted.append(said("Adopted", True, "Adopted"))
     elif adopted is not None:
         wanted.append(Said("Adopted", adopted.status, adopted.reason, adopted.message))
     return wanted
 
 
-def _monitor(
-    segment: MeshSegment,
-    lineage: Lineage,
-    inventory: Inventory,
-    view: GatewayView,
-    epoch: int,
-    now: datetime,
-) -> list[Action]:
+def _monitor(look: _Look, lineage: Lineage, inventory: Inventory) -> list[Action]:
     """The monitor command as long as this session of the gateway has not answered it."""
+    segment, state = look.segment, look.view.state
     if lineage.mode == "Observe" or lineage.suspended_by or lineage.stopped_by:
         return []
-    if view.state is None or not view.state.online:
+    if state is None or not state.online:
         return []
-    command = monitor_command(segment, inventory, epoch=epoch, session=view.state.session, now=now)
-    if result_of(view, command.attempt_id, command.verb) is not None:
+    command = monitor_command(segment, inventory, epoch=look.world.epoch, session=state.session, now=look.now)
+    if result_of(look.view, command.attempt_id, command.verb) is not None:
         return []
     namespace, gateway_id = segment.metadata.namespace, segment.spec.gateway_id or ""
     return [PublishCommand(lineage.root.metadata.name, gateway_id, command, namespace)]
 
 
-def _outcome(
-    segment: MeshSegment,
-    world: World,
-    found: InventoryView,
-    view: GatewayView,
-    records: tuple[MeshConfiguration, ...],
-    wanted: list[Said],
-    now: datetime,
-    *,
-    before: list[Action] | None = None,
-    after: list[Action] | None = None,
-    requeue: float = LOOK_AGAIN_S,
-) -> Outcome:
+def _outcome(look: _Look, wanted: list[Said], *, requeue: float = LOOK_AGAIN_S) -> Outcome:
+    segment, world, reported = look.segment, look.world, look.view.reported
     namespace, name = segment.metadata.namespace, segment.metadata.name
+    previous = segment.status or MeshSegmentStatus()
     summary = world.summary(namespace, segment_workload(name))
-    shown = figures(summary, segment.status, now)
-    _, stale_in_s = synced(segment, view, summary, now)
-    conditions = settle(segment.status, wanted, generation=segment.metadata.generation, now=now)
-    previous = segment.status
-    reported = view.reported
-    desired = find_wanted(records) or find_base(records)
-    child = world.workload(namespace, segment_workload(name))
+    shown = figures(summary, segment.status, look.now)
+    _, stale_in_s = synced(segment, look.view, summary, look.now)
+    generation = segment.metadata.generation
+    conditions = settle(segment.status, wanted, generation=generation, now=look.now)
+    desired = find_wanted(look.records) or find_base(look.records)
+    inventory = look.found.inventory
     status = MeshSegmentStatus(
-        observed_generation=segment.metadata.generation,
+        observed_generation=generation,
         conditions=conditions,
-        nodes=len(found.inventory.nodes) if found.inventory else None,
+        nodes=len(inventory.nodes) if inventory else None,
         nodes_heard=shown.nodes_heard,
         links=shown.links,
-        inventory_hash=found.inventory.content_hash if found.inventory else None,
-        revision=reported.revision if reported else (previous.revision if previous else None),
-        revision_hash=reported.hash if reported else (previous.revision_hash if previous else None),
+        inventory_hash=inventory.content_hash if inventory else None,
+        revision=reported.revision if reported else previous.revision,
+        revision_hash=reported.hash if reported else previous.revision_hash,
         desired_revision=desired.spec.revision if desired else None,
-        drifted_nodes=len(reported.drifted) if reported else (previous.drifted_nodes if previous else None),
+        drifted_nodes=len(reported.drifted) if reported else previous.drifted_nodes,
         last_report_at=shown.last_report_at,
-        url=child.url or (previous.url if previous else None),
+        url=world.workload(namespace, segment_workload(name)).url or previous.url,
     )
     return Outcome(
-        before=tuple(before or ()),
-        status=_dump(status),
-        after=tuple(after or ()),
+        status=status.model_dump(mode="json", by_alias=True, exclude_none=True),
         events=transition_events(segment.status, conditions),
         requeue_after_s=min(requeue, stale_in_s) if stale_in_s else requeue,
     )
-
-
-def _dump(status: MeshSegmentStatus) -> Mapping[str, Any]:
-    return status.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -106,7 +106,8 @@ def restricted_shares(first: Counts, second: Counts, difference: float) -> tuple
     ratio = 1.0 if u == 0 else max(-1.0, min(1.0, v / u**3))
     w = (math.pi + math.acos(ratio)) / 3
     share = 2 * u * math.cos(w) - b / (3 * a)
-    share = min(max(share, max(0.0, d)), min(1.0, 1 + d))
+    share = max(share, 0.0, d)
+    share = min(share, 1.0, 1 + d)
     return share, share - d
 
 

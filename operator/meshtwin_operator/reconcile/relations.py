@@ -1,6 +1,6 @@
 """Which objects a change concerns: the keys to queue besides the object itself."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from meshtwin.errors import InvalidInput
@@ -72,26 +72,33 @@ def _askers(twin: str, namespace: str, world: World) -> Iterator[ObjectKey]:
     for pipeline in world.all("Pipeline", namespace):
         if isinstance(pipeline, Pipeline) and pipeline.spec.twin_ref.name == twin:
             yield ObjectKey("Pipeline", namespace, pipeline.metadata.name)
-    for proposal in world.all("ConfigurationProposal", namespace):
-        if isinstance(proposal, ConfigurationProposal) and proposal.spec.segment_ref.name in segments:
-            if (proposal.status.phase if proposal.status else None) in (None, "Pending", "Judging"):
-                yield ObjectKey("ConfigurationProposal", namespace, proposal.metadata.name)
+    yield from _open_proposals(segments, namespace, world)
     for question in world.all("WhatIf", namespace):
-        if isinstance(question, WhatIf) and question.spec.segment_ref.name in segments:
-            if question.status is None or question.status.prediction is None:
-                yield ObjectKey("WhatIf", namespace, question.metadata.name)
+        if not isinstance(question, WhatIf) or question.spec.segment_ref.name not in segments:
+            continue
+        if question.status is None or question.status.prediction is None:
+            yield ObjectKey("WhatIf", namespace, question.metadata.name)
+
+
+def _open_proposals(segments: Collection[str], namespace: str, world: World) -> Iterator[ObjectKey]:
+    """Proposals of these segments that are not decided."""
+    for proposal in world.all("ConfigurationProposal", namespace):
+        if not isinstance(proposal, ConfigurationProposal) or proposal.spec.segment_ref.name not in segments:
+            continue
+        if (proposal.status.phase if proposal.status else None) in OPEN_PHASES:
+            yield ObjectKey("ConfigurationProposal", namespace, proposal.metadata.name)
 
 
 def _of_run(key: ObjectKey, world: World) -> Iterator[ObjectKey]:
     for pipeline in world.all("Pipeline", key.namespace):
-        if isinstance(pipeline, Pipeline) and pipeline.status is not None:
-            if any(run.run_id == key.name for run in pipeline.status.runs):
-                yield ObjectKey("Pipeline", key.namespace, pipeline.metadata.name)
+        runs = pipeline.status.runs if isinstance(pipeline, Pipeline) and pipeline.status else []
+        if any(run.run_id == key.name for run in runs):
+            yield ObjectKey("Pipeline", key.namespace, pipeline.metadata.name)
     for kind in ("ConfigurationProposal", "WhatIf"):
         for resource in world.all(kind, key.namespace):
-            if isinstance(resource, ConfigurationProposal | WhatIf) and resource.status is not None:
-                if resource.status.run_id == key.name:
-                    yield ObjectKey(kind, key.namespace, resource.metadata.name)
+            status = resource.status if isinstance(resource, ConfigurationProposal | WhatIf) else None
+            if status is not None and status.run_id == key.name:
+                yield ObjectKey(kind, key.namespace, resource.metadata.name)
 
 
 def _of_twin(key: ObjectKey, world: World) -> Iterator[ObjectKey]:
@@ -130,13 +137,7 @@ def _of_segment(key: ObjectKey, world: World) -> Iterator[ObjectKey]:
         if isinstance(other, MeshSegment) and _in_conflict(found, other):
             yield ObjectKey("MeshSegment", key.namespace, other.metadata.name)
     yield from _live_configurations(key.name, key.namespace, world)
-    for proposal in world.all("ConfigurationProposal", key.namespace):
-        if isinstance(proposal, ConfigurationProposal) and proposal.spec.segment_ref.name == key.name:
-            if (proposal.status.phase if proposal.status else None) in OPEN_PHASES:
-                yield ObjectKey("ConfigurationProposal", key.namespace, proposal.metadata.name)
-    for pipeline in world.all("Pipeline", key.namespace):
-        if isinstance(pipeline, Pipeline) and pipeline.spec.twin_ref.name == twin:
-            yield ObjectKey("Pipeline", key.namespace, pipeline.metadata.name)
+    yield from _of_segment_openings(key.name, key.namespace, twin, world)
 
 
 def _in_conflict(one: MeshSegment, other: MeshSegment) -> bool:
@@ -157,9 +158,10 @@ def _of_pipeline(key: ObjectKey, world: World) -> Iterator[ObjectKey]:
     """Other pipelines of the same twin: one of them may go on when a run of this one ends."""
     found = world.get(key)
     for other in world.all("Pipeline", key.namespace):
-        if isinstance(other, Pipeline) and isinstance(found, Pipeline):
-            if other.spec.twin_ref.name == found.spec.twin_ref.name:
-                yield ObjectKey("Pipeline", key.namespace, other.metadata.name)
+        if not isinstance(other, Pipeline) or not isinstance(found, Pipeline):
+            continue
+        if other.spec.twin_ref.name == found.spec.twin_ref.name:
+            yield ObjectKey("Pipeline", key.namespace, other.metadata.name)
 
 
 def _of_proposal(key: ObjectKey, world: World) -> Iterator[ObjectKey]:
@@ -203,10 +205,8 @@ def _of_configuration(key: ObjectKey, world: World) -> Iterator[ObjectKey]:
 
 
 def _of_segment_openings(segment: str, namespace: str, twin: str, world: World) -> Iterator[ObjectKey]:
-    for proposal in world.all("ConfigurationProposal", namespace):
-        if isinstance(proposal, ConfigurationProposal) and proposal.spec.segment_ref.name == segment:
-            if (proposal.status.phase if proposal.status else None) in OPEN_PHASES:
-                yield ObjectKey("ConfigurationProposal", namespace, proposal.metadata.name)
+    """Open proposals of the segment, and pipelines of its twin."""
+    yield from _open_proposals({segment}, namespace, world)
     for pipeline in world.all("Pipeline", namespace):
         if isinstance(pipeline, Pipeline) and pipeline.spec.twin_ref.name == twin:
             yield ObjectKey("Pipeline", namespace, pipeline.metadata.name)

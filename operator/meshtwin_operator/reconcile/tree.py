@@ -165,6 +165,7 @@ def pushes_in_flight(world: World, namespace: str, root: str) -> Iterator[MeshCo
     """Records of the tree's segments whose push or repair is between stage and verdict, by name."""
     names = {segment.metadata.name for segment in segments_of_tree(world, namespace, root)}
     for record in world.all("MeshConfiguration", namespace):
-        if isinstance(record, MeshConfiguration) and record.spec.segment_ref.name in names:
-            if step_of(record) in IN_FLIGHT or is_healing(record):
-                yield record
+        if not isinstance(record, MeshConfiguration) or record.spec.segment_ref.name not in names:
+            continue
+        if step_of(record) in IN_FLIGHT or is_healing(record):
+            yield record

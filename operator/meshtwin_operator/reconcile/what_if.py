@@ -32,9 +32,9 @@ ASK_AGAIN_S = 5.0
 
 def reconcile_what_if(question: WhatIf, world: World, now: datetime) -> Outcome:
     """Start the run when the twin is ready, follow it, write the answer down once."""
-    if is_true(question.status, "Answered") or is_true(question.status, "Stalled"):
-        if question.status is not None and question.status.run_id is not None:
-            return Outcome()  # the spec never changes, so the answer is final
+    ended = is_true(question.status, "Answered") or is_true(question.status, "Stalled")
+    if ended and question.status is not None and question.status.run_id is not None:
+        return Outcome()  # the spec never changes, so the answer is final
     run = run_id(question.metadata.uid, "what-if")
     try:
         lineage = _lineage(question, world)

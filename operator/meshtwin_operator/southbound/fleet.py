@@ -188,7 +188,11 @@ class Fleet:
         if tree is None:
             return None
         record = tree.records.setdefault(gateway_id, GatewayRecord())
+        session = record.view.state.session if record.view.state else None
         changed = record.take(leaf, message.payload, self._now())
+        state = record.view.state
+        if state is not None and state.session != session:  # it started again and forgot what was sent
+            tree.sent = {memory: sent_s for memory, sent_s in tree.sent.items() if memory[0] != gateway_id}
         HEARD.labels(leaf).inc()
         return ObjectKey("Gateway", namespace, gateway_id) if changed else None
 

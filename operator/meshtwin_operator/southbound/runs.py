@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from meshtwin.errors import MeshTwinError
 from meshtwin.northbound.tokens import Role, mint
-from meshtwin.recipes.messages import RunStatus
+from meshtwin.recipes.messages import RunError, RunStatus
 from meshtwin_operator.reconcile.outcome import StartRun
 from meshtwin_operator.reconcile.world import ObjectKey, RunView
 
@@ -91,6 +91,10 @@ class Runs:
         headers = {"Authorization": f"Bearer {token}"}
         if post:
             answer = await self._client.post(f"{action.url}{action.path}", json=dict(action.body), headers=headers)
+            if answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY:
+                # What the twin refuses for good ends as a failed run: asking again would not mend it.
+                error = RunError(reason="Refused", message=answer.text[:1000])
+                return RunStatus(run_id=action.run_id, state="Failed", error=error)
         else:
             answer = await self._client.get(f"{action.url}/api/v1/runs/{action.run_id}", headers=headers)
         answer.raise_for_status()

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from tests.cluster.base_image import apt_sources
 from tests.cluster.image import qualified
 from tests.cluster.pip_settings import read_pip_settings

@@ -1,7 +1,6 @@
 """The REST interface over a twin that stands still."""
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -85,8 +84,8 @@ class Caller:
 
 
 @pytest.fixture
-def caller() -> Iterator[Caller]:
-    yield Caller()
+def caller() -> Caller:
+    return Caller()
 
 
 def pipeline(**changes: Any) -> dict[str, Any]:
@@ -260,6 +259,6 @@ def test_token_with_wrong_claims_is_refused(claims: dict[str, Any]) -> None:
 
 def test_token_of_another_key_or_without_signature_is_refused() -> None:
     claims = {"sub": "me", "role": "operator", "aud": AUDIENCE, "exp": 4e9}
-    for token in (mint(b"x" * 40, "me", "operator", 60, NOW), jwt.encode(claims, None, algorithm="none"), "x"):
+    for token in (mint(b"x" * 40, "me", "operator", 60, NOW), jwt.encode(claims, "", algorithm="none"), "x"):
         with pytest.raises(InvalidInput):
             verify(KEY, token, NOW)

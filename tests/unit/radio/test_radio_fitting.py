@@ -36,6 +36,21 @@ def test_delivery_alone_predicts_delivery_over_distance():
         assert expected == pytest.approx(float(np.mean(near)), abs=0.12)
 
 
+def test_parameters_are_found_again_when_most_links_are_only_known_to_be_good():
+    links = make_links(exponent=3.5, reference_db=48, shadowing_db=6, count=1000, with_rssi=False)
+    params = fit_link_model(links).params
+    assert sum(link.delivery > 0.8 for link in links) > 600
+    assert params.exponent == pytest.approx(3.5, abs=0.4)
+    assert params.shadowing_db == pytest.approx(6, abs=0.8)
+
+
+def test_two_links_move_the_prior_only_a_little():
+    links = [ObservedLink(distance_m=d, delivery=0.4) for d in (20.0, 25.0)]
+    params = fit_link_model(links).params
+    assert params.exponent == pytest.approx(LogDistance().exponent, abs=0.6)
+    assert params.shadowing_db < 3 * LogDistance().shadowing_db
+
+
 def test_no_links_give_the_prior_back():
     prior = LogDistance(exponent=3.0)
     model = fit_link_model([], prior)

@@ -1,6 +1,7 @@
 """The history takes each journal file once and gives it away as readable files."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -11,7 +12,7 @@ from meshtwin.errors import InvalidInput, Unavailable
 from meshtwin.repository.history import HISTORY_NAME, export, ingest
 from meshtwin.repository.journal import Entry, Journal
 
-RETENTION_DAYS = 100_000  # the builders' reports are of 2023
+OLDEST = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def folder_with_reports(folder: Path) -> Journal:
@@ -30,7 +31,7 @@ def folder_with_reports(folder: Path) -> Journal:
 def test_every_neighbour_of_a_report_is_a_row(tmp_path: Path) -> None:
     journal = folder_with_reports(tmp_path)
 
-    rows = ingest(tmp_path, before=journal.position.file, retention_days=RETENTION_DAYS)
+    rows = ingest(tmp_path, before=journal.position.file, oldest=OLDEST)
 
     assert rows == 4
     with duckdb.connect(str(tmp_path / HISTORY_NAME)) as connection:
@@ -40,21 +41,21 @@ def test_every_neighbour_of_a_report_is_a_row(tmp_path: Path) -> None:
 
 def test_file_is_taken_once(tmp_path: Path) -> None:
     journal = folder_with_reports(tmp_path)
-    ingest(tmp_path, before=journal.position.file, retention_days=RETENTION_DAYS)
+    ingest(tmp_path, before=journal.position.file, oldest=OLDEST)
 
-    assert ingest(tmp_path, before=journal.position.file, retention_days=RETENTION_DAYS) == 0
+    assert ingest(tmp_path, before=journal.position.file, oldest=OLDEST) == 0
 
 
 def test_file_that_is_still_written_is_left_alone(tmp_path: Path) -> None:
     journal = folder_with_reports(tmp_path)
     journal.append([Entry(START_S, "state", gateway(sequence=1).to_payload())])
 
-    assert ingest(tmp_path, before=journal.position.file, retention_days=RETENTION_DAYS) == 4
+    assert ingest(tmp_path, before=journal.position.file, oldest=OLDEST) == 4
 
 
 def test_rows_older_than_the_retention_are_forgotten(tmp_path: Path) -> None:
     journal = folder_with_reports(tmp_path)
-    ingest(tmp_path, before=journal.position.file, retention_days=1)
+    ingest(tmp_path, before=journal.position.file, oldest=datetime(2024, 1, 1, tzinfo=UTC))
 
     assert export(tmp_path, "neighbours", "csv", tmp_path / "out.csv") == 0
 
@@ -62,7 +63,7 @@ def test_rows_older_than_the_retention_are_forgotten(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["parquet", "csv", "json"])
 def test_export_writes_all_rows(tmp_path: Path, form: str) -> None:
     journal = folder_with_reports(tmp_path)
-    ingest(tmp_path, before=journal.position.file, retention_days=RETENTION_DAYS)
+    ingest(tmp_path, before=journal.position.file, oldest=OLDEST)
     target = tmp_path / f"it's.{form}"
 
     assert export(tmp_path, "neighbours", form, target) == 3
@@ -74,7 +75,7 @@ def test_export_writes_all_rows(tmp_path: Path, form: str) -> None:
 
 def test_unknown_table_and_format_are_refused(tmp_path: Path) -> None:
     folder_with_reports(tmp_path)
-    ingest(tmp_path, before=1, retention_days=1)
+    ingest(tmp_path, before=1, oldest=datetime(2024, 1, 1, tzinfo=UTC))
 
     with pytest.raises(InvalidInput, match="table"):
         export(tmp_path, "secrets", "csv", tmp_path / "out")

@@ -93,7 +93,7 @@ class Firmware:
             return
         p = message.parameters
         match message.opcode:
-            case Opcode.NOTIFICATION if len(p) == 3:
+            case Opcode.NOTIFICATION if len(p) == 3 and source != self.network.address:
                 self._count(source, int.from_bytes(p[:2], "little"), p[2], power_dbm)
             case Opcode.MONITOR if len(p) == 6:
                 self._monitor(p)
@@ -152,8 +152,13 @@ class Firmware:
         known.rssi_mean_dbm += (power_dbm - known.rssi_mean_dbm) / min(known.received + 1, 16)
 
     def _report(self) -> None:
-        changed = [(h.expected - h.reported, -a) for a, h in self.heard.items() if h.expected > h.reported]
-        chosen = [-a for gap, a in sorted(changed, reverse=True) if gap > 0 and self.heard[-a].expected > 0]
+        # Neighbours never told of come first, the best heard of them before the others: they carry the mesh.
+        changed = [
+            (h.received if h.reported < 0 else 0, h.expected - h.reported, -a)
+            for a, h in self.heard.items()
+            if h.expected > max(0, h.reported)
+        ]
+        chosen = [-a for _, _, a in sorted(changed, reverse=True)]
         chosen = chosen[: self._reports_each * RECORDS_PER_REPORT]
         for start in range(0, len(chosen), RECORDS_PER_REPORT):
             part = tuple(chosen[start : start + RECORDS_PER_REPORT])

@@ -46,7 +46,7 @@ class Tally:
     def delivered(self, pdu: Pdu, index: int, now_s: float) -> None:
         """Note one receipt; the first counts."""
         fate = self._by_pdu.get(id(pdu))
-        if fate is not None and fate.sent_s == pdu.sent_s:
+        if fate is not None and fate.sent_s == pdu.sent_s and index in fate.members:
             fate.latency_s.setdefault(index, now_s - pdu.sent_s)
 
     def clear(self) -> None:

@@ -142,6 +142,7 @@ class Exchanges:
     def next_wakeup(self) -> datetime | None:
         """When `expire` or `start_waiting` has something to do."""
         times = [f.deadline for f in self._in_flight.values()]
-        if self._waiting and len(self._in_flight) < CONCURRENT and self._next_send_at is not None:
+        is_sendable = any(request.node not in self._in_flight for request in self._waiting)
+        if is_sendable and len(self._in_flight) < CONCURRENT and self._next_send_at is not None:
             times.append(self._next_send_at)
         return min(times, default=None)

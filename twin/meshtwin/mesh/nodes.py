@@ -106,7 +106,7 @@ class Inventory:
             ]
             for n in self.nodes
         ]
-        return "sha256:" + hashlib.sha256(rfc8785.dumps([self.mesh_uuid.lower(), plain])).hexdigest()  # type: ignore[arg-type]  # plain JSON
+        return "sha256:" + hashlib.sha256(rfc8785.dumps([self.mesh_uuid.lower(), plain])).hexdigest()  # plain JSON
 
 
 def sort_nodes(nodes: Iterable[Node]) -> tuple[Node, ...]:

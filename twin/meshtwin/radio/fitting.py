@@ -1,17 +1,18 @@
 """The theoretical link model fitted to observed links, and what it expects of links nobody heard yet.
 
 A link that delivers nearly everything, or nothing, only bounds its received power; leaving such links out would
-bias the exponent, so they enter as censored observations (expectation maximisation).
+bias the exponent, so they enter as censored observations (Tobit model). In the parameters coefficient/deviation
+and 1/deviation its likelihood is concave (Olsen 1978, Econometrica 46), so Newton's method finds the one maximum.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from statistics import NormalDist
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from meshtwin.errors import InvalidInput
 from meshtwin.radio.path_loss import LogDistance, compute_log_distance_loss_db
@@ -29,10 +30,15 @@ WELL_HEARD: Final = 0.8  # delivery above which collisions and deafness, not pow
 UNHEARD: Final = 0.05
 EXPONENT_DEVIATION: Final = 0.6  # spread of published indoor exponents around the prior (Rappaport, table 4.6)
 REFERENCE_DEVIATION_DB: Final = 10.0  # antennas, housings and unknown transmit power
-ITERATIONS: Final = 60
+PRIOR_LINKS: Final = 4.0  # links that the prior counts as, so that two or three do not claim to know shadowing
+NEWTON_ROUNDS: Final = 100  # ends far earlier, when the gain is below GAIN_MIN
+GAIN_MIN: Final = 1e-9
+HALVINGS: Final = 60
 SHADOWING_MIN_DB: Final = 1.0  # below this the fit trusts single links too much
-STANDARD: Final = NormalDist()
 NODES: Final = 24  # Gauss-Hermite points over shadowing; more change the third digit
+
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,32 +89,19 @@ class _Bound:
 def fit_link_model(links: Sequence[ObservedLink], prior: LogDistance | None = None) -> FittedLinkModel:
     """Reference loss, exponent and shadowing that best explain ``links``, drawn to ``prior`` when few.
 
-    Raises `InvalidInput` for a delivery outside 0..1. Deterministic; time grows with links times 60 rounds.
+    Deterministic. Raises `InvalidInput` for a delivery outside 0..1.
     """
     start = prior or LogDistance()
     bounds = [_to_bound(link, start) for link in links]
     if not bounds:
         return FittedLinkModel(params=start, link_count=0)
-    design = np.array([[1.0, -10.0 * b.decades] for b in bounds])
-    centre = np.array([-start.reference_db, start.exponent])
-    precision = np.diag([REFERENCE_DEVIATION_DB**-2, EXPONENT_DEVIATION**-2])
-    coefficients, sigma = centre.copy(), max(start.shadowing_db, SHADOWING_MIN_DB)
-    for _ in range(ITERATIONS):
-        expected = design @ coefficients
-        moments = [_complete(b, float(m), sigma) for b, m in zip(bounds, expected, strict=True)]
-        powers = np.array([mean for mean, _ in moments])
-        spread = np.array([var for _, var in moments])
-        gram = design.T @ design / sigma**2 + precision
-        coefficients = np.linalg.solve(gram, design.T @ powers / sigma**2 + precision @ centre)
-        squares = float(((powers - design @ coefficients) ** 2 + spread).sum())
-        # the prior counts as four links, so that two or three links do not claim to know the shadowing
-        sigma = math.sqrt((squares + 4.0 * start.shadowing_db**2) / (len(bounds) + 4.0))
-        sigma = max(sigma, SHADOWING_MIN_DB)
+    first = np.array([-start.reference_db, start.exponent, 1.0]) / max(start.shadowing_db, SHADOWING_MIN_DB)
+    intercept, slope, inverse = (float(x) for x in _maximise(_Likelihood(bounds, start), first))
     params = LogDistance(
-        exponent=max(float(coefficients[1]), 0.5),
-        reference_db=-float(coefficients[0]),
+        exponent=max(slope / inverse, 0.5),
+        reference_db=-intercept / inverse,
         reference_m=start.reference_m,
-        shadowing_db=sigma,
+        shadowing_db=max(1.0 / inverse, SHADOWING_MIN_DB),
     )
     return FittedLinkModel(params=params, link_count=len(bounds))
 
@@ -143,14 +136,66 @@ def _to_bound(link: ObservedLink, start: LogDistance) -> _Bound:
     return _Bound(decades, _power(link.delivery), 0)
 
 
-def _complete(bound: _Bound, expected: float, sigma: float) -> tuple[float, float]:
-    """Mean and variance of a received power given its bound (moments of a truncated normal)."""
-    if bound.side == 0:
-        return bound.value, 0.0
-    z = (bound.value - expected) / sigma * bound.side
-    tail = STANDARD.cdf(-z)
-    hazard = STANDARD.pdf(z) / tail if tail > 1e-12 else max(z, 0.0)
-    return expected + bound.side * sigma * hazard, max(0.0, sigma**2 * (1.0 + z * hazard - hazard**2))
+class _Likelihood:
+    """Penalised log likelihood over (intercept, slope, 1) / deviation, with gradient and Hessian."""
+
+    def __init__(self, bounds: Sequence[_Bound], prior: LogDistance) -> None:
+        self._rows = np.array([[1.0, -10.0 * b.decades, -b.value] for b in bounds])
+        self._sides = np.array([b.side for b in bounds])
+        self._exact = float((self._sides == 0).sum())
+        deviation = max(prior.shadowing_db, SHADOWING_MIN_DB)
+        pull = np.array([[1.0, 0.0, prior.reference_db], [0.0, 1.0, -prior.exponent]])
+        weights = np.diag([(deviation / REFERENCE_DEVIATION_DB) ** 2, (deviation / EXPONENT_DEVIATION) ** 2])
+        self._penalty = pull.T @ weights @ pull
+        self._penalty[2, 2] += PRIOR_LINKS * deviation**2
+
+    def evaluate(self, theta: Array) -> tuple[float, Array, Array]:
+        """Value, gradient (3,) and Hessian (3, 3) at ``theta``; minus infinity where 1/deviation is not > 0."""
+        inverse = float(theta[2])
+        if inverse <= 0.0:
+            return -math.inf, np.zeros(3), np.eye(3)
+        scores = self._rows @ theta
+        censored = [
+            _log_tail(float(s) * side) if side else (0.0, 0.0) for s, side in zip(scores, self._sides, strict=True)
+        ]
+        logs, hazards = (np.array(column) for column in zip(*censored, strict=True))
+        is_exact = self._sides == 0
+        count = self._exact + PRIOR_LINKS
+        value = float(logs.sum() - 0.5 * (scores[is_exact] ** 2).sum() + count * math.log(inverse))
+        slopes = np.where(is_exact, -scores, hazards * self._sides)
+        curves = np.where(is_exact, 1.0, hazards * (hazards + scores * self._sides))
+        gradient = self._rows.T @ slopes - self._penalty @ theta
+        gradient[2] += count / inverse
+        hessian = -(self._rows.T * curves) @ self._rows - self._penalty
+        hessian[2, 2] -= count / inverse**2
+        return value - 0.5 * float(theta @ self._penalty @ theta), gradient, hessian
+
+
+def _maximise(likelihood: _Likelihood, theta: Array) -> Array:
+    """Newton's method with halved steps on a concave function."""
+    value, gradient, hessian = likelihood.evaluate(theta)
+    for _ in range(NEWTON_ROUNDS):
+        step = np.linalg.solve(hessian, -gradient)
+        for _ in range(HALVINGS):
+            trial = likelihood.evaluate(theta + step)
+            if trial[0] >= value:
+                break
+            step = step / 2.0
+        else:
+            return theta
+        gain = trial[0] - value
+        theta, (value, gradient, hessian) = theta + step, trial
+        if gain < GAIN_MIN:
+            break
+    return theta
+
+
+def _log_tail(score: float) -> tuple[float, float]:
+    """Logarithm of the normal distribution function at ``score``, and density over distribution function."""
+    if score < -30.0:  # both underflow; leading terms of the asymptotic series
+        return -0.5 * score * score - math.log(-score * math.sqrt(2.0 * math.pi)), -score
+    below = 0.5 * math.erfc(-score / math.sqrt(2.0))
+    return math.log(below), math.exp(-0.5 * score * score) / (math.sqrt(2.0 * math.pi) * below)
 
 
 @lru_cache(maxsize=4096)
@@ -163,6 +208,6 @@ def _delivery(rx_power_dbm: float) -> float:
 
 
 @lru_cache(maxsize=1)
-def _hermite() -> tuple[np.ndarray, np.ndarray]:
+def _hermite() -> tuple[Array, Array]:
     points, weights = np.polynomial.hermite.hermgauss(NODES)
     return points, weights / math.sqrt(math.pi)

@@ -1,10 +1,11 @@
 """Between the JSON of requests and answers and the values that the models work with."""
 
 from dataclasses import replace
+from typing import Final
 
 from meshtwin.contract.wire import SettingsEntry
 from meshtwin.mesh.addresses import UnicastAddress, expand_ranges, format_address
-from meshtwin.mesh.configuration import Configuration, compress_settings, expand_settings
+from meshtwin.mesh.configuration import Configuration, SettingsRange, compress_settings, expand_settings
 from meshtwin.mesh.kpis import NetworkKpis, Objectives
 from meshtwin.mesh.snapshots import Snapshot
 from meshtwin.ports import Judge, JudgePlan, Progress
@@ -24,6 +25,8 @@ from meshtwin.whatif.comparison import predict
 from meshtwin.whatif.forks import ApplySettings, Change, FailNodes, fork
 
 __all__ = ["answer_what_if", "changes_of", "to_pipeline_response"]
+
+RANGES_PER_ENTRY: Final = 64  # bound of `nodes` in the resources' settings
 
 
 def to_pipeline_response(result: PipelineResult) -> PipelineResponse:
@@ -98,8 +101,17 @@ def _question(snapshot: Snapshot, segment: str) -> Question:
 
 
 def _settings(result: PipelineResult, configuration: Configuration) -> list[SettingsEntry]:
-    ranges = compress_settings(configuration, result.segment_addresses)
-    return [SettingsEntry.from_value(entry) for entry in ranges]
+    """Ranges in entries that fit a resource."""
+    return [
+        SettingsEntry.from_value(SettingsRange(nodes=nodes, settings=entry.settings))
+        for entry in compress_settings(configuration, result.segment_addresses)
+        for nodes in batched(entry.nodes)
+    ]
+
+
+def batched(nodes: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """``nodes`` in runs of at most 64, in order."""
+    return [nodes[i : i + RANGES_PER_ENTRY] for i in range(0, len(nodes), RANGES_PER_ENTRY)]
 
 
 def _evidence(evidence: Evidence) -> EvidenceModel:

@@ -22,10 +22,10 @@ __all__ = ["FewestSufficientRelays"]
 
 # Which links count, within the sends of a relay: from choosy (short hops, many relays) to bold.
 LINK_QUALITIES: Final = (0.95, 0.85, 0.7, 0.5)
-# Repeats to try each relay set with; the latency recipe looks at more. Originated messages get more sends
-# than relayed ones: a flood has one source and many relays.
-NETWORK_COUNTS: Final = (2, 3)
-RELAY_COUNTS: Final = (1, 2)
+# Counts (network transmit, relay retransmit) to try each relay set with; the latency recipe looks around
+# them. Originated messages get more sends than relayed ones: a flood has one source and many relays.
+COUNTS: Final = ((2, 1), (3, 2))
+COUNTED_TRANSMISSIONS: Final = 2  # sends of a relay within which a link must deliver to count
 INTERVAL_STEPS: Final = 1  # 20 ms, the shortest that most stacks advertise by default
 
 
@@ -62,7 +62,7 @@ class FewestSufficientRelays:
 
 
 def _backbone(question: Question, fold: int, quality: float) -> Backbone:
-    transmissions = RELAY_COUNTS[0] + 1
+    transmissions = COUNTED_TRANSMISSIONS
     graph = segment_graph(question, transmissions=transmissions, threshold=quality)
     return relay_backbone(
         graph,
@@ -80,11 +80,11 @@ def _with_repeats(trial: Trial, backbone: Backbone, fold: int, quality: float) -
     ttl = sufficient_ttl(
         question,
         backbone.relays,
-        transmissions=RELAY_COUNTS[0] + 1,
+        transmissions=COUNTED_TRANSMISSIONS,
         margin_hops=trial.parameters["ttlMargin"],
     )
     gaps = "" if backbone.complete else f"; {len(backbone.short_of)} nodes hear fewer, {backbone.pieces} pieces"
-    for network, relay in product(NETWORK_COUNTS, RELAY_COUNTS):
+    for network, relay in COUNTS:
         design = Design(
             relays=backbone.relays,
             network_transmit=Transmit(count=network, interval_steps=INTERVAL_STEPS),

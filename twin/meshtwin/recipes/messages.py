@@ -138,9 +138,9 @@ class KpiFiguresModel(WireModel):
 
     @classmethod
     def from_value(cls, value: NetworkKpis) -> Self:
-        """The wire form of a value."""
+        """The wire form of a value; of more than 64 flows the first, which is what a resource can hold."""
         return cls(
-            flows=[FlowFiguresModel.from_value(f) for f in value.flows],
+            flows=[FlowFiguresModel.from_value(f) for f in value.flows[:64]],
             airtime_per_mille=_rounded(value.airtime_ratio.estimate * 1000),
             redundancy=value.redundancy,
         )

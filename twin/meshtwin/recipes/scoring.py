@@ -1,5 +1,6 @@
 """How far figures are from objectives, and which of two candidates is the better one."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -17,6 +18,8 @@ __all__ = ["Gap", "find_gaps", "find_harm", "find_sure_gaps", "rank", "segment_r
 # Below it, a few hundred simulated messages can't tell harm from luck.
 HARM_MARGIN: Final = 0.02
 NOISE: Final = 0.10  # relative; what spread and airtime vary by between equal runs of some hundred messages
+AIRTIME_STEP: Final = 0.03  # relative; equal candidates differ by this much between runs
+AIRTIME_FLOOR: Final = 1e-9  # keeps the logarithm finite for a network in which nothing is sent
 ON_TIME: Final = "onTime"
 
 
@@ -72,8 +75,11 @@ def find_harm(question: Question, before: NetworkKpis, after: NetworkKpis) -> tu
     )
 
 
-def rank(question: Question, judged: Judged, before: NetworkKpis) -> tuple[float, int, float, int, str]:
-    """Smaller is better: distance from objectives and harm, doubtful flows, airtime, relays, digest.
+def rank(question: Question, judged: Judged, before: NetworkKpis) -> tuple[float, int, int, float, int, str]:
+    """Smaller is better: distance from objectives and harm, doubtful flows, airtime, latency, relays, digest.
+
+    Airtime is compared in steps of 3 %: below that, luck would choose, and latency (the worst 99th
+    percentile of the touching flows) is the better judge.
 
     A flow is doubtful if its on-time interval reaches below the objective. In early rounds all are, which
     then decides nothing; in the last one it keeps the cheapest from being the one that was merely lucky.
@@ -85,7 +91,8 @@ def rank(question: Question, judged: Judged, before: NetworkKpis) -> tuple[float
     return (
         sum(gap.size for gap in gaps),
         sum(f.on_time.low < least for f in judged.kpis.flows if f.flow in touching),
-        judged.kpis.airtime_ratio.estimate,
+        _airtime_step(judged.kpis.airtime_ratio.estimate),
+        max((f.latency_p99_ms or math.inf for f in judged.kpis.flows if f.flow in touching), default=math.inf),
         sum(bool(s.relay) for _, s in configuration.entries),
         compute_digest(configuration),
     )
@@ -105,6 +112,10 @@ def segment_redundancy(question: Question, configuration: Configuration) -> int 
     return network_redundancy(graph, relays, gateway, question.segment.addresses)
 
 
+def _airtime_step(airtime_ratio: float) -> int:
+    return round(math.log(max(airtime_ratio, AIRTIME_FLOOR)) / math.log1p(AIRTIME_STEP))
+
+
 def _flow_gaps(flow: FlowKpis, wanted: Objectives) -> Sequence[Gap]:
     gaps: list[Gap] = []
     least = wanted.on_time_at_least
@@ -113,6 +124,9 @@ def _flow_gaps(flow: FlowKpis, wanted: Objectives) -> Sequence[Gap]:
     most = wanted.spread_at_most_ms
     if most is not None and flow.spread_p95_ms is not None and flow.spread_p95_ms > most:
         gaps.append(_above("spread", flow.flow, flow.spread_p95_ms, most, "ms"))
+    if most is not None and flow.spread_p95_ms is None and flow.sent and not flow.on_time.estimate:
+        text = f"spread of {flow.flow} is not known: no message reached every member"
+        gaps.append(Gap(objective="spread", flow=flow.flow, text=text, size=1.0))
     return gaps
 
 

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,9 +25,10 @@ HISTORY_NAME: Final = "history.duckdb"
 MEMORY_LIMIT: Final = "256MB"
 
 # Columns as DuckDB types; every table has the receiver's and the sender's time, session and sequence.
+# Times are UTC without a zone: zones need the icu extension, and extensions are never downloaded here.
 HEAD: Final = {
-    "received_at": "TIMESTAMPTZ",
-    "sent_at": "TIMESTAMPTZ",
+    "received_at": "TIMESTAMP",
+    "sent_at": "TIMESTAMP",
     "session": "VARCHAR",
     "sequence": "BIGINT",
 }
@@ -75,8 +76,9 @@ LISTS: Final = {
 COPY_OPTIONS: Final = {"parquet": "FORMAT parquet", "csv": "FORMAT csv, HEADER", "json": "FORMAT json"}
 
 
-def ingest(folder: Path, *, before: int, retention_days: int) -> int:
-    """Move journal files numbered below ``before`` into the history and forget what is too old; rows added.
+def ingest(folder: Path, *, before: int, oldest: datetime) -> int:
+    """Move journal files numbered below ``before`` into the history and forget rows received before
+    ``oldest``; the number of rows added.
 
     A file is taken once, however often this is called: its number is kept in the same transaction.
     """
@@ -93,8 +95,7 @@ def ingest(folder: Path, *, before: int, retention_days: int) -> int:
             if number < before and number not in known:
                 added += _ingest_file(connection, path, number)
         for table in TABLES:
-            limit = f"received_at < now() - INTERVAL {int(retention_days)} DAY"
-            connection.execute(f"DELETE FROM {table} WHERE {limit}")  # noqa: S608  # names of ours, an int
+            connection.execute(f"DELETE FROM {table} WHERE received_at < ?", [_naive(oldest)])  # noqa: S608  # our names
         connection.execute("CHECKPOINT")
     return added
 
@@ -120,7 +121,7 @@ def _open(folder: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyC
         connection = duckdb.connect(
             str(folder / HISTORY_NAME),
             read_only=read_only,
-            config={"memory_limit": MEMORY_LIMIT, "threads": 1, "TimeZone": "UTC"},
+            config={"memory_limit": MEMORY_LIMIT, "threads": 1, "autoinstall_known_extensions": "false"},
         )
     except duckdb.Error as error:
         raise Unavailable(f"history not opened: {error}", place=str(folder / HISTORY_NAME)) from error
@@ -154,8 +155,8 @@ def _ingest_file(connection: duckdb.DuckDBPyConnection, path: Path, number: int)
 def _to_rows(entry: Entry) -> Iterator[tuple[str, dict[str, Any]]]:
     payload = json.loads(entry.payload)
     head = {
-        "received_at": _utc(entry.received_s),
-        "sent_at": payload["sentAt"],
+        "received_at": _naive(datetime.fromtimestamp(entry.received_s, UTC)),
+        "sent_at": _naive(datetime.fromisoformat(payload["sentAt"])),
         "session": payload["session"],
         "sequence": payload["sequence"],
     }
@@ -175,8 +176,8 @@ def _to_snake(name: str) -> str:
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
 
 
-def _utc(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat()
+def _naive(moment: datetime) -> str:
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def main() -> int:
@@ -195,7 +196,8 @@ def main() -> int:
     chosen = parser.parse_args()
     try:
         if chosen.verb == "ingest":
-            rows = ingest(chosen.folder, before=chosen.before, retention_days=chosen.retention_days)
+            oldest = datetime.now(UTC) - timedelta(days=chosen.retention_days)
+            rows = ingest(chosen.folder, before=chosen.before, oldest=oldest)
         else:
             rows = export(chosen.folder, chosen.table, chosen.format, chosen.target)
     except MeshTwinError as error:

@@ -6,10 +6,12 @@ from typing import Final
 
 from meshtwin.twins.state import TwinState
 
-__all__ = ["Rollup", "roll_up"]
+__all__ = ["LinkGrowth", "Rollup", "roll_up"]
 
 FRESH_INTERVALS: Final = 6  # report intervals: within them every neighbour was listed once if it was heard
 READY_SHARE: Final = 0.9  # of nodes that reported: the rest may be switched off at the wall
+SETTLED_GROWTH: Final = 0.5  # new links per message; a message of an unsegmented size tells of two
+WINDOW_MIN: Final = 20  # messages
 READY_NOTIFICATIONS: Final = 3.0  # per link on average: fewer say nothing about its delivery
 
 
@@ -26,6 +28,26 @@ class Rollup:
     newest_report_s: float | None
     is_ready: bool
     waiting_for: str  # why it is not ready; empty when it is
+
+
+class LinkGrowth:
+    """Whether reports still bring new links: a recipe that does not know them sees a thinner network.
+
+    Counted in messages, not in time, so that it holds for any report interval. ``nodes``: of the segment.
+    """
+
+    def __init__(self, nodes: int) -> None:
+        self._window = max(WINDOW_MIN, nodes)  # about one report of each node
+        self._seen: list[tuple[int, int]] = []  # (messages folded, links), ascending; the first a window old
+
+    def is_settled(self, folded: int, links: int) -> bool:
+        """Whether the last messages brought few new links; False before a window of them has passed."""
+        if not self._seen or self._seen[-1][0] != folded:
+            self._seen.append((folded, links))
+        while len(self._seen) > 1 and folded - self._seen[1][0] >= self._window:
+            self._seen.pop(0)
+        since, before = self._seen[0]
+        return folded - since >= self._window and links - before <= SETTLED_GROWTH * (folded - since)
 
 
 def roll_up(state: TwinState, addresses: Collection[int], *, now_s: float, report_interval_s: float) -> Rollup:

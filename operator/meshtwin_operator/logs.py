@@ -1,4 +1,4 @@
-"""Logs of local mode: lines on a stream, standard output stays for results."""
+"""Logs as lines on a stream. Tracebacks are plain: values of variables, secrets among them, stay out."""
 
 import logging
 from typing import TextIO

@@ -1,0 +1,42 @@
+"""Credentials on a cluster: read from the Secrets that the operator keeps, rotated by writing a new password."""
+
+import base64
+import secrets
+from typing import Any, Final
+
+from meshtwin.errors import InvalidInput
+from meshtwin_operator.cli.kube_access import KubeAccess
+from meshtwin_operator.kube.tree_secrets import gateway_secret
+
+__all__ = ["read_credentials", "read_rest_key"]
+
+PASSWORD_BYTES: Final = 32
+
+
+def read_credentials(access: KubeAccess, gateway_id: str, *, rotate: bool) -> dict[str, Any]:
+    """What a gateway needs to connect; with ``rotate`` a new password, which the operator brings to the broker.
+
+    Raises `InvalidInput` where the Secret is missing or the user may not read it.
+    """
+    name = gateway_secret(gateway_id)
+    if rotate:
+        password = secrets.token_urlsafe(PASSWORD_BYTES)
+        access.patch_secret(name, {"password": base64.b64encode(password.encode()).decode()})
+    data = access.read_secret(name)
+    if data is None:
+        raise InvalidInput(f"no Secret {name} in {access.namespace} yet: is the operator running?")
+    return {
+        "host": data["host"].decode(),
+        "port": int(data["port"]),
+        "username": data["username"].decode(),
+        "password": data["password"].decode(),
+        "caCertificate": data["ca.crt"].decode(),
+    }
+
+
+def read_rest_key(access: KubeAccess, root_twin: str) -> bytes:
+    """The key that signs the REST tokens of a tree."""
+    data = access.read_secret(f"{root_twin}-tree")
+    if data is None:
+        raise InvalidInput(f"no Secret {root_twin}-tree in {access.namespace} yet: is the operator running?")
+    return data["rest-key"].strip()

@@ -1,0 +1,346 @@
+"""Gateways, emulated mesh and a real broker as processes: the whole loop, and what happens when parts die."""
+
+import asyncio
+import contextlib
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest_asyncio
+import yaml
+
+from meshtwin.connectors.mqtt import BrokerSettings, MqttLink
+from meshtwin.contract.configuration import Command, FlowSpec, Verb
+from meshtwin.contract.topics import gateway_topic, split_gateway_topic
+from meshtwin.contract.wire import SettingsEntry
+from meshtwin.emulation.control import MeshControl
+from meshtwin.mesh.addresses import parse_unicast
+from meshtwin.mesh.configuration import compute_digest, expand_settings
+
+TOKEN = "test"
+SPEED = 40.0
+GATEWAY = "gw-test"
+NODES = [f"{a:04x}" for a in range(1, 13)]
+FLOW = FlowSpec(name="lights", source="000c", destination="c001", members=["0003", "0006"], deadline_ms=150)
+
+
+def make_scenario() -> dict[str, Any]:
+    """Twelve nodes in two rows, 4 m apart: about three hops from end to end."""
+    return {
+        "seed": 5,
+        "meshUuid": "6f666669-6365-4d65-9368-00000000000c",
+        "radio": {"shadowingDb": 1.0, "sensitivityDbm": -78},
+        "gateways": [{"id": GATEWAY, "node": "0002", "reportGroup": "d001"}],
+        "initial": [
+            {
+                "nodes": ["0001-000c"],
+                "relay": "Enabled",
+                "relayRetransmit": {"count": 2, "intervalSteps": 1},
+                "networkTransmit": {"count": 3, "intervalSteps": 1},
+                "defaultTtl": 20,
+            }
+        ],
+        "nodes": [
+            {
+                "address": name,
+                "x": 4.0 * (index // 2),
+                "y": 3.0 * (index % 2),
+                "gateway": GATEWAY,
+                "groups": ["c001"] if name in FLOW.members else [],
+            }
+            for index, name in enumerate(NODES)
+        ],
+    }
+
+
+class Rig:
+    """The processes, and an operator's view of the broker."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.seen: list[tuple[str, dict[str, Any]]] = []
+
+    async def start(self) -> None:
+        self.broker_port = free_port()
+        await self.start_broker()
+        (self.folder / "mesh.yaml").write_text(yaml.safe_dump(make_scenario()))
+        mesh = {"scenario": str(self.folder / "mesh.yaml"), "token": TOKEN, "speed": SPEED}
+        self.mesh_process = self.spawn("emulated_mesh", mesh)
+        self.mesh_port = (await self.first_line(self.mesh_process))["port"]
+        self.mesh = await MeshControl.connect("127.0.0.1", self.mesh_port, TOKEN)
+        self.link = MqttLink(
+            BrokerSettings(host="127.0.0.1", port=self.broker_port), client_id="operator", clean_session=False
+        )
+        self.link.subscribe("meshtwin/v1/gateways/#")
+        self.link.start()
+        await self.link.wait_connected(10)
+        self.reader = asyncio.ensure_future(self.read())
+        await self.start_gateway()
+
+    async def start_broker(self) -> None:
+        program = shutil.which("mosquitto") or shutil.which("/usr/sbin/mosquitto")
+        if program is not None:
+            config = self.folder / "mosquitto.conf"
+            config.write_text(
+                f"listener {self.broker_port} 127.0.0.1\nallow_anonymous true\n"
+                f"persistence true\npersistence_location {self.folder}/\n"
+            )
+            command = [program, "-c", str(config)]
+        else:
+            config = self.folder / "amqtt.yaml"
+            listeners = {"default": {"type": "tcp", "bind": f"127.0.0.1:{self.broker_port}"}}
+            config.write_text(yaml.safe_dump({"listeners": listeners}))
+            command = [sys.executable, "-m", "amqtt.scripts.broker_script", "-c", str(config)]
+        self.broker = self.popen(command, "broker.log")
+        await until(lambda: is_listening(self.broker_port))
+
+    def spawn(self, module: str, settings: dict[str, Any]) -> subprocess.Popen[bytes]:
+        config = self.folder / f"{module}.json"
+        config.write_text(json.dumps(settings))
+        command = [sys.executable, "-m", f"meshtwin.app.{module}", str(config)]
+        return self.popen(command, f"{module}.log", stdout=subprocess.PIPE)
+
+    def popen(self, command: list[str], log_name: str, stdout: int | None = None) -> subprocess.Popen[bytes]:
+        with (self.folder / log_name).open("ab") as log:
+            process = subprocess.Popen(command, stdout=log if stdout is None else stdout, stderr=log)
+        self.processes.append(process)
+        return process
+
+    async def first_line(self, process: subprocess.Popen[bytes]) -> Any:
+        assert process.stdout is not None
+        return json.loads(await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), 30))
+
+    async def start_gateway(self) -> None:
+        broker = {"host": "127.0.0.1", "port": self.broker_port}
+        mesh = {"port": self.mesh_port, "token": TOKEN}
+        settings = {
+            "gatewayId": GATEWAY,
+            "broker": broker,
+            "mesh": mesh,
+            "dataFolder": str(self.folder / "gateway"),
+        }
+        self.gateway = self.spawn("gateway", settings)
+        await self.first_line(self.gateway)
+
+    async def read(self) -> None:
+        while True:
+            message = await self.link.messages.get()
+            self.link.acknowledge(message)
+            split = split_gateway_topic(message.topic)
+            if split is not None and split[1] != "configuration/command":
+                self.seen.append((split[1], json.loads(message.payload)))
+
+    def last(self, leaf: str) -> dict[str, Any]:
+        return next((payload for seen, payload in reversed(self.seen) if seen == leaf), {})
+
+    async def publish(self, payload: bytes) -> None:
+        await self.link.publish(gateway_topic(GATEWAY, "configuration/command"), payload)
+
+    async def command(self, verb: Verb, **said: Any) -> dict[str, Any]:
+        """Send a command and wait for its last result."""
+        now, attempt = datetime.now(UTC), uuid.uuid4().hex[:8]
+        values = {
+            "verb": verb,
+            "epoch": 1,
+            "attempt_id": attempt,
+            "sent_at": now,
+            "not_after": now + timedelta(seconds=60),
+        }
+        await self.publish(Command.model_validate(values | said).to_payload())
+
+        def result() -> dict[str, Any] | None:
+            for leaf, payload in self.seen:
+                is_ours = leaf == "configuration/result" and payload["attemptId"] == attempt
+                if is_ours and payload["status"] != "accepted":
+                    return payload
+            return None
+
+        return await until(result)
+
+    async def stop(self) -> None:
+        self.reader.cancel()
+        with contextlib.suppress(Exception):
+            await self.link.stop()
+        self.mesh.close()
+        for process in self.processes:
+            process.kill()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+async def until(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
+    """The first true value of ``condition``."""
+    async with asyncio.timeout(timeout_s):
+        while not (value := condition()):  # noqa: ASYNC110  # other processes have no asyncio.Event
+            await asyncio.sleep(0.02)
+        return value
+
+
+@pytest_asyncio.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    rig = Rig(tmp_path)
+    try:
+        await rig.start()
+        yield rig
+    finally:
+        await rig.stop()
+
+
+def make_configuration(revision: int, **rest: Any) -> dict[str, Any]:
+    values = {"relay": "Disabled", "default_ttl": 6, "network_transmit": {"count": 2, "interval_steps": 1}}
+    entries = [
+        SettingsEntry.model_validate({"nodes": ["0001-000c"], **values, **rest}),
+        SettingsEntry(nodes=["0002", "0004", "0005", "0007", "0008", "000a"], relay="Enabled"),
+    ]
+    expanded = expand_settings([e.to_value() for e in entries], [parse_unicast(n) for n in NODES])
+    return {"revision": revision, "settings": entries, "hash": compute_digest(expanded), "nodes": NODES}
+
+
+def pin(configuration: dict[str, Any]) -> dict[str, Any]:
+    return {"revision": configuration["revision"], "hash": configuration["hash"]}
+
+
+async def true_settings(rig: Rig) -> dict[str, Any]:
+    nodes = (await rig.mesh.truth())["nodes"]
+    return {name: {k: v for k, v in said.items() if k != "on"} for name, said in nodes.items()}
+
+
+async def test_the_network_is_adopted_measured_changed_and_confirmed(rig: Rig) -> None:
+    monitor = {"notification_interval_seconds": 5, "report_interval_seconds": 10, "airtime_budget_percent": 5}
+    assert (await rig.command(Verb.MONITOR, nodes=NODES, flows=[FLOW], **monitor))["status"] == "done"
+    assert (await rig.command(Verb.ADOPT, nodes=NODES))["status"] == "done"
+    assert rig.last("configuration/reported")["revision"] == 0
+
+    await until(lambda: rig.last("telemetry/neighbours"))
+    report = rig.last("telemetry/neighbours")["neighbours"][0]
+    assert 0 <= report["received"] <= report["lastCounter"]
+
+    probed = await rig.command(Verb.PROBE, nodes=NODES, flows=[FLOW], presses=10)
+    flow = next(p["flows"][0] for leaf, p in rig.seen if leaf == "telemetry/flows" and p["flows"])
+    assert (flow["attemptId"], flow["presses"], flow["sentPairs"]) == (probed["attemptId"], 10, 20)
+    assert flow["deliveredPairs"] >= 15
+    assert flow["howKnown"] == "receiverCounted"
+
+    configuration = make_configuration(1)
+    assert (await rig.command(Verb.STAGE, **configuration))["status"] == "done"
+    committed = await rig.command(Verb.COMMIT, **pin(configuration), confirm_within_seconds=60)
+    assert committed["status"] == "done", committed
+    assert rig.last("configuration/reported")["phase"] == "armed"
+    assert (await rig.command(Verb.CONFIRM, **pin(configuration)))["status"] == "done"
+
+    settings = await true_settings(rig)
+    assert {name for name, said in settings.items() if said["relay"] == "Enabled"} == {
+        "0002",
+        "0004",
+        "0005",
+        "0007",
+        "0008",
+        "000a",
+    }
+    assert {said["defaultTtl"] for said in settings.values()} == {6}
+
+
+async def test_a_gateway_killed_after_commit_restores_when_it_comes_back_too_late(rig: Rig) -> None:
+    await rig.command(Verb.ADOPT, nodes=NODES)
+    before = await true_settings(rig)
+    configuration = make_configuration(1)
+    await rig.command(Verb.STAGE, **configuration)
+    committed = await rig.command(Verb.COMMIT, **pin(configuration), confirm_within_seconds=1)
+    assert committed["status"] == "done"
+    rig.gateway.kill()
+    await until(lambda: rig.last("state").get("online") is False)
+    deadline = datetime.fromisoformat(rig.last("configuration/reported")["rollbackAt"])
+    await until(lambda: datetime.now(UTC) > deadline)
+
+    await rig.start_gateway()
+    await until(lambda: rig.last("configuration/reported").get("restoreReason") == "TimedOut")
+    await until(lambda: rig.last("configuration/reported").get("phase") == "idle")
+
+    assert await true_settings(rig) == before
+    assert rig.last("configuration/reported")["timedOutHashes"] == [configuration["hash"]]
+
+
+async def test_a_node_that_is_off_is_named_and_configured_when_it_is_back(rig: Rig) -> None:
+    monitor = {"notification_interval_seconds": 5, "report_interval_seconds": 10, "airtime_budget_percent": 5}
+    await rig.command(Verb.MONITOR, nodes=NODES, **monitor)
+    await rig.command(Verb.ADOPT, nodes=NODES)
+    configuration = make_configuration(1)
+    await rig.command(Verb.STAGE, **configuration)
+    await rig.mesh.act(op="nodeOff", node="0009")
+    committed = await rig.command(Verb.COMMIT, **pin(configuration), coverage_per_mille=900, confirm_within_seconds=60)
+    assert committed["status"] == "done", committed
+    assert [o["node"] for o in committed["outcomes"] if o["outcome"] == "unknown"] == ["0009"]
+    await rig.command(Verb.CONFIRM, **pin(configuration))
+
+    await rig.mesh.act(op="nodeOn", node="0009")
+    await until(lambda: rig.last("configuration/reported")["exceptions"] == [])
+
+    assert (await true_settings(rig))["0009"]["defaultTtl"] == 6
+
+
+async def test_a_node_changed_by_hand_is_reported_as_drifted(rig: Rig) -> None:
+    await rig.command(Verb.ADOPT, nodes=NODES)
+
+    await rig.mesh.act(op="configure", node="0006", settings={"relay": "Disabled"})
+    await until(lambda: rig.last("configuration/reported")["drifted"] == ["0006"])
+
+    assert rig.last("configuration/reported")["revision"] == 0
+
+
+async def test_late_foreign_and_repeated_messages_are_harmless_and_a_broker_restart_too(rig: Rig) -> None:
+    await rig.command(Verb.ADOPT, nodes=NODES)
+    before = await true_settings(rig)
+    await rig.publish(b"not json")
+    await rig.publish(b"x" * 700_000)
+    long_ago = datetime.now(UTC) - timedelta(days=1)
+    late = await rig.command(Verb.STAGE, **make_configuration(1), not_after=long_ago)
+    assert (late["status"], late["reason"]) == ("refused", "Late")
+    assert (await rig.command(Verb.ADOPT, nodes=NODES, epoch=3))["status"] == "done"
+    fenced = await rig.command(Verb.ADOPT, nodes=NODES, epoch=2)
+    assert (fenced["status"], fenced["reason"]) == ("refused", "StaleEpoch")
+
+    reconnects = rig.link.reconnects_total
+    rig.broker.kill()
+    rig.broker.wait()
+    rig.seen.clear()
+    await rig.start_broker()
+    await until(lambda: rig.link.reconnects_total > reconnects and rig.link.connected.is_set())
+    await until(lambda: rig.last("state").get("online") is True)
+    again = await rig.command(Verb.ADOPT, nodes=NODES, epoch=3)
+
+    assert again["status"] == "done"
+    assert await true_settings(rig) == before
+
+
+async def test_a_broken_memory_ends_the_gateway_with_a_clear_error(rig: Rig) -> None:
+    rig.gateway.terminate()
+    assert await asyncio.to_thread(rig.gateway.wait, 20) == 0
+    (rig.folder / "gateway" / "gateway.json").write_text("{broken")
+
+    settings = rig.folder / "gateway.json"
+    command = [sys.executable, "-m", "meshtwin.app.gateway", str(settings)]
+    ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=60)
+
+    assert ended.returncode == 2
+    assert b"MemoryBroken" in ended.stderr
+    assert b"gateway.json" in ended.stderr
