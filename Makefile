@@ -47,7 +47,7 @@ image: install ## build the image meshtwin:dev without Docker
 	$(BIN)/python -m tests.cluster build-image --tag meshtwin:dev --output .image/meshtwin.tar
 
 e2e: install ## find or make a Kubernetes, install, run the story through kubectl
-	$(BIN)/pytest -q -p no:xdist -m cluster --timeout 1200 tests/e2e tests/contract
+	$(BIN)/python -m tests.e2e
 
 bench: install ## measure; prints a table, writes bench.json
 	$(BIN)/python -m tests.benchmarks

@@ -9,6 +9,7 @@ from typing import Any, Final
 import structlog
 from pydantic import ValidationError
 
+from meshtwin_operator.reconcile.indexes import ObjectIndex
 from meshtwin_operator.reconcile.world import ObjectKey
 from meshtwin_operator.resources.base import Resource
 from meshtwin_operator.resources.kinds import KINDS_BY_NAME
@@ -47,6 +48,7 @@ class Cache:
         self._raw: dict[ObjectKey, dict[str, Any]] = {}
         self._by_kind: dict[tuple[str, str], set[str]] = {}
         self._parsed: dict[ObjectKey, tuple[str, Resource | None, str | None]] = {}
+        self.index = ObjectIndex(self.resource)
         self._lists: dict[tuple[str, str], list[Resource]] = {}  # of what parses; dropped when one changes
 
     def put(self, raw: Mapping[str, Any]) -> bool:
@@ -59,6 +61,7 @@ class Cache:
         self._raw[key] = kept
         self._lists.pop((key.kind, key.namespace), None)
         self._by_kind.setdefault((key.kind, key.namespace), set()).add(key.name)
+        self.index.touch(key)
         return True
 
     def drop(self, key: ObjectKey, uid: str | None = None) -> None:
@@ -70,6 +73,7 @@ class Cache:
         self._lists.pop((key.kind, key.namespace), None)
         self._parsed.pop(key, None)
         self._by_kind[(key.kind, key.namespace)].discard(key.name)
+        self.index.touch(key)
 
     def raw(self, key: ObjectKey) -> dict[str, Any] | None:
         """The raw object; None if absent."""

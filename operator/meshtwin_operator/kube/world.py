@@ -78,6 +78,10 @@ class KubeWorld:
         """All objects of a kind in a namespace that parse, by name."""
         return self._cache.resources(kind, namespace)
 
+    def find(self, kind: str, namespace: str, index: str, value: str) -> Sequence[Resource]:
+        """Objects by what they refer to."""
+        return self._cache.index.find(kind, namespace, index, value)
+
     def invalid(self, key: ObjectKey) -> str | None:
         """Why a stored object could not be parsed."""
         return self._cache.invalid(key)

@@ -9,6 +9,7 @@ from meshtwin.contract.summaries import TwinSummary
 from meshtwin_operator.inventories import view_inventory
 from meshtwin_operator.local.objects import key_of
 from meshtwin_operator.local.store import Change, Store
+from meshtwin_operator.reconcile.indexes import scan
 from meshtwin_operator.reconcile.world import (
     BrokerView,
     GatewayView,
@@ -126,6 +127,10 @@ class LocalWorld:
     def all(self, kind: str, namespace: str) -> Sequence[Resource]:
         """All objects of a kind in a namespace, by name."""
         return list(self._resources(kind, namespace))
+
+    def find(self, kind: str, namespace: str, index: str, value: str) -> Sequence[Resource]:
+        """Objects by what they refer to; local mode holds few, so they are filtered."""
+        return scan(self._resources(kind, namespace), kind, index, value)
 
     def invalid(self, key: ObjectKey) -> str | None:
         """Why a stored object could not be parsed."""

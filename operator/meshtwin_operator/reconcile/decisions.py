@@ -50,8 +50,8 @@ def approvals_of(world: World, proposal: ConfigurationProposal) -> tuple[Approva
     """All approvals that name the proposal, oldest first."""
     named = [
         approval
-        for approval in world.all("Approval", proposal.metadata.namespace)
-        if isinstance(approval, Approval) and approval.spec.proposal_ref.name == proposal.metadata.name
+        for approval in world.find("Approval", proposal.metadata.namespace, "proposal", proposal.metadata.name)
+        if isinstance(approval, Approval)
     ]
     return tuple(sorted(named, key=lambda a: (a.metadata.creation_timestamp or NEVER, a.metadata.name)))
 

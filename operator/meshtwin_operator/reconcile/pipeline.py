@@ -119,12 +119,12 @@ def _segments(pipeline: Pipeline, world: World) -> tuple[MeshSegment, ...]:
 
 def _is_twin_busy(pipeline: Pipeline, world: World) -> bool:
     """Whether a run of this twin is under way, of this pipeline or of another."""
-    for other in world.all("Pipeline", pipeline.metadata.namespace):
-        if not isinstance(other, Pipeline) or other.spec.twin_ref.name != pipeline.spec.twin_ref.name:
-            continue
-        if any(run.result == "Running" for run in (other.status.runs if other.status else [])):
-            return True
-    return False
+    return any(
+        run.result == "Running"
+        for other in world.find("Pipeline", pipeline.metadata.namespace, "twin", pipeline.spec.twin_ref.name)
+        if isinstance(other, Pipeline) and other.status is not None
+        for run in other.status.runs
+    )
 
 
 def _clear(pipeline: Pipeline, segments: Sequence[MeshSegment], world: World) -> list[Action]:

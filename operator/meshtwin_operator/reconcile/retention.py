@@ -38,9 +38,8 @@ def expired_records(
     kept_names = {base.spec.proposal_ref.name} if base is not None and base.spec.proposal_ref else set()
     old = [
         proposal
-        for proposal in world.all("ConfigurationProposal", namespace)
+        for proposal in world.find("ConfigurationProposal", namespace, "segment", name)
         if isinstance(proposal, ConfigurationProposal)
-        and proposal.spec.segment_ref.name == name
         and _older(proposal.metadata.creation_timestamp, now)
         and proposal.status is not None
         and proposal.status.phase in CLOSED | {"Approved"}
@@ -68,12 +67,11 @@ def delete_proposals(world: World, namespace: str, proposals: Iterable[Configura
 
 
 def _approvals_of(world: World, namespace: str, proposals: set[str]) -> list[DeleteRecord]:
-    if not proposals:
-        return []
     return [
         _delete(approval)
-        for approval in world.all("Approval", namespace)
-        if isinstance(approval, Approval) and approval.spec.proposal_ref.name in proposals
+        for proposal in sorted(proposals)
+        for approval in world.find("Approval", namespace, "proposal", proposal)
+        if isinstance(approval, Approval)
     ]
 
 

@@ -46,17 +46,23 @@ def _check_owners(world: World, segment: MeshSegment, inventory: Inventory, olde
     devices = {node.device_uuid.lower() for node in inventory.nodes}
     for other in older:
         theirs = world.inventory(other.metadata.namespace, other.metadata.name).inventory
-        if theirs is None:
+        if theirs is None or not _may_share_nodes(inventory, theirs):
             continue
-        same_mesh = theirs.mesh_uuid.lower() == inventory.mesh_uuid.lower()
         for node in theirs.nodes:
-            if (same_mesh and node.address in addresses) or node.device_uuid.lower() in devices:
+            if node.address in addresses or node.device_uuid.lower() in devices:
                 raise InvalidInput(
                     f"node {format_address(node.address)} (device {node.device_uuid}) belongs to the older "
                     f"segment {other.metadata.name!r}",
                     reason="NodeOwnedTwice",
                     place="spec.inventory",
                 )
+
+
+def _may_share_nodes(one: Inventory, other: Inventory) -> bool:
+    """Cheap: same mesh, and overlapping address ranges. A device has one address within a mesh."""
+    if not one.nodes or not other.nodes or one.mesh_uuid.lower() != other.mesh_uuid.lower():
+        return False
+    return one.nodes[0].address <= other.nodes[-1].address and other.nodes[0].address <= one.nodes[-1].address
 
 
 def _check_flows(segment: MeshSegment, inventory: Inventory) -> None:

@@ -66,9 +66,8 @@ def proposals_of(pipeline: Pipeline, segment: str, world: World) -> list[Configu
     """Proposals that this pipeline made for a segment, by name."""
     return [
         proposal
-        for proposal in world.all("ConfigurationProposal", pipeline.metadata.namespace)
+        for proposal in world.find("ConfigurationProposal", pipeline.metadata.namespace, "segment", segment)
         if isinstance(proposal, ConfigurationProposal)
-        and proposal.spec.segment_ref.name == segment
         and proposal.spec.pipeline_ref is not None
         and proposal.spec.pipeline_ref.name == pipeline.metadata.name
     ]
@@ -111,7 +110,7 @@ def _start_if_due(asking: Asking, last: SegmentRun | None, *, busy: bool) -> Seg
         return SegmentStep(last, blocked="NotAdopted")
     if not _is_due(asking, last, base.spec.revision):
         return SegmentStep(last)
-    if find_wanted(records) or any(pushes_in_flight(asking.world, namespace, root)):
+    if find_wanted(records) or pushes_in_flight(asking.world, namespace, root):
         return SegmentStep(last, blocked="PushInFlight")
     if not is_twin_ready(asking.world, asking.lineage):
         return SegmentStep(last, blocked="TwinNotReady")

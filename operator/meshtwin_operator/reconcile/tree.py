@@ -1,6 +1,5 @@
 """Trees of twins: ancestors, the root, segments, policies that hold for a twin, pushes in flight."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -99,11 +98,8 @@ def find_lineage(world: World, namespace: str, name: str) -> Lineage:
 
 def child_twins(world: World, namespace: str, name: str) -> tuple[DigitalTwin, ...]:
     """Twins whose ``parentRef`` names this one, by name."""
-    return tuple(
-        twin
-        for twin in world.all("DigitalTwin", namespace)
-        if isinstance(twin, DigitalTwin) and twin.spec.parent_ref and twin.spec.parent_ref.name == name
-    )
+    found = world.find("DigitalTwin", namespace, "parent", name)
+    return tuple(twin for twin in found if isinstance(twin, DigitalTwin))
 
 
 def twins_of_tree(world: World, namespace: str, root: str) -> tuple[DigitalTwin, ...]:
@@ -122,30 +118,21 @@ def twins_of_tree(world: World, namespace: str, root: str) -> tuple[DigitalTwin,
 
 def segments_of(world: World, namespace: str, twin: str) -> tuple[MeshSegment, ...]:
     """Segments whose ``twinRef`` names this twin, by name."""
-    return tuple(
-        segment
-        for segment in world.all("MeshSegment", namespace)
-        if isinstance(segment, MeshSegment) and segment.spec.twin_ref.name == twin
-    )
+    found = world.find("MeshSegment", namespace, "twin", twin)
+    return tuple(segment for segment in found if isinstance(segment, MeshSegment))
 
 
 def segments_of_tree(world: World, namespace: str, root: str) -> tuple[MeshSegment, ...]:
     """Segments of all twins of a tree, by name."""
-    names = {twin.metadata.name for twin in twins_of_tree(world, namespace, root)}
-    return tuple(
-        segment
-        for segment in world.all("MeshSegment", namespace)
-        if isinstance(segment, MeshSegment) and segment.spec.twin_ref.name in names
-    )
+    twins = twins_of_tree(world, namespace, root)
+    segments = [s for twin in twins for s in segments_of(world, namespace, twin.metadata.name)]
+    return tuple(sorted(segments, key=lambda segment: segment.metadata.name))
 
 
 def configurations_of(world: World, namespace: str, segment: str) -> tuple[MeshConfiguration, ...]:
     """Revisions of a segment, oldest first."""
-    mine = [
-        record
-        for record in world.all("MeshConfiguration", namespace)
-        if isinstance(record, MeshConfiguration) and record.spec.segment_ref.name == segment
-    ]
+    found = world.find("MeshConfiguration", namespace, "segment", segment)
+    mine = [record for record in found if isinstance(record, MeshConfiguration)]
     return tuple(sorted(mine, key=lambda record: (record.spec.revision, record.metadata.name)))
 
 
@@ -155,17 +142,27 @@ def step_of(record: MeshConfiguration) -> str:
     return "Pending" if status is None or status.push is None else status.push.step
 
 
-def is_healing(record: MeshConfiguration) -> bool:
-    """Whether a repair of drift is in flight for a settled revision."""
-    heal = record.status.heal if record.status else None
-    return heal is not None and heal.step in IN_FLIGHT
-
-
-def pushes_in_flight(world: World, namespace: str, root: str) -> Iterator[MeshConfiguration]:
+def pushes_in_flight(world: World, namespace: str, root: str) -> tuple[MeshConfiguration, ...]:
     """Records of the tree's segments whose push or repair is between stage and verdict, by name."""
-    names = {segment.metadata.name for segment in segments_of_tree(world, namespace, root)}
-    for record in world.all("MeshConfiguration", namespace):
-        if not isinstance(record, MeshConfiguration) or record.spec.segment_ref.name not in names:
-            continue
-        if step_of(record) in IN_FLIGHT or is_healing(record):
-            yield record
+    candidates = {
+        record.metadata.name: record
+        for index in ("step", "heal")
+        for step in sorted(IN_FLIGHT)
+        for record in world.find("MeshConfiguration", namespace, index, step)
+        if isinstance(record, MeshConfiguration)
+    }
+    return tuple(
+        candidates[name]
+        for name in sorted(candidates)
+        if _is_in_tree(world, namespace, candidates[name].spec.segment_ref.name, root)
+    )
+
+
+def _is_in_tree(world: World, namespace: str, segment: str, root: str) -> bool:
+    found = world.get(ObjectKey("MeshSegment", namespace, segment))
+    if not isinstance(found, MeshSegment):
+        return False
+    try:
+        return find_lineage(world, namespace, found.spec.twin_ref.name).root.metadata.name == root
+    except InvalidInput:
+        return False

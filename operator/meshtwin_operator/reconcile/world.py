@@ -101,6 +101,10 @@ class World(Protocol):
         """All objects of a kind in a namespace, by name."""
         ...
 
+    def find(self, kind: str, namespace: str, index: str, value: str) -> Sequence[Resource]:
+        """Objects of a kind by what they refer to, by name; the indexes are those of `reconcile.indexes`."""
+        ...
+
     def invalid(self, key: ObjectKey) -> str | None:
         """Why a stored object could not be parsed (written past admission); None if it is fine."""
         ...

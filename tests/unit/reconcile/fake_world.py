@@ -31,6 +31,7 @@ from meshtwin.mesh.configuration import (
 from meshtwin.mesh.nodes import Inventory, Node
 from meshtwin.recipes.messages import RunStatus
 from meshtwin_operator.reconcile.dispatch import reconcile
+from meshtwin_operator.reconcile.indexes import scan
 from meshtwin_operator.reconcile.outcome import (
     ApplyWorkload,
     CreateRecord,
@@ -274,6 +275,9 @@ class FakeWorld:
     def all(self, kind: str, namespace: str) -> Sequence[Resource]:
         keys = sorted(k for k in self.manifests if k.kind == kind and k.namespace == namespace)
         return [found for key in keys if (found := self.get(key)) is not None]
+
+    def find(self, kind: str, namespace: str, index: str, value: str) -> Sequence[Resource]:
+        return scan(self.all(kind, namespace), kind, index, value)
 
     def invalid(self, key: ObjectKey) -> str | None:
         return self.broken.get(key)

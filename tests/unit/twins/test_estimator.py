@@ -129,6 +129,21 @@ def test_silent_link_that_is_listed_again_is_judged_by_its_counters() -> None:
     assert estimate(fold_all(messages), at_s=1200)[(2, 1)].delivery_mean > 0.95
 
 
+def test_slow_rotation_of_reports_is_no_silence() -> None:
+    """Twenty neighbours, one per report: each is listed every twenty intervals."""
+    neighbours = [f"{n:04x}" for n in range(2, 22)]
+    messages = []
+    for n in range(100):
+        count = 50 + 6 * n
+        messages.append(report("0001", counter(neighbours[n % 20], count, count), sequence=2 * n, at_s=60.0 * n))
+        others = [counter(address, count, count) for address in neighbours]
+        messages.append(report("0030", *others, sequence=2 * n + 1, at_s=60.0 * n))
+
+    links = estimate(fold_all(messages), at_s=6000)
+
+    assert min(links[(n, 1)].delivery_mean for n in range(2, 22)) > 0.9
+
+
 def test_load_without_a_measurement_is_that_of_the_notifications() -> None:
     state = fold_all([report("0001", *(counter(f"{n:04x}", 9, 9, transmissions=3) for n in range(2, 12)))])
 

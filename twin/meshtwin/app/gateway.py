@@ -129,10 +129,11 @@ class GatewayProcess:
         while True:
             wake_at = core.next_wakeup()
             wait_s = IDLE_S if wake_at is None else max(0.0, (wake_at - _now()).total_seconds())
-            try:
-                event = await asyncio.wait_for(self._events.get(), min(wait_s, IDLE_S))
-            except TimeoutError:
-                event = None
+            event: Event | None = None
+            with contextlib.suppress(TimeoutError):
+                # Not wait_for: in Python 3.11 it swallows a cancellation that comes with the event.
+                async with asyncio.timeout(min(wait_s, IDLE_S)):
+                    event = await self._events.get()
             now = _now()
             match event:
                 case Message():

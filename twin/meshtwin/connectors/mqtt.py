@@ -163,7 +163,9 @@ class MqttLink:
             return
         self._published[info.mid] = acknowledged
         try:
-            await asyncio.wait_for(acknowledged, timeout_s)
+            # Not wait_for: in Python 3.11 it swallows a cancellation that comes with the acknowledgement.
+            async with asyncio.timeout(timeout_s):
+                await acknowledged
         except TimeoutError as error:
             if not info.is_published():
                 raise Unavailable(f"{topic} not acknowledged within {timeout_s} s") from error

@@ -17,7 +17,7 @@ CONCURRENT: Final = 3  # exchanges in flight; more would make the gateway its ow
 BASE_TIMEOUT_S: Final = 0.8  # mesh time; answer and question of a node nearby, in a busy mesh
 HOP_TIMEOUT_S: Final = 0.3  # per hop, both ways, with queues
 BACKOFF: Final = 1.6
-UNKNOWN_FLOOD_S: Final = 0.125  # assumed before anything was read: five transmissions, 25 ms apart
+UNKNOWN_FLOOD_S: Final = 0.175  # assumed before anything was read: five transmissions, 35 ms apart
 OCCUPANCY_SHARE: Final = 0.3  # of a relay's advertiser for our exchanges; several gateways share one mesh
 
 

@@ -4,11 +4,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
+from meshtwin.twins.silence import rotation_s
 from meshtwin.twins.state import TwinState
 
 __all__ = ["LinkGrowth", "Rollup", "roll_up"]
 
-FRESH_INTERVALS: Final = 6  # report intervals: within them every neighbour was listed once if it was heard
+FRESH_INTERVALS: Final = 6  # report intervals, on top of the time in which a reporter lists all its neighbours
 READY_SHARE: Final = 0.9  # of nodes that reported: the rest may be switched off at the wall
 SETTLED_GROWTH: Final = 0.5  # new links per message; a message of an unsegmented size tells of two
 WINDOW_MIN: Final = 20  # messages
@@ -63,10 +64,11 @@ def roll_up(state: TwinState, addresses: Collection[int], *, now_s: float, repor
             reporters += 1
             if now_s - node.reported_s <= fresh_s:
                 heard.add(target)
+        link_fresh_s = fresh_s + rotation_s(node)
         for source, record in node.links.items():
             links += 1
             evidence += sum(h + m for _, h, m in record.evidence)
-            is_fresh = now_s - record.heard_s <= fresh_s
+            is_fresh = now_s - record.heard_s <= link_fresh_s
             links_fresh += is_fresh
             (heard if source in known else border).update((source,) if is_fresh else ())
     waiting_for = _waiting_for(state, len(known), reporters, evidence / max(1, links))

@@ -5,13 +5,14 @@ the neighbour's notification counter, as somebody else heard it, moved on.
 """
 
 from dataclasses import dataclass
+from statistics import median
 from typing import Final
 
-from meshtwin.twins.state import LinkRecord, TwinState
+from meshtwin.twins.state import LinkRecord, NodeRecord, TwinState
 
-__all__ = ["SilentLink", "find_silent_links"]
+__all__ = ["SilentLink", "find_silent_links", "rotation_s"]
 
-SILENT_INTERVALS: Final = 6  # report intervals: reports rotate, every neighbour has its turn within about four
+SILENT_INTERVALS: Final = 6  # report intervals, or twice a reporter's rotation where that is longer
 MISSED_MAX: Final = 60.0  # notifications: as much as a first report counts; a provisional figure
 
 
@@ -28,12 +29,12 @@ def find_silent_links(state: TwinState, *, report_interval_s: float) -> dict[tup
     Provisional: as soon as the reporter lists the neighbour again, its counters say what really was missed.
     A neighbour whose counter was reset counts nothing.
     """
-    limit_s = SILENT_INTERVALS * report_interval_s
     newest = _newest_by_source(state)
     silent: dict[tuple[int, int], SilentLink] = {}
     for target, node in state.nodes.items():
         if node.reported_s is None:
             continue
+        limit_s = max(SILENT_INTERVALS * report_interval_s, 2 * rotation_s(node))
         for source, record in node.links.items():
             elsewhere = newest[source]
             quiet_s = min(node.reported_s, elsewhere.listed_s) - record.listed_s
@@ -41,6 +42,17 @@ def find_silent_links(state: TwinState, *, report_interval_s: float) -> dict[tup
             if quiet_s > limit_s and missed > 0:
                 silent[(source, target)] = SilentLink(min(float(missed), MISSED_MAX))
     return silent
+
+
+def rotation_s(node: NodeRecord) -> float:
+    """Seconds in which a reporter lists all its neighbours once: reports are short and take turns.
+
+    Twice the median age of what it listed, as of its last report: ages within one rotation are spread
+    evenly, and up to half of the links may be silent without a change of the median by more than twofold.
+    """
+    if node.reported_s is None or not node.links:
+        return 0.0
+    return 2 * median(max(0.0, node.reported_s - record.listed_s) for record in node.links.values())
 
 
 def _newest_by_source(state: TwinState) -> dict[int, LinkRecord]:

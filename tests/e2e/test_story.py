@@ -1,0 +1,221 @@
+"""From ``kubectl apply`` to a verified configuration, and what must not be possible. Tests build on each other."""
+
+import subprocess
+import time
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.e2e.kubectl import MANIFESTS, NAMESPACE, Refused, get, items, kubectl, until
+
+pytestmark = pytest.mark.cluster
+
+TERMINAL = {"Confirmed", "RolledBack", "Rejected", "TimedOut", "Superseded", "Adopted"}
+
+
+def condition(found: dict[str, Any], kind: str) -> dict[str, Any]:
+    """One condition of an object; empty if it is not there."""
+    conditions = found.get("status", {}).get("conditions", [])
+    return next((c for c in conditions if c["type"] == kind), {})
+
+
+def is_true(kind: str, name: str, condition_type: str) -> bool:
+    """Whether a condition holds for the present generation."""
+    found = get(kind, name)
+    said = condition(found, condition_type)
+    generation = found.get("metadata", {}).get("generation")
+    return said.get("status") == "True" and said.get("observedGeneration", generation) == generation
+
+
+def step(found: dict[str, Any]) -> str:
+    """Step of a MeshConfiguration's push."""
+    return str(found.get("status", {}).get("push", {}).get("step", ""))
+
+
+def pushed(segment: str) -> dict[str, Any] | None:
+    """The newest revision of a segment beyond the adopted one that is confirmed."""
+    found = [c for c in items("meshconfigurations") if c["spec"]["segmentRef"]["name"] == segment]
+    confirmed = [c for c in found if step(c) == "Confirmed"]
+    return max(confirmed, key=lambda c: c["spec"]["revision"], default=None)
+
+
+def waiting_proposal(but: frozenset[str] = frozenset()) -> dict[str, Any] | None:
+    """A proposal that waits for its decision."""
+    for found in items("configurationproposals"):
+        if found.get("status", {}).get("phase") == "AwaitingDecision" and found["metadata"]["name"] not in but:
+            return found
+    return None
+
+
+def approval(proposal: dict[str, Any], by: str, decision: str = "Approve") -> str:
+    """Manifest of an approval."""
+    name = proposal["metadata"]["name"]
+    return yaml.safe_dump(
+        {
+            "apiVersion": "meshtwin.dev/v1alpha1",
+            "kind": "Approval",
+            "metadata": {"name": f"{name}-{by.replace('@', '-').replace('.', '-')}", "namespace": NAMESPACE},
+            "spec": {
+                "proposalRef": {"name": name},
+                "decision": decision,
+                "digest": proposal["status"]["digest"],
+                "approvedBy": by,
+            },
+        }
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def roles() -> None:
+    """An engineer and an approver, by the roles that are installed."""
+    for user, role in (("engineer@example.com", "meshtwin-engineer"), ("approver@example.com", "meshtwin-approver")):
+        binding = kubectl(
+            "create", "rolebinding", role, f"--clusterrole={role}", f"--user={user}", "-n", NAMESPACE,
+            "--dry-run=client", "-o", "yaml",
+        )  # fmt: skip
+        kubectl("apply", "-f", "-", stdin=binding)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed() -> None:
+    """Operator, sample and emulated building, whoever installed them before."""
+    kubectl("apply", "--server-side", "-k", str(MANIFESTS / "base"))
+    kubectl(
+        "wait", "deployment/meshtwin-operator", "-n", "meshtwin-system", "--for=condition=Available", "--timeout=120s"
+    )
+    kubectl("apply", "-k", str(MANIFESTS / "samples" / "office"))
+    kubectl("apply", "-k", str(MANIFESTS / "samples" / "emulated-building"))
+
+
+def test_the_twins_become_ready_and_synced() -> None:
+    until("twin ready", lambda: is_true("digitaltwin", "office", "Ready"))
+    for segment in ("office-north", "office-south"):
+        until(f"{segment} ready", lambda name=segment: is_true("meshsegment", name, "Ready"))
+        until(f"{segment} synced", lambda name=segment: is_true("meshsegment", name, "Synced"))
+
+
+def test_what_the_network_has_is_adopted_as_revision_zero() -> None:
+    for segment in ("office-north", "office-south"):
+        found = until(f"{segment} adopted", lambda name=segment: get("meshconfiguration", f"{name}-r0000"))
+        assert found["spec"]["revision"] == 0
+
+
+def test_applying_the_same_manifests_again_changes_nothing() -> None:
+    before = {m["metadata"]["name"]: m["metadata"]["generation"] for m in items("meshsegments")}
+    kubectl("apply", "-k", str(MANIFESTS / "samples" / "office"))
+    kubectl("diff", "-k", str(MANIFESTS / "samples" / "office"))
+    assert {m["metadata"]["name"]: m["metadata"]["generation"] for m in items("meshsegments")} == before
+
+
+def test_who_may_not_approve_is_refused_and_who_may_cannot_name_somebody_else() -> None:
+    proposal = until("a proposal", waiting_proposal)
+    with pytest.raises(Refused, match="cannot create resource"):
+        kubectl("create", "-f", "-", stdin=approval(proposal, "engineer@example.com"), user="engineer@example.com")
+    with pytest.raises(Refused, match="approvedBy"):
+        kubectl("create", "-f", "-", stdin=approval(proposal, "somebody@example.com"), user="approver@example.com")
+
+
+def test_nobody_but_the_operator_creates_a_configuration() -> None:
+    template = get("meshconfiguration", "office-north-r0000")
+    forged = {
+        "apiVersion": template["apiVersion"],
+        "kind": "MeshConfiguration",
+        "metadata": {"name": "office-north-r0009", "namespace": NAMESPACE},
+        "spec": template["spec"] | {"revision": 9, "baseRevision": 0},
+    }
+    with pytest.raises(Refused, match="cannot create resource"):
+        kubectl("create", "-f", "-", stdin=yaml.safe_dump(forged), user="engineer@example.com")
+    with pytest.raises(Refused, match="operator"):
+        kubectl("create", "-f", "-", stdin=yaml.safe_dump(forged))
+
+
+def test_an_approval_of_another_digest_is_not_accepted() -> None:
+    proposal = until("a proposal", waiting_proposal)
+    wrong = yaml.safe_load(approval(proposal, "approver@example.com"))
+    wrong["metadata"]["name"] += "-wrong"
+    wrong["spec"]["digest"] = "sha256:" + "0" * 64
+    kubectl("create", "-f", "-", stdin=yaml.safe_dump(wrong), user="approver@example.com")
+    said = until("the verdict", lambda: condition(get("approval", wrong["metadata"]["name"]), "Accepted"))
+    assert (said["status"], said["reason"]) == ("False", "DigestMismatch")
+
+
+def test_an_approved_proposal_is_pushed_verified_and_confirmed() -> None:
+    proposal = until("a proposal", waiting_proposal)
+    segment = proposal["spec"]["segmentRef"]["name"]
+    kubectl("create", "-f", "-", stdin=approval(proposal, "approver@example.com"), user="approver@example.com")
+    found = until("confirmed", lambda: pushed(segment), within_s=420)
+    assert found["spec"]["digest"] == proposal["status"]["digest"]
+    assert found["status"]["noHarm"]["passed"] is True
+    assert condition(found, "Confirmed")["status"] == "True"
+    until(
+        "segment shows it", lambda: get("meshsegment", segment)["status"].get("revision") == found["spec"]["revision"]
+    )
+
+
+def _push_until(steps: set[str]) -> dict[str, Any]:
+    """Approve the next proposal and wait until its push is at one of ``steps``."""
+    proposal = until("another proposal", waiting_proposal, within_s=420)
+    kubectl("create", "-f", "-", stdin=approval(proposal, "approver@example.com"), user="approver@example.com")
+
+    def at_step() -> dict[str, Any] | None:
+        for found in items("meshconfigurations"):
+            if (
+                found["spec"].get("proposalRef", {}).get("name") == proposal["metadata"]["name"]
+                and step(found) in steps
+            ):
+                return found
+        return None
+
+    return until(f"a push at {steps}", at_step, within_s=420)
+
+
+def test_an_operator_killed_between_commit_and_confirm_goes_on_where_it_stopped() -> None:
+    found = _push_until({"Verifying"})
+    kubectl("delete", "pod", "-n", "meshtwin-system", "-l", "app.kubernetes.io/name=meshtwin-operator",
+            "--grace-period=0", "--force")  # fmt: skip
+    name = found["metadata"]["name"]
+    until("a verdict", lambda: step(get("meshconfiguration", name)) in TERMINAL, within_s=600)
+    assert step(get("meshconfiguration", name)) == "Confirmed"
+
+
+def test_a_child_that_somebody_edits_is_restored() -> None:
+    kubectl("patch", "service", "office-parent", "-n", NAMESPACE, "--type=merge", "-p",
+            '{"spec":{"ports":[{"name":"http","port":8081,"targetPort":8081}]}}')  # fmt: skip
+    until("the port is back", lambda: get("service", "office-parent")["spec"]["ports"][0]["port"] == 8080, within_s=30)
+
+
+def test_a_bad_image_is_said_and_mending_the_spec_recovers() -> None:
+    def ready() -> dict[str, Any]:
+        return condition(get("meshsegment", "office-north"), "Ready")
+
+    kubectl("set", "image", "statefulset/office-north-segment", "twin=meshtwin:does-not-exist", "-n", NAMESPACE)
+    until("ready again", lambda: get("statefulset", "office-north-segment")["spec"]["template"]["spec"]["containers"][0][
+        "image"] == "meshtwin:dev" and ready().get("status") == "True", within_s=120)  # fmt: skip
+
+
+def test_a_deleted_twin_pod_comes_back_and_knows_what_it_knew() -> None:
+    kubectl("delete", "pod", "office-south-segment-0", "-n", NAMESPACE)
+    until(
+        "ready",
+        lambda: get("pod", "office-south-segment-0").get("status", {}).get("containerStatuses", [{}])[0].get("ready"),
+    )
+    until("synced", lambda: is_true("meshsegment", "office-south", "Synced"), within_s=120)
+
+
+def test_a_restarted_broker_is_found_again() -> None:
+    kubectl("delete", "pod", "office-broker-0", "-n", NAMESPACE)
+    until("broker gone", lambda: get("pod", "office-broker-0").get("status", {}).get("phase") != "Succeeded")
+    until("ready", lambda: is_true("digitaltwin", "office", "Ready"), within_s=120)
+    until("synced", lambda: is_true("meshsegment", "office-north", "Synced"), within_s=180)
+
+
+def test_deletion_with_the_operator_away_leaves_nothing_behind() -> None:
+    kubectl("scale", "deployment/meshtwin-operator", "-n", "meshtwin-system", "--replicas=0")
+    until("operator away", lambda: not subprocess.run(
+        ["kubectl", "get", "pods", "-n", "meshtwin-system", "-o", "name"], capture_output=True, check=True).stdout)  # fmt: skip
+    started_s = time.monotonic()
+    kubectl("delete", "-k", str(MANIFESTS / "samples" / "office"), "--wait=true", "--timeout=120s")
+    kubectl("scale", "deployment/meshtwin-operator", "-n", "meshtwin-system", "--replicas=1")
+    until("namespace gone", lambda: not kubectl("get", "namespace", NAMESPACE, "--ignore-not-found"), within_s=180)
+    print(f"deleted in {time.monotonic() - started_s:.0f} s")
