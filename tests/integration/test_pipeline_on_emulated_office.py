@@ -21,7 +21,7 @@ from meshtwin.recipes.pipeline import run_pipeline
 from meshtwin.recipes.registry import BUILT_IN
 from meshtwin.recipes.results import Outcome
 
-OFFICE = Path(__file__).parents[2] / "manifests" / "samples" / "office" / "mesh.yaml"
+OFFICE = Path(__file__).parents[2] / "manifests" / "samples" / "emulated-building" / "mesh.yaml"
 MEASURED_S = 600.0
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 

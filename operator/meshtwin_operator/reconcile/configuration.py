@@ -18,7 +18,7 @@ from meshtwin_operator.reconcile.outcome import Action, KubeEvent, Outcome
 from meshtwin_operator.reconcile.push import Signal, Step, next_step
 from meshtwin_operator.reconcile.push_case import Case
 from meshtwin_operator.reconcile.push_commands import command_of, deadline_of
-from meshtwin_operator.reconcile.push_measuring import take_over
+from meshtwin_operator.reconcile.push_measuring import take_over, with_outcomes
 from meshtwin_operator.reconcile.revisions import configuration_of
 from meshtwin_operator.reconcile.signals import (
     News,
@@ -142,7 +142,7 @@ def _advance(case: Case, push: PushStatus) -> Outcome:
 
 def _read(case: Case, push: PushStatus) -> tuple[MeshConfigurationStatus, News]:
     """The signal of a step in flight, and the status with what it measured."""
-    step, status = Step(push.step), case.status
+    step, status = Step(push.step), with_outcomes(case, push)
     if step in IN_FORCE_COUNTS and is_in_force(case.view, case.record):
         return status, News(signal=Signal.IN_FORCE)
     stop = _find_stop(case, step)
@@ -152,7 +152,7 @@ def _read(case: Case, push: PushStatus) -> tuple[MeshConfigurationStatus, News]:
         return status, _restored_news(case)
     news = read_answer(push, case.record, case.view, case.world.epoch)
     if news.signal is Signal.DONE:
-        return take_over(case, push, news)
+        return take_over(case, status, push, news)
     if news.signal is Signal.WAIT and push.not_after is not None and case.now >= push.not_after:
         text = f"step {step.value} was not done by {push.not_after.isoformat()}"
         return status, News(signal=Signal.LATE, reason="TimedOut", message=text)

@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from meshtwin.contract.configuration import Verb
+from meshtwin_operator.reconcile.commands import result_of
 from meshtwin_operator.reconcile.measuring import (
     count_outcomes,
     figures_of,
@@ -15,14 +17,14 @@ from meshtwin_operator.reconcile.push_case import Case
 from meshtwin_operator.reconcile.signals import News, probe_attempt
 from meshtwin_operator.resources.records import MeshConfigurationStatus, PushStatus
 
-__all__ = ["take_over"]
+__all__ = ["take_over", "with_outcomes"]
 
 
-def take_over(case: Case, push: PushStatus, news: News) -> tuple[MeshConfigurationStatus, News]:
+def take_over(
+    case: Case, status: MeshConfigurationStatus, push: PushStatus, news: News
+) -> tuple[MeshConfigurationStatus, News]:
     """What the finished step measured goes into the status."""
-    step, status, policy = Step(push.step), case.status, case.lineage.twin.spec.push
-    if step is Step.COMMITTING and news.result is not None:
-        return status.model_copy(update={"outcomes": count_outcomes(news.result.outcomes)}), news
+    step, policy = Step(push.step), case.lineage.twin.spec.push
     if step not in (Step.MEASURING_BASELINE, Step.VERIFYING) or news.result is None:
         return status, news
     probe = probe_attempt(push, case.world.epoch)
@@ -49,6 +51,19 @@ def take_over(case: Case, push: PushStatus, news: News) -> tuple[MeshConfigurati
     )
     judged = status.model_copy(update={"measured_after": after, "no_harm": verdict})
     return judged, _verdict_news(judgement, push, case.now, verdict.message)
+
+
+def with_outcomes(case: Case, push: PushStatus) -> MeshConfigurationStatus:
+    """The status with what became of the nodes, once the gateway's answer to the commit is there.
+
+    The retained report may show the commit as done a moment before the answer comes; after an operator restart
+    the answer may never come: then nothing is claimed.
+    """
+    status = case.status
+    result = result_of(case.view, push.attempt_id or "", Verb.COMMIT)
+    if status.outcomes is not None or result is None or not result.outcomes:
+        return status
+    return status.model_copy(update={"outcomes": count_outcomes(result.outcomes)})
 
 
 def _is_over(push: PushStatus, now: datetime) -> bool:

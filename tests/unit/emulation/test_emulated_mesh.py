@@ -21,7 +21,7 @@ from meshtwin.emulation.world import World
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.configuration import NodeSettings, Transmit
 
-OFFICE = Path(__file__).parents[3] / "manifests/samples/office/mesh.yaml"
+OFFICE = Path(__file__).parents[3] / "manifests/samples/emulated-building/mesh.yaml"
 CLEAR_RADIO = {"shadowingDb": 0, "directionDb": 0, "channelDb": 0, "sensitivityDbm": -75}
 
 

@@ -177,7 +177,7 @@ def test_placement_of_an_unknown_node_is_refused() -> None:
 
 
 def test_office_sample_is_what_its_scenario_says() -> None:
-    scenario = yaml.safe_load((SAMPLES / "mesh.yaml").read_text())
+    scenario = yaml.safe_load((SAMPLES.parent / "emulated-building" / "mesh.yaml").read_text())
 
     for gateway_id, database in to_databases(scenario).items():
         half = gateway_id.removeprefix("gw-")

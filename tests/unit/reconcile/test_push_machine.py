@@ -59,6 +59,20 @@ def test_approved_revision_is_staged_measured_committed_measured_and_confirmed()
     assert world.condition(REVISION_1, "Confirmed") == ("True", "Confirmed")
     assert world.gateways["gw-north"].revision == 1
     assert world.status(REVISION_1)["noHarm"]["passed"] is True
+    assert world.status(REVISION_1)["outcomes"]["applied"] == 6
+
+
+def test_outcomes_of_the_commit_are_taken_also_when_the_report_came_first() -> None:
+    world, driver = make_approved()
+    drive_to(driver, "Committing")
+    gateway = world.gateways["gw-north"]
+    attempt = world.status(REVISION_1)["push"]["attemptId"]
+    answer = gateway.results.pop(attempt)
+    driver.look_at(REVISION_1)
+    assert step(world) == "Verifying"
+    gateway.results[attempt] = answer
+    driver.settle(REVISION_1)
+    assert world.status(REVISION_1)["outcomes"]["applied"] == 6
 
 
 def test_command_is_published_only_after_its_step_is_in_status() -> None:

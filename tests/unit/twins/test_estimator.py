@@ -144,6 +144,46 @@ def test_slow_rotation_of_reports_is_no_silence() -> None:
     assert min(links[(n, 1)].delivery_mean for n in range(2, 22)) > 0.9
 
 
+def network_with_rssi(transmissions: int) -> tuple[TwinState, dict[tuple[int, int], float]]:
+    """Thirty links whose delivery rises from 0 to 1 between -95 and -85 dBm, heard 60 times each."""
+    truth: dict[tuple[int, int], float] = {}
+    counters = []
+    for n in range(30):
+        rssi = -99.0 + n
+        delivery = 1 / (1 + math.exp(-(rssi + 90) / 1.5))
+        truth[(n + 2, 1)] = delivery
+        heard = round(60 * (1 - (1 - delivery) ** transmissions))
+        said = {"transmissions": transmissions, "rssiMeanDbm": rssi}
+        counters.append(counter(f"{n + 2:04x}", 60, heard, **said))
+    return fold_all([report("0001", *counters)]), truth
+
+
+def test_rssi_tells_apart_what_repeats_saturate() -> None:
+    state, truth = network_with_rssi(transmissions=6)
+
+    links = estimate(state)
+
+    errors = [abs(links[key].delivery_mean - delivery) for key, delivery in truth.items()]
+    assert sum(errors) / len(errors) < 0.05
+    assert max(errors) < 0.2
+
+
+def test_rssi_does_not_outvote_what_was_counted() -> None:
+    """A strong neighbour that is interfered with: the counters decide."""
+    state, _ = network_with_rssi(transmissions=1)
+    loud = counter("0040", 60, 6, rssiMeanDbm=-60)
+
+    links = estimate(fold_all([report("0001", loud, sequence=1)], state))
+
+    assert links[(0x40, 1)].delivery_mean < 0.3
+
+
+def test_few_links_with_rssi_keep_the_uniform_prior() -> None:
+    state = fold_all([report("0001", counter("0002", 10, 10, rssiMeanDbm=-60))])
+
+    assert estimate(state)[(2, 1)].delivery_mean == pytest.approx(11 / 12, abs=0.002)
+
+
 def test_load_without_a_measurement_is_that_of_the_notifications() -> None:
     state = fold_all([report("0001", *(counter(f"{n:04x}", 9, 9, transmissions=3) for n in range(2, 12)))])
 

@@ -7,7 +7,8 @@ receiver sending itself)
     q_k(p) = 1 - (1 - p (1 - u))^k.
 
 The posterior of ``p`` given heard and missed notifications per ``k`` is computed on a grid and written as
-the Beta distribution of equal mean and variance. Copies are taken as independent; on real hardware losses
+the Beta distribution of equal mean and variance. The prior is uniform, or comes from RSSI where links tell
+it (see `rssi_prior`). Copies are taken as independent; on real hardware losses
 come in runs (unverified there), which makes the inversion of repeats optimistic about the single
 transmission's uncertainty.
 """
@@ -24,6 +25,7 @@ from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.snapshots import LinkEstimate
 from meshtwin.twins.folding import EVIDENCE_HALF_LIFE_S
 from meshtwin.twins.load import Load
+from meshtwin.twins.rssi_prior import fit_rssi_prior
 from meshtwin.twins.silence import SilentLink, find_silent_links
 from meshtwin.twins.state import LinkRecord, TwinState
 
@@ -32,8 +34,7 @@ __all__ = ["estimate_links", "fit_beta"]
 GRID_SIZE: Final = 256  # points, dense at both ends; error of mean and deviation below 0.001 up to 500 counts
 CHUNK: Final = 1000  # links at a time: 2 MB per array instead of 60 MB for 30,000 links
 EVIDENCE_FLOOR: Final = 4.0  # notifications: what old evidence still weighs, so that its direction remains
-PRIOR_ALPHA: Final = 1.0
-PRIOR_BETA: Final = 1.0
+UNIFORM: Final = (1.0, 1.0)  # alpha and beta of the prior where nothing else is known
 
 Counts = tuple[tuple[int, float, float], ...]  # (transmissions, heard, missed)
 
@@ -41,7 +42,7 @@ Counts = tuple[tuple[int, float, float], ...]  # (transmissions, heard, missed)
 @dataclass(frozen=True, slots=True)
 class _Grid:
     delivery: NDArray[np.float64]  # (GRID_SIZE,), ascending in (0, 1)
-    log_prior: NDArray[np.float64]  # (GRID_SIZE,), weight of the grid point included
+    log_weight: NDArray[np.float64]  # (GRID_SIZE,)
 
 
 def estimate_links(state: TwinState, *, now_s: float, load: Load, report_interval_s: float) -> tuple[LinkEstimate, ...]:
@@ -55,7 +56,10 @@ def estimate_links(state: TwinState, *, now_s: float, load: Load, report_interva
         (source, target, record) for target, node in state.nodes.items() for source, record in node.links.items()
     )
     counts = [_aged(record, silent.get((source, target)), now_s) for source, target, record in rows]
-    posteriors = fit_beta(counts, load.loss_ratio)
+    told = [(row[2].rssi_dbm, link) for row, link in zip(rows, counts, strict=True)]
+    prior = fit_rssi_prior([(rssi, link) for rssi, link in told if rssi is not None], load.loss_ratio)
+    priors = [UNIFORM if prior is None or rssi is None else prior.at(rssi) for rssi, _ in told]
+    posteriors = fit_beta(counts, load.loss_ratio, priors)
     return tuple(
         LinkEstimate(
             source=UnicastAddress(source),
@@ -69,15 +73,20 @@ def estimate_links(state: TwinState, *, now_s: float, load: Load, report_interva
     )
 
 
-def fit_beta(counts: Sequence[Counts], loss_ratio: float = 0.0) -> list[tuple[float, float]]:
+def fit_beta(
+    counts: Sequence[Counts], loss_ratio: float = 0.0, priors: Sequence[tuple[float, float]] | None = None
+) -> list[tuple[float, float]]:
     """Alpha and beta of the single-transmission delivery for each link's counts.
 
-    ``loss_ratio`` is the share of transmissions lost by load, 0..1 (exclusive).
+    ``loss_ratio`` is the share of transmissions lost by load, 0..1 (exclusive); ``priors`` are alpha and beta
+    per link, None: uniform for all.
     """
     grid = _make_grid()
+    before = np.array([UNIFORM] * len(counts) if priors is None else priors).reshape(-1, 2)
     fitted: list[tuple[float, float]] = []
     for start in range(0, len(counts), CHUNK):
-        fitted.extend(_fit_chunk(counts[start : start + CHUNK], loss_ratio, grid))
+        chunk = slice(start, start + CHUNK)
+        fitted.extend(_fit_chunk(counts[chunk], loss_ratio, before[chunk], grid))
     return fitted
 
 
@@ -85,12 +94,14 @@ def _make_grid() -> _Grid:
     theta = (np.arange(GRID_SIZE) + 0.5) * (np.pi / 2 / GRID_SIZE)
     delivery = np.sin(theta) ** 2
     weight = np.sin(2 * theta)  # dp/dtheta
-    log_prior = (PRIOR_ALPHA - 1) * np.log(delivery) + (PRIOR_BETA - 1) * np.log1p(-delivery)
-    return _Grid(delivery, log_prior + np.log(weight))
+    return _Grid(delivery, np.log(weight))
 
 
-def _fit_chunk(counts: Sequence[Counts], loss_ratio: float, grid: _Grid) -> list[tuple[float, float]]:
-    log_posterior = np.tile(grid.log_prior, (len(counts), 1))  # (links, GRID_SIZE)
+def _fit_chunk(
+    counts: Sequence[Counts], loss_ratio: float, priors: NDArray[np.float64], grid: _Grid
+) -> list[tuple[float, float]]:
+    alpha, beta = priors[:, :1] - 1, priors[:, 1:] - 1
+    log_posterior = alpha * np.log(grid.delivery) + beta * np.log1p(-grid.delivery) + grid.log_weight
     log_lost = np.log1p(-grid.delivery * (1.0 - loss_ratio))  # one transmission lost
     for k in sorted({entry[0] for link in counts for entry in link}):
         table = np.array([_of(link, k) for link in counts])  # (links, 2): heard, missed

@@ -13,6 +13,7 @@ from meshtwin.twins.state import LinkRecord, NodeRecord, TwinState
 __all__ = ["SilentLink", "find_silent_links", "rotation_s"]
 
 SILENT_INTERVALS: Final = 6  # report intervals, or twice a reporter's rotation where that is longer
+ROTATING_NEIGHBOURS: Final = 4  # an unsegmented report holds two or three
 MISSED_MAX: Final = 60.0  # notifications: as much as a first report counts; a provisional figure
 
 
@@ -47,10 +48,10 @@ def find_silent_links(state: TwinState, *, report_interval_s: float) -> dict[tup
 def rotation_s(node: NodeRecord) -> float:
     """Seconds in which a reporter lists all its neighbours once: reports are short and take turns.
 
-    Twice the median age of what it listed, as of its last report: ages within one rotation are spread
-    evenly, and up to half of the links may be silent without a change of the median by more than twofold.
+    Twice the median age of what it listed, as of its last report, since ages within one rotation are spread
+    evenly. Below four neighbours nothing needs turns, and a silent one would pass for a slow turn: 0.
     """
-    if node.reported_s is None or not node.links:
+    if node.reported_s is None or len(node.links) < ROTATING_NEIGHBOURS:
         return 0.0
     return 2 * median(max(0.0, node.reported_s - record.listed_s) for record in node.links.values())
 
