@@ -19,7 +19,7 @@ from meshtwin_operator.reconcile.naming import broker_workload, gateway_identity
 
 __all__ = ["SCENARIO", "SampleProcesses"]
 
-SCENARIO: Final = "mesh.yaml"  # beside the manifests: the emulated mesh
+SCENARIO: Final = "../emulated-building/mesh.yaml"  # as seen from the folder of manifests
 PYTHON: Final = (sys.executable, "-m")
 
 
