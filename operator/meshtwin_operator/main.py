@@ -41,7 +41,7 @@ def stop(**_: Any) -> None:
 
 def _watch(kind: str, plural: str) -> None:
     @kopf.on.event("meshtwin.dev", "v1alpha1", plural, id=f"seen-{plural}")
-    def seen(event: Any, **_: Any) -> None:
+    async def seen(event: Any, **_: Any) -> None:  # async: a plain function would take a thread of a pool
         PROCESS.seen(kind, event["object"], deleted=event["type"] == "DELETED")
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-
 from tests.benchmarks.figures import Figure, at_least, at_most
 from tests.integration.twin_processes import Broker, Gateway, Twin, neighbour, running_broker, running_twin, wait_until
 

@@ -11,6 +11,13 @@ from tests.e2e.kubectl import MANIFESTS, NAMESPACE, Refused, get, items, kubectl
 
 pytestmark = pytest.mark.cluster
 
+# Run inside the pod, whose containers share their processes: kills the northern gateway and nothing else.
+KILL_GATEWAY = """
+import os, pathlib, signal
+for folder in pathlib.Path("/proc").iterdir():
+    if folder.name.isdigit() and b"gw-north.json" in (folder / "cmdline").read_bytes():
+        os.kill(int(folder.name), signal.SIGKILL)
+"""
 TERMINAL = {"Confirmed", "RolledBack", "Rejected", "TimedOut", "Superseded", "Adopted"}
 
 
@@ -177,6 +184,72 @@ def test_an_operator_killed_between_commit_and_confirm_goes_on_where_it_stopped(
     name = found["metadata"]["name"]
     until("a verdict", lambda: step(get("meshconfiguration", name)) in TERMINAL, within_s=600)
     assert step(get("meshconfiguration", name)) == "Confirmed"
+
+
+def propose(name: str, segment: str, settings: list[dict[str, Any]]) -> dict[str, Any]:
+    """An engineer's own proposal, judged and waiting for its decision."""
+    manifest = {
+        "apiVersion": "meshtwin.dev/v1alpha1",
+        "kind": "ConfigurationProposal",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"segmentRef": {"name": segment}, "origin": "Manual", "reason": "e2e", "settings": settings},
+    }
+    kubectl("create", "-f", "-", stdin=yaml.safe_dump(manifest), user="engineer@example.com")
+
+    def awaiting() -> dict[str, Any] | None:
+        found = get("configurationproposal", name)
+        return found if found.get("status", {}).get("phase") == "AwaitingDecision" else None
+
+    return until(f"{name} judged", awaiting, within_s=300)
+
+
+def verdict_of(proposal: str) -> dict[str, Any]:
+    """The configuration that came of a proposal, once its push has ended."""
+
+    def ended() -> dict[str, Any] | None:
+        for found in items("meshconfigurations"):
+            if found["spec"].get("proposalRef", {}).get("name") == proposal and step(found) in TERMINAL:
+                return found
+        return None
+
+    return until(f"verdict on {proposal}", ended, within_s=600)
+
+
+def in_force(segment: str) -> str:
+    """Hash that the gateway of a segment reports, as the segment's status shows it."""
+    return str(get("meshsegment", segment)["status"]["revisionHash"])
+
+
+def test_a_harmful_configuration_is_taken_back_and_never_pushed_again() -> None:
+    before = in_force("office-north")
+    harmful = [{"nodes": ["0001-002b"], "relay": "Disabled", "defaultTtl": 2}]
+    proposal = propose("dark", "office-north", harmful)
+    kubectl("create", "-f", "-", stdin=approval(proposal, "approver@example.com"), user="approver@example.com")
+    found = verdict_of("dark")
+    assert step(found) == "RolledBack"
+    assert condition(found, "RolledBack")["status"] == "True"
+    until("the last confirmed one is in force", lambda: in_force("office-north") == before)
+    again = propose("dark-again", "office-north", harmful)
+    kubectl("create", "-f", "-", stdin=approval(again, "approver@example.com"), user="approver@example.com")
+    second = verdict_of("dark-again")
+    assert step(second) == "Rejected"
+    assert in_force("office-north") == before
+
+
+def test_a_gateway_killed_between_commit_and_confirm_keeps_its_word() -> None:
+    gentle = [{"nodes": ["0001-002b"], "defaultTtl": 9}]
+    proposal = propose("gentle", "office-north", gentle)
+    kubectl("create", "-f", "-", stdin=approval(proposal, "approver@example.com"), user="approver@example.com")
+    until("verifying", lambda: any(
+        c["spec"].get("proposalRef", {}).get("name") == "gentle" and step(c) == "Verifying"
+        for c in items("meshconfigurations")))  # fmt: skip
+    kubectl("exec", "-n", NAMESPACE, "emulated-building-0", "-c", "mesh", "--", "python", "-c", KILL_GATEWAY)
+    found = verdict_of("gentle")
+    shown = until("status agrees", lambda: get("meshsegment", "office-north")["status"])
+    if step(found) == "Confirmed":
+        assert shown["revisionHash"] == found["spec"]["digest"]
+    else:
+        assert shown["revisionHash"] != found["spec"]["digest"]
 
 
 def test_a_child_that_somebody_edits_is_restored() -> None:

@@ -50,13 +50,16 @@ class Building:
         kustomization.write_text(kustomization.read_text().replace("  - pipeline.yaml\n", ""))
         self.state = StateFolder(root / "state")
         self.state.prepare()
-        self.processes = SampleProcesses.of(self.folder, self.state)
+        self.processes = SampleProcesses.of(SAMPLE, self.state)
         self._root = root
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._names = 0
 
     def start(self, name: str) -> None:
-        commands = {"mesh": lambda: self.processes.mesh(speed=SPEED), "operator": self.processes.operator}
+        commands = {
+            "mesh": lambda: self.processes.mesh(speed=SPEED),
+            "operator": lambda: self.processes.operator(self.folder),
+        }
         command = commands.get(name, lambda: self.processes.gateway(name))()
         with (self._root / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(
@@ -185,7 +188,9 @@ def assert_confirmed(building: Building, segment: str, configuration: str) -> No
 
 
 def test_second_operator_on_the_same_state_is_refused(building: Building) -> None:
-    second = subprocess.run(building.processes.operator(), capture_output=True, text=True, timeout=60, check=False)
+    second = subprocess.run(
+        building.processes.operator(building.folder), capture_output=True, text=True, timeout=60, check=False
+    )
     assert second.returncode == 1
     assert "AlreadyRunning" in second.stderr
     assert building.get("DigitalTwin", "office")

@@ -9,6 +9,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
+from urllib.request import getproxies
 
 from aiohttp import ClientError, ClientTimeout
 from kubernetes.aio import client, config
@@ -82,7 +83,11 @@ class KubeApi:
         except config.ConfigException:
             # Read here: the client looks at the environment only when it is imported.
             await config.load_kube_config(config_file=os.environ.get("KUBECONFIG"))
-        return cls(client.ApiClient())
+        configuration = client.Configuration.get_default_copy()
+        if not getproxies():
+            # Else the HTTP library looks for a netrc file at every request.
+            configuration.client_session_kwargs = {"trust_env": False}
+        return cls(client.ApiClient(configuration))
 
     async def close(self) -> None:
         """End the connections."""
@@ -157,6 +162,22 @@ class KubeApi:
         )
         assert applied is not None  # noqa: S101  # only a delete may find nothing
         return applied
+
+    async def overwrite(self, manifest: Mapping[str, Any]) -> None:
+        """Put our fields over whatever is there; lists are replaced whole.
+
+        Server-side apply merges lists by key: it cannot take out an item that somebody else put in its place.
+        """
+        meta = manifest["metadata"]
+        await self._write(
+            "overwrite",
+            manifest["kind"],
+            "patch",
+            path_of(manifest["kind"])(meta["namespace"], meta["name"]),
+            body=manifest,
+            content_type="application/merge-patch+json",
+            field_manager=FIELD_MANAGER,
+        )
 
     async def create(self, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
         """Create-only; None when an object of that name exists."""

@@ -3,7 +3,7 @@
 Only what decisions need is kept: ``managedFields`` are dropped, so that 1,000 segments fit in a small pod.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
@@ -49,6 +49,7 @@ class Cache:
         self._by_kind: dict[tuple[str, str], set[str]] = {}
         self._parsed: dict[ObjectKey, tuple[str, Resource | None, str | None]] = {}
         self.index = ObjectIndex(self.resource)
+        self.listeners: list[Callable[[ObjectKey], None]] = [self.index.touch]  # told of every change
         self._lists: dict[tuple[str, str], list[Resource]] = {}  # of what parses; dropped when one changes
 
     def put(self, raw: Mapping[str, Any]) -> bool:
@@ -61,7 +62,7 @@ class Cache:
         self._raw[key] = kept
         self._lists.pop((key.kind, key.namespace), None)
         self._by_kind.setdefault((key.kind, key.namespace), set()).add(key.name)
-        self.index.touch(key)
+        self._tell(key)
         return True
 
     def drop(self, key: ObjectKey, uid: str | None = None) -> None:
@@ -73,7 +74,7 @@ class Cache:
         self._lists.pop((key.kind, key.namespace), None)
         self._parsed.pop(key, None)
         self._by_kind[(key.kind, key.namespace)].discard(key.name)
-        self.index.touch(key)
+        self._tell(key)
 
     def raw(self, key: ObjectKey) -> dict[str, Any] | None:
         """The raw object; None if absent."""
@@ -102,6 +103,10 @@ class Cache:
     def invalid(self, key: ObjectKey) -> str | None:
         """Why the stored object could not be parsed; None if it is fine or absent."""
         return self._parse(key)[2]
+
+    def _tell(self, key: ObjectKey) -> None:
+        for listener in self.listeners:
+            listener(key)
 
     def _parse(self, key: ObjectKey) -> tuple[str, Resource | None, str | None]:
         raw = self._raw.get(key)

@@ -13,7 +13,7 @@ from typing import Any, Final, assert_never
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
-from meshtwin.errors import Inconsistent, InvalidInput, MeshTwinError
+from meshtwin.errors import Inconsistent, InvalidInput, MeshTwinError, Unavailable
 from meshtwin_operator.kube.api import FIELD_MANAGER, KubeApi, path_of
 from meshtwin_operator.kube.cache import Cache, key_of
 from meshtwin_operator.kube.compare import is_as_desired, with_hash
@@ -31,8 +31,10 @@ from meshtwin_operator.reconcile.outcome import (
     PublishCommand,
     StartRun,
     Workload,
+    WorkloadRole,
 )
 from meshtwin_operator.reconcile.world import ObjectKey, World
+from meshtwin_operator.resources.twins import DigitalTwin
 from meshtwin_operator.southbound.fleet import Fleet
 from meshtwin_operator.southbound.runs import Runs
 from meshtwin_operator.workqueue import WorkQueue
@@ -44,6 +46,7 @@ log = structlog.get_logger(__name__)
 RECONCILES = Counter("meshtwin_reconcile_total", "Decisions carried out", ["kind", "result"])
 RECONCILE_SECONDS = Histogram("meshtwin_reconcile_seconds", "Time of one decision and its effects", ["kind"])
 QUEUE_DEPTH = Gauge("meshtwin_queue_keys", "Keys waiting to be looked at")
+ROLL_UP_AFTER_S: Final = 0.5  # a twin of 1,000 segments is not looked at for each change of one of them
 EVENT_MEMORY: Final = 4096  # (object, reason, message) already posted by this process
 
 # Children of a workload, deleted in this order when it is not wanted any more.
@@ -75,8 +78,17 @@ class Driver:
     def queue_with_related(self, key: ObjectKey) -> None:
         """Look at an object that changed, and at those it concerns."""
         self._queue.add(key)
+        self._queue_related(key)
+
+    def inventory_changed(self, key: ObjectKey) -> None:
+        """Look at the segments that name a ConfigMap, and at those they concern."""
+        for segment in related(key, self._world):
+            self.queue_with_related(segment)
+
+    def _queue_related(self, key: ObjectKey) -> None:
         for other in related(key, self._world):
-            self._queue.add(other)
+            is_roll_up = other.kind == "DigitalTwin" and key.kind != "DigitalTwin"
+            self._queue.add_after(other, ROLL_UP_AFTER_S if is_roll_up else 0.0)
 
     async def work(self) -> None:
         """One worker; never returns."""
@@ -138,8 +150,7 @@ class Driver:
             sub="status",
         )
         self._cache.put(written)
-        for other in related(key, self._world):
-            self._queue.add(other)
+        self._queue_related(key)
 
     async def _act(self, action: Action) -> None:
         match action:
@@ -164,21 +175,46 @@ class Driver:
                 assert_never(action)
 
     async def _apply_workload(self, workload: Workload) -> None:
-        broker = self._world.broker(workload.namespace, workload.root_twin)
+        await self._connect_external(workload)
         secret_hash = await self._secrets.ensure(workload)
-        address = None if broker is None else (broker.host, broker.port, broker.tls)
+        address = self._broker_address(workload)
         for manifest in render_workload(workload, self._settings, address, secret_hash):
             desired = with_hash(manifest)
             key = key_of(desired)
             if is_as_desired(self._cache.raw(key), desired):
                 continue
-            try:
-                self._cache.put(await self._api.apply(desired))
-            except InvalidInput as error:
-                # A claim cannot shrink, a selector cannot change: say it, and let the other children be.
-                if key.kind != "PersistentVolumeClaim":
-                    raise
+            await self._apply_child(key, desired)
+
+    async def _apply_child(self, key: ObjectKey, desired: Mapping[str, Any]) -> None:
+        try:
+            self._cache.put(await self._api.apply(desired))
+        except InvalidInput as error:
+            if key.kind == "PersistentVolumeClaim":
+                # A claim cannot shrink: say it, and let the other children be.
                 log.warning("Leaving a volume claim as it is", key=str(key), problem=str(error))
+                return
+            if self._cache.raw(key) is None:
+                raise
+            log.info("Overwriting what somebody edited", key=str(key), problem=str(error))
+            await self._api.overwrite(desired)
+            self._cache.put(await self._api.apply(desired))
+
+    async def _connect_external(self, workload: Workload) -> None:
+        """At the parent twin of a root with somebody else's broker: what an embedded broker's look would do."""
+        root = self._world.get(ObjectKey("DigitalTwin", workload.namespace, workload.root_twin))
+        if workload.role is not WorkloadRole.PARENT_TWIN or workload.owner.name != workload.root_twin:
+            return
+        if isinstance(root, DigitalTwin) and root.spec.broker is not None and root.spec.broker.external is not None:
+            await self._secrets.ensure_external(root, workload)
+
+    def _broker_address(self, workload: Workload) -> tuple[str, int, bool] | None:
+        """Where a twin finds its broker. After a start it is unknown until the root of the tree was looked at."""
+        if workload.role is WorkloadRole.BROKER:
+            return None
+        broker = self._world.broker(workload.namespace, workload.root_twin)
+        if broker is None:
+            raise Unavailable(f"waiting for the broker of twin {workload.root_twin}")
+        return broker.host, broker.port, broker.tls
 
     async def _post(self, key: ObjectKey, raw: Mapping[str, Any] | None, event: KubeEvent) -> None:
         memory = (key, event.reason, event.message)

@@ -15,18 +15,19 @@ from typing import Any, Final
 import structlog
 
 from meshtwin.errors import MeshTwinError
+from meshtwin_operator.inventories import INVENTORY_LABEL
 from meshtwin_operator.kube.api import KubeApi
 from meshtwin_operator.kube.cache import Cache, key_of
 from meshtwin_operator.kube.driver import Driver, run_workers
 from meshtwin_operator.kube.health import serve_health
 from meshtwin_operator.kube.lease import Lease
+from meshtwin_operator.kube.secret_store import SecretStore
 from meshtwin_operator.kube.settings import OperatorSettings
 from meshtwin_operator.kube.tree_secrets import TreeSecrets
 from meshtwin_operator.kube.watching import Watcher
-from meshtwin_operator.kube.world import INVENTORY_LABEL, KubeWorld
+from meshtwin_operator.kube.world import KubeWorld
 from meshtwin_operator.reconcile.world import ObjectKey
 from meshtwin_operator.resources.kinds import KINDS, KINDS_BY_NAME
-from meshtwin_operator.resources.twins import MeshSegment
 from meshtwin_operator.southbound.fleet import Fleet
 from meshtwin_operator.southbound.runs import Runs
 from meshtwin_operator.workqueue import WorkQueue
@@ -126,7 +127,8 @@ class OperatorProcess:
 
     async def _act(self, api: KubeApi, lease: Lease) -> None:
         fleet = Fleet(changed=self._gateway_changed, now=_now)
-        secrets = TreeSecrets(api, fleet, now=_now)
+        store = SecretStore(api, changed=self._queue.add)
+        secrets = TreeSecrets(store, fleet, now=_now)
         runs = Runs(rest_key=secrets.rest_key, changed=self._queue.add, now=_now)
         world = KubeWorld(self._cache, fleet, runs, epoch=lambda: lease.epoch, broker=secrets.broker)
         driver = Driver(
@@ -160,6 +162,7 @@ class OperatorProcess:
         tasks += [
             asyncio.create_task(run_workers(driver, self._settings.workers)),
             asyncio.create_task(self._sweep(api)),
+            asyncio.create_task(store.keep_fresh()),
             held,
         ]
         self._started = True
@@ -220,10 +223,7 @@ class OperatorProcess:
         if key.kind == "Pod":
             self._pod(key, raw)
         if key.kind == "ConfigMap" and raw["metadata"].get("labels", {}).get(INVENTORY_LABEL) == "true":
-            for segment in self._cache.keys("MeshSegment", key.namespace):
-                resource = self._cache.resource(segment)
-                if isinstance(resource, MeshSegment) and resource.spec.inventory.config_map_ref.name == key.name:
-                    self._driver.queue_with_related(segment)
+            self._driver.inventory_changed(key)
 
     def _pod(self, key: ObjectKey, raw: dict[str, Any]) -> None:
         """A pod is owned by its StatefulSet: look at that one's owner."""

@@ -5,7 +5,6 @@ the Secret. They are read by name, never listed; the authority's key is mounted 
 """
 
 import asyncio
-import base64
 import hashlib
 import secrets
 import tempfile
@@ -13,14 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from meshtwin.connectors.mqtt import BrokerSettings
 from meshtwin.errors import Unavailable
-from meshtwin_operator.kube.api import KubeApi
-from meshtwin_operator.kube.render import BROKER_PORT, DATA_MOUNT, MANAGED_BY, owner_reference
+from meshtwin_operator.kube.render import BROKER_PORT, DATA_MOUNT
+from meshtwin_operator.kube.secret_store import Data, SecretStore
 from meshtwin_operator.reconcile.naming import OPERATOR_IDENTITY, broker_workload, gateway_identity
 from meshtwin_operator.reconcile.outcome import Workload, WorkloadRole
 from meshtwin_operator.reconcile.world import BrokerView
@@ -40,11 +39,9 @@ __all__ = ["TreeSecrets", "gateway_secret"]
 
 log = structlog.get_logger(__name__)
 
-FRESH_FOR: Final = timedelta(seconds=60)  # a Secret is read again after this: rotation is seen within it
-READS_AT_ONCE: Final = 8  # a tree of 1,000 gateways has 2,000 Secrets
+SYNC_AGAIN_AFTER: Final = timedelta(minutes=10)  # accounts changed at the broker by somebody else are mended
+READS_AT_ONCE: Final = 8  # at the first look: a tree of 1,000 gateways has 2,000 Secrets
 PLUGIN: Final = "/usr/lib/mosquitto_dynamic_security.so"  # the image links it there on every architecture
-
-Data = dict[str, bytes]
 
 
 def gateway_secret(gateway_id: str) -> str:
@@ -65,9 +62,8 @@ class _Tree:
 class TreeSecrets:
     """Makes missing Secrets, keeps accounts at embedded brokers, tells the fleet where to connect."""
 
-    def __init__(self, api: KubeApi, fleet: Fleet, *, now: Callable[[], datetime]) -> None:
-        self._api, self._fleet, self._now = api, fleet, now
-        self._read: dict[tuple[str, str], tuple[datetime, Data]] = {}
+    def __init__(self, store: SecretStore, fleet: Fleet, *, now: Callable[[], datetime]) -> None:
+        self._store, self._fleet, self._now = store, fleet, now
         self._trees: dict[tuple[str, str], _Tree] = {}
         self._synced: dict[tuple[str, str], tuple[str, datetime]] = {}
         self._folder = Path(tempfile.mkdtemp(prefix="meshtwin-"))  # CA certificates for the MQTT client
@@ -82,7 +78,7 @@ class TreeSecrets:
 
     async def rest_key(self, namespace: str, root_twin: str) -> bytes:
         """The key that signs bearer tokens of a tree; raises `Unavailable` before it exists."""
-        data = await self._get(namespace, f"{root_twin}-tree")
+        data = await self._store.read(namespace, f"{root_twin}-tree", root_twin)
         if data is None:
             raise Unavailable(f"no REST key yet for twin {root_twin}", place=f"Secret {namespace}/{root_twin}-tree")
         return data["rest-key"]
@@ -91,10 +87,10 @@ class TreeSecrets:
         """Make the Secrets a workload needs; gives a hash of those it reads only at its start."""
         if workload.role is WorkloadRole.BROKER:
             return await self._ensure_broker(workload)
-        tree = await self._get(workload.namespace, f"{workload.root_twin}-tree")
+        tree = await self._store.read(workload.namespace, f"{workload.root_twin}-tree", workload.root_twin)
         if tree is None:
             raise Unavailable(f"waiting for the broker of twin {workload.root_twin}")
-        account = await self._ensure(
+        account = await self._store.ensure(
             workload,
             f"{workload.name}-account",
             lambda: {"username": workload.identity.encode(), "password": _password()},
@@ -105,10 +101,10 @@ class TreeSecrets:
         """Use a broker that somebody else runs: its Secret holds ca.crt, username and password."""
         assert twin.spec.broker is not None and twin.spec.broker.external is not None  # noqa: S101, PT018
         external, namespace = twin.spec.broker.external, workload.namespace
-        data = await self._get(namespace, external.credentials_secret_ref.name)
+        data = await self._store.read(namespace, external.credentials_secret_ref.name, workload.root_twin)
         if data is None:
             raise Unavailable("the broker's credentials do not exist", place=external.credentials_secret_ref.name)
-        await self._ensure(
+        await self._store.ensure(
             workload,
             f"{workload.root_twin}-tree",
             lambda: {"rest-key": _password(), "ca.crt": data.get("ca.crt", b"")},
@@ -121,19 +117,23 @@ class TreeSecrets:
 
     async def _ensure_broker(self, workload: Workload) -> str:
         namespace, root = workload.namespace, workload.root_twin
-        authority = await self._ensure(workload, f"{root}-broker-authority", lambda: self._authority(root))
-        await self._ensure(workload, f"{root}-tree", lambda: {"rest-key": _password(), "ca.crt": authority["tls.crt"]})
-        account = await self._ensure(
+        authority = await self._store.ensure(workload, f"{root}-broker-authority", lambda: self._authority(root))
+        await self._store.ensure(
+            workload, f"{root}-tree", lambda: {"rest-key": _password(), "ca.crt": authority["tls.crt"]}
+        )
+        account = await self._store.ensure(
             workload,
             f"{root}-operator-account",
             lambda: {"username": OPERATOR_IDENTITY.encode(), "password": _password()},
         )
         names = self._names(workload)
-        broker = await self._ensure(workload, f"{root}-broker", lambda: self._broker_files(authority, account, names))
+        broker = await self._store.ensure(
+            workload, f"{root}-broker", lambda: self._broker_files(authority, account, names)
+        )
         pair = KeyPair(authority["tls.crt"], authority["tls.key"])
         if is_certificate_due(broker["tls.crt"], pair.certificate, names, self._now()):
             broker |= _server_files(issue_server_certificate(pair, names, self._now()))
-            await self._write(workload, f"{root}-broker", broker)
+            await self._store.write(workload, f"{root}-broker", broker)
         host = f"{broker_workload(root)}.{namespace}.svc"
         view = BrokerView(host=host, port=BROKER_PORT, tls=True, external_address=f"mqtts://{host}:{BROKER_PORT}")
         ca_file = self._ca_file(namespace, root, authority["tls.crt"])
@@ -154,7 +154,7 @@ class TreeSecrets:
         credentials = await self._credentials(workload)
         fingerprint = "".join(sorted(c.fingerprint + c.account.username for c in credentials))
         known = self._synced.get(tree)
-        if known is not None and known[0] == fingerprint and self._now() - known[1] < 10 * FRESH_FOR:
+        if known is not None and known[0] == fingerprint and self._now() - known[1] < SYNC_AGAIN_AFTER:
             return
         if not self._fleet.is_connected(*tree):
             return
@@ -168,7 +168,7 @@ class TreeSecrets:
         gate = asyncio.Semaphore(READS_AT_ONCE)
         found = await asyncio.gather(
             *(self._gateway_credential(workload, gateway, gate) for gateway in workload.gateways),
-            *(self._twin_credential(workload.namespace, identity, gate) for identity in workload.twins),
+            *(self._twin_credential(workload, identity, gate) for identity in workload.twins),
         )
         return [credential for credential in found if credential is not None]
 
@@ -179,8 +179,8 @@ class TreeSecrets:
         identity = gateway_identity(gateway_id)
         view = self._trees[(workload.namespace, workload.root_twin)].view
         async with gate:
-            tree = await self._get(workload.namespace, f"{workload.root_twin}-tree") or {}
-            data = await self._ensure(
+            tree = await self._store.read(workload.namespace, f"{workload.root_twin}-tree", workload.root_twin) or {}
+            data = await self._store.ensure(
                 workload,
                 gateway_secret(gateway_id),
                 lambda: {
@@ -193,10 +193,11 @@ class TreeSecrets:
             )
         return Credential(account=gateway_account(identity, gateway_id), password=data["password"].decode())
 
-    async def _twin_credential(self, namespace: str, identity: str, gate: asyncio.Semaphore) -> Credential | None:
+    async def _twin_credential(self, workload: Workload, identity: str, gate: asyncio.Semaphore) -> Credential | None:
         """A twin's account; None while the twin's own reconciliation has not made its Secret."""
         async with gate:
-            data = await self._get(namespace, f"{identity.removeprefix(f'twin.{namespace}.')}-account")
+            name = f"{identity.removeprefix(f'twin.{workload.namespace}.')}-account"
+            data = await self._store.read(workload.namespace, name, workload.root_twin)
         if data is None:
             return None
         return Credential(account=twin_account(identity), password=data["password"].decode())
@@ -234,41 +235,6 @@ class TreeSecrets:
         if not path.exists() or path.read_bytes() != certificate:
             path.write_bytes(certificate)
         return str(path)
-
-    async def _ensure(self, workload: Workload, name: str, make: Callable[[], Data]) -> Data:
-        found = await self._get(workload.namespace, name)
-        if found is not None:
-            return found
-        await self._write(workload, name, make())
-        return self._read[(workload.namespace, name)][1]
-
-    async def _get(self, namespace: str, name: str) -> Data | None:
-        known = self._read.get((namespace, name))
-        if known is not None and self._now() - known[0] < FRESH_FOR:
-            return known[1]
-        raw = await self._api.get("Secret", namespace, name)
-        if raw is None:
-            self._read.pop((namespace, name), None)
-            return None
-        data = {key: base64.b64decode(value) for key, value in (raw.get("data") or {}).items()}
-        self._read[(namespace, name)] = (self._now(), data)
-        return data
-
-    async def _write(self, workload: Workload, name: str, data: Data) -> None:
-        manifest: Mapping[str, Any] = {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {
-                "name": name,
-                "namespace": workload.namespace,
-                "labels": {**MANAGED_BY, "meshtwin.dev/twin": workload.root_twin},
-                "ownerReferences": [owner_reference(workload.owner, workload.owner_uid)],
-            },
-            "type": "Opaque",
-            "data": {key: base64.b64encode(value).decode() for key, value in sorted(data.items())},
-        }
-        await self._api.apply(manifest)
-        self._read[(workload.namespace, name)] = (self._now(), dict(data))
 
 
 def _server_files(server: KeyPair) -> Data:

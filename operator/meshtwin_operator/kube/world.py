@@ -1,15 +1,14 @@
 """`World` out of the driver's caches: look-ups in memory, nothing else."""
 
-import base64
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from meshtwin.contract.summaries import TwinSummary
-from meshtwin.errors import InvalidInput
-from meshtwin.mesh.inventory import parse_inventory
+from meshtwin.mesh.nodes import Inventory
+from meshtwin_operator.inventories import view_inventory
 from meshtwin_operator.kube.cache import Cache
 from meshtwin_operator.kube.render import rest_url
+from meshtwin_operator.reconcile.indexes import MeshIndex
 from meshtwin_operator.reconcile.world import (
     BrokerView,
     GatewayView,
@@ -23,18 +22,7 @@ from meshtwin_operator.resources.twins import MeshSegment
 from meshtwin_operator.southbound.fleet import Fleet
 from meshtwin_operator.southbound.runs import Runs
 
-__all__ = ["INVENTORY_LABEL", "KubeWorld", "config_map_bytes", "pod_problem"]
-
-INVENTORY_LABEL = "meshtwin.dev/inventory"
-
-
-def config_map_bytes(raw: Mapping[str, Any], key: str) -> bytes | None:
-    """Content of one key of a ConfigMap, text or binary; None if the key is absent."""
-    if key in raw.get("data", {}):
-        return str(raw["data"][key]).encode()
-    if key in raw.get("binaryData", {}):
-        return base64.b64decode(raw["binaryData"][key])
-    return None
+__all__ = ["KubeWorld", "pod_problem"]
 
 
 def pod_problem(raw: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -63,7 +51,9 @@ class KubeWorld:
     ) -> None:
         self._cache, self._fleet, self._runs = cache, fleet, runs
         self._epoch, self._broker = epoch, broker
-        self._inventories: dict[ObjectKey, tuple[tuple[str, ...], InventoryView]] = {}
+        self._inventories: dict[ObjectKey, tuple[tuple[object, ...], InventoryView]] = {}
+        self._meshes = MeshIndex(lambda key: self.inventory(key.namespace, key.name).inventory)
+        cache.listeners.append(self._touched)
 
     @property
     def epoch(self) -> int:
@@ -87,37 +77,40 @@ class KubeWorld:
         return self._cache.invalid(key)
 
     def inventory(self, namespace: str, segment: str) -> InventoryView:
-        """The parsed inventory; parsed again only when segment or ConfigMap changed."""
+        """The parsed inventory; parsed again only when the ConfigMap changed, or what the segment says of it."""
         key = ObjectKey("MeshSegment", namespace, segment)
         resource = self._cache.resource(key)
         if not isinstance(resource, MeshSegment):
             return InventoryView(inventory=None, problem=("SegmentNotFound", f"no MeshSegment {segment}"))
         reference = resource.spec.inventory.config_map_ref
         raw = self._cache.raw(ObjectKey("ConfigMap", namespace, reference.name))
-        if raw is None or raw["metadata"].get("labels", {}).get(INVENTORY_LABEL) != "true":
-            message = f'no ConfigMap {reference.name} with the label {INVENTORY_LABEL}: "true"'
-            return InventoryView(inventory=None, problem=("InventoryNotFound", message))
+        metadata = {} if raw is None else raw["metadata"]
         version = (
-            str(resource.metadata.generation),
             resource.metadata.uid,
-            str(raw["metadata"].get("uid")),
-            str(raw["metadata"].get("resourceVersion")),
+            resource.spec.inventory,
+            resource.spec.frozen_nodes,
+            str(metadata.get("uid")),
+            str(metadata.get("resourceVersion")),
         )
         known = self._inventories.get(key)
         if known is None or known[0] != version:
-            known = (version, _parse(resource, raw))
+            known = (version, view_inventory(resource, raw))
             self._inventories[key] = known
         return known[1]
+
+    def sharing_nodes(self, namespace: str, inventory: Inventory) -> Sequence[str]:
+        """Segments whose inventories are worth comparing with this one."""
+        return self._meshes.find(namespace, inventory)
 
     def gateway(self, namespace: str, gateway_id: str) -> GatewayView:
         """What a gateway said."""
         return self._fleet.gateway(namespace, gateway_id)
 
     def workload(self, namespace: str, name: str) -> WorkloadView:
-        """Readiness of a StatefulSet, and why its pod does not run."""
+        """Readiness of a StatefulSet, and why its pod does not run; its address is known before it is there."""
         raw = self._cache.raw(ObjectKey("StatefulSet", namespace, name))
         if raw is None:
-            return WorkloadView(exists=False)
+            return WorkloadView(exists=False, url=rest_url(namespace, name))
         status = raw.get("status", {})
         ready = (
             status.get("observedGeneration") == raw["metadata"].get("generation")
@@ -140,17 +133,11 @@ class KubeWorld:
         """A run asked of a twin."""
         return self._runs.view(namespace, run_id)
 
-
-def _parse(segment: MeshSegment, raw: Mapping[str, Any]) -> InventoryView:
-    spec = segment.spec.inventory
-    place = f"ConfigMap {spec.config_map_ref.name}/{spec.config_map_ref.key}"
-    content = config_map_bytes(raw, spec.config_map_ref.key)
-    if content is None:
-        return InventoryView(inventory=None, problem=("InventoryNotFound", f"{place} has no such key"))
-    placement = config_map_bytes(raw, spec.placement_key) if spec.placement_key else None
-    source_hash = hashlib.sha256(content + b"\0" + (placement or b"")).hexdigest()[:16]
-    try:
-        inventory = parse_inventory(content, placement, tuple(segment.spec.frozen_nodes), place)
-    except InvalidInput as error:
-        return InventoryView(inventory=None, source_hash=source_hash, problem=(error.reason, str(error)))
-    return InventoryView(inventory=inventory, source_hash=source_hash)
+    def _touched(self, key: ObjectKey) -> None:
+        if key.kind == "MeshSegment":
+            self._meshes.touch(key)
+            if self._cache.raw(key) is None:
+                self._inventories.pop(key, None)
+        elif key.kind == "ConfigMap":
+            for segment in self._cache.index.find("MeshSegment", key.namespace, "inventory", key.name):
+                self._meshes.touch(ObjectKey("MeshSegment", key.namespace, segment.metadata.name))

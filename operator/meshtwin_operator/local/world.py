@@ -6,10 +6,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from meshtwin.contract.summaries import TwinSummary
+from meshtwin.mesh.nodes import Inventory
 from meshtwin_operator.inventories import view_inventory
 from meshtwin_operator.local.objects import key_of
 from meshtwin_operator.local.store import Change, Store
-from meshtwin_operator.reconcile.indexes import scan
+from meshtwin_operator.reconcile.indexes import may_share_nodes, scan
 from meshtwin_operator.reconcile.world import (
     BrokerView,
     GatewayView,
@@ -149,6 +150,12 @@ class LocalWorld:
             known = (version, view_inventory(resource, raw))
             self._inventories[key] = known
         return known[1]
+
+    def sharing_nodes(self, namespace: str, inventory: Inventory) -> Sequence[str]:
+        """Segments whose inventories are worth comparing with this one."""
+        names = [resource.metadata.name for resource in self._resources("MeshSegment", namespace)]
+        found = [(name, self.inventory(namespace, name).inventory) for name in names]
+        return [name for name, other in found if other is not None and may_share_nodes(inventory, other)]
 
     def gateway(self, namespace: str, gateway_id: str) -> GatewayView:
         """What a gateway said."""

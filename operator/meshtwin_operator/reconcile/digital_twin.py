@@ -102,7 +102,8 @@ def parent_twin(lineage: Lineage, world: World) -> Workload:
     namespace, name = twin.metadata.namespace, parent_workload(twin.metadata.name)
     below = [segment_workload(s.metadata.name) for s in segments_of(world, namespace, twin.metadata.name)]
     below += [parent_workload(t.metadata.name) for t in child_twins(world, namespace, twin.metadata.name)]
-    children = [{"name": child, "url": url} for child in sorted(below) if (url := world.workload(namespace, child).url)]
+    views = [(child, world.workload(namespace, child)) for child in sorted(below)]
+    children = [{"name": child, "url": view.url} for child, view in views if view.exists and view.url]
     config: dict[str, Any] = {
         "namespace": namespace,
         "name": name,

@@ -7,10 +7,11 @@ there are few objects.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from meshtwin.mesh.nodes import Inventory
 from meshtwin_operator.reconcile.world import ObjectKey
 from meshtwin_operator.resources.base import Resource
 
-__all__ = ["INDEXES", "ObjectIndex", "scan"]
+__all__ = ["INDEXES", "MeshIndex", "ObjectIndex", "may_share_nodes", "scan"]
 
 
 def _name(reference: Any) -> str | None:
@@ -57,6 +58,56 @@ def scan(resources: Iterable[Resource], kind: str, index: str, value: str) -> li
     """The objects of one kind whose ``index`` has ``value``, in the order given; an unknown index is a KeyError."""
     value_of = INDEXES[kind, index]
     return [resource for resource in resources if value_of(resource) == value]
+
+
+def may_share_nodes(one: Inventory, other: Inventory) -> bool:
+    """Whether two inventories are worth comparing: same mesh, and overlapping ranges of addresses.
+
+    A device has one address within a mesh, so inventories apart by address are apart by device too.
+    """
+    if not one.nodes or not other.nodes or one.mesh_uuid.lower() != other.mesh_uuid.lower():
+        return False
+    return one.nodes[0].address <= other.nodes[-1].address and other.nodes[0].address <= one.nodes[-1].address
+
+
+class MeshIndex:
+    """Segments by the mesh and the range of addresses of their inventories. Not thread-safe.
+
+    `touch` a segment whose spec or inventory came, changed or went; ``inventory`` is read again when asked.
+    """
+
+    def __init__(self, inventory: Callable[[ObjectKey], Inventory | None]) -> None:
+        self._inventory = inventory
+        self._dirty: set[ObjectKey] = set()
+        self._ranges: dict[tuple[str, str], dict[str, tuple[int, int]]] = {}
+        self._places: dict[ObjectKey, tuple[str, str]] = {}
+
+    def touch(self, key: ObjectKey) -> None:
+        """The segment of ``key``, or its inventory, is not what it was."""
+        self._dirty.add(key)
+
+    def find(self, namespace: str, inventory: Inventory) -> list[str]:
+        """Names of the segments whose inventories `may_share_nodes` with this one, in order."""
+        while self._dirty:
+            self._read(self._dirty.pop())
+        if not inventory.nodes:
+            return []
+        first, last = inventory.nodes[0].address, inventory.nodes[-1].address
+        ranges = self._ranges.get((namespace, inventory.mesh_uuid.lower()), {})
+        return sorted(name for name, (low, high) in ranges.items() if low <= last and first <= high)
+
+    def _read(self, key: ObjectKey) -> None:
+        place = self._places.pop(key, None)
+        if place is not None:
+            del self._ranges[place][key.name]
+            if not self._ranges[place]:
+                del self._ranges[place]
+        inventory = self._inventory(key)
+        if inventory is not None and inventory.nodes:
+            place = (key.namespace, inventory.mesh_uuid.lower())
+            self._places[key] = place
+            addresses = inventory.nodes[0].address, inventory.nodes[-1].address
+            self._ranges.setdefault(place, {})[key.name] = addresses
 
 
 class ObjectIndex:

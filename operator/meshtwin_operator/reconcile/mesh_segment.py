@@ -37,7 +37,6 @@ from meshtwin_operator.reconcile.tree import (
     configurations_of,
     find_lineage,
     key_of,
-    segments_of_tree,
 )
 from meshtwin_operator.reconcile.world import GatewayView, InventoryView, WorkloadView, World
 from meshtwin_operator.resources.records import MeshConfiguration
@@ -92,7 +91,8 @@ def reconcile_segment(segment: MeshSegment, world: World, now: datetime) -> Outc
         before += accept_drift(segment, lineage, inventory, look.view, look.records)
         requeue = min(requeue, adoption.requeue_after_s or requeue, UNANSWERED_AGAIN_S if after else requeue)
     before += expired_records(world, segment, look.records, now)
-    return replace(_outcome(look, wanted, requeue=requeue), before=tuple(before), after=tuple(after))
+    outcome = _outcome(look, wanted, requeue=requeue, url=child.url)
+    return replace(outcome, before=tuple(before), after=tuple(after))
 
 
 def _checked_inventory(look: _Look, lineage: Lineage) -> Inventory:
@@ -100,9 +100,7 @@ def _checked_inventory(look: _Look, lineage: Lineage) -> Inventory:
     if look.found.problem is not None or look.found.inventory is None:
         reason, message = look.found.problem or ("InventoryNotFound", "the inventory was not read yet")
         raise InvalidInput(message, reason=reason)
-    tree = segments_of_tree(look.world, look.segment.metadata.namespace, lineage.root.metadata.name)
-    others = [other for other in tree if other.metadata.name != look.segment.metadata.name]
-    check_segment(look.world, look.segment, look.found.inventory, others)
+    check_segment(look.world, look.segment, look.found.inventory, lineage.root.metadata.name)
     return look.found.inventory
 
 
@@ -194,7 +192,7 @@ def _monitor(look: _Look, lineage: Lineage, inventory: Inventory) -> list[Action
     return [PublishCommand(lineage.root.metadata.name, gateway_id, command, namespace)]
 
 
-def _outcome(look: _Look, wanted: list[Said], *, requeue: float = LOOK_AGAIN_S) -> Outcome:
+def _outcome(look: _Look, wanted: list[Said], *, requeue: float = LOOK_AGAIN_S, url: str | None = None) -> Outcome:
     segment, world, reported = look.segment, look.world, look.view.reported
     namespace, name = segment.metadata.namespace, segment.metadata.name
     previous = segment.status or MeshSegmentStatus()
@@ -217,7 +215,7 @@ def _outcome(look: _Look, wanted: list[Said], *, requeue: float = LOOK_AGAIN_S) 
         desired_revision=desired.spec.revision if desired else None,
         drifted_nodes=len(reported.drifted) if reported else previous.drifted_nodes,
         last_report_at=shown.last_report_at,
-        url=world.workload(namespace, segment_workload(name)).url or previous.url,
+        url=url or previous.url,
     )
     return Outcome(
         status=status.model_dump(mode="json", by_alias=True, exclude_none=True),

@@ -1,13 +1,15 @@
 """What can be wrong with a MeshSegment that no schema sees: it needs other objects to be looked at."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.addresses import format_address
 from meshtwin.mesh.nodes import Inventory
-from meshtwin_operator.reconcile.world import World
+from meshtwin_operator.reconcile.indexes import may_share_nodes
+from meshtwin_operator.reconcile.tree import find_lineage
+from meshtwin_operator.reconcile.world import ObjectKey, World
 from meshtwin_operator.resources.twins import MeshSegment
 
 __all__ = ["check_segment"]
@@ -19,15 +21,37 @@ def _age_key(segment: MeshSegment) -> tuple[datetime, str]:
     return segment.metadata.creation_timestamp or NEVER, segment.metadata.name
 
 
-def check_segment(world: World, segment: MeshSegment, inventory: Inventory, others: Sequence[MeshSegment]) -> None:
+def check_segment(world: World, segment: MeshSegment, inventory: Inventory, root: str) -> None:
     """Raises `InvalidInput` with reason and place; of two segments in conflict the younger one is at fault.
 
-    ``others``: the segments of the same tree. Ties of age go to the name that sorts first.
+    Only segments of the tree of the twin ``root`` conflict. Ties of age go to the name that sorts first.
     """
-    older = [other for other in others if _age_key(other) < _age_key(segment)]
+    older = list(_older_rivals(world, segment, inventory, root))
     _check_gateway(segment, older)
     _check_owners(world, segment, inventory, older)
     _check_flows(segment, inventory)
+
+
+def _older_rivals(world: World, segment: MeshSegment, inventory: Inventory, root: str) -> Iterator[MeshSegment]:
+    """Older segments of the tree with the same gateway or perhaps the same nodes: few of many."""
+    namespace = segment.metadata.namespace
+    names = set(world.sharing_nodes(namespace, inventory))
+    if segment.spec.gateway_id is not None:
+        names |= {one.metadata.name for one in world.find("MeshSegment", namespace, "gateway", segment.spec.gateway_id)}
+    for name in sorted(names - {segment.metadata.name}):
+        other = world.get(ObjectKey("MeshSegment", namespace, name))
+        if not isinstance(other, MeshSegment) or _age_key(other) >= _age_key(segment):
+            continue
+        if _root_of(world, other) == root:
+            yield other
+
+
+def _root_of(world: World, segment: MeshSegment) -> str | None:
+    """Name of the root of a segment's tree; None if its twin is not in order."""
+    try:
+        return find_lineage(world, segment.metadata.namespace, segment.spec.twin_ref.name).root.metadata.name
+    except InvalidInput:
+        return None
 
 
 def _check_gateway(segment: MeshSegment, older: Sequence[MeshSegment]) -> None:
@@ -46,7 +70,7 @@ def _check_owners(world: World, segment: MeshSegment, inventory: Inventory, olde
     devices = {node.device_uuid.lower() for node in inventory.nodes}
     for other in older:
         theirs = world.inventory(other.metadata.namespace, other.metadata.name).inventory
-        if theirs is None or not _may_share_nodes(inventory, theirs):
+        if theirs is None or not may_share_nodes(inventory, theirs):
             continue
         for node in theirs.nodes:
             if node.address in addresses or node.device_uuid.lower() in devices:
@@ -56,13 +80,6 @@ def _check_owners(world: World, segment: MeshSegment, inventory: Inventory, olde
                     reason="NodeOwnedTwice",
                     place="spec.inventory",
                 )
-
-
-def _may_share_nodes(one: Inventory, other: Inventory) -> bool:
-    """Cheap: same mesh, and overlapping address ranges. A device has one address within a mesh."""
-    if not one.nodes or not other.nodes or one.mesh_uuid.lower() != other.mesh_uuid.lower():
-        return False
-    return one.nodes[0].address <= other.nodes[-1].address and other.nodes[0].address <= one.nodes[-1].address
 
 
 def _check_flows(segment: MeshSegment, inventory: Inventory) -> None:

@@ -113,6 +113,10 @@ class World(Protocol):
         """Inventory of a MeshSegment."""
         ...
 
+    def sharing_nodes(self, namespace: str, inventory: Inventory) -> Sequence[str]:
+        """Names of the segments whose inventories `indexes.may_share_nodes` with this one, in order."""
+        ...
+
     def gateway(self, namespace: str, gateway_id: str) -> GatewayView:
         """What a gateway of this namespace's broker said; an empty view before it was heard."""
         ...

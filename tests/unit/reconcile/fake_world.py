@@ -31,7 +31,7 @@ from meshtwin.mesh.configuration import (
 from meshtwin.mesh.nodes import Inventory, Node
 from meshtwin.recipes.messages import RunStatus
 from meshtwin_operator.reconcile.dispatch import reconcile
-from meshtwin_operator.reconcile.indexes import scan
+from meshtwin_operator.reconcile.indexes import may_share_nodes, scan
 from meshtwin_operator.reconcile.outcome import (
     ApplyWorkload,
     CreateRecord,
@@ -285,6 +285,11 @@ class FakeWorld:
     def inventory(self, namespace: str, segment: str) -> InventoryView:
         missing = InventoryView(inventory=None, problem=("InventoryNotFound", "no ConfigMap"))
         return self.inventories.get(segment, missing)
+
+    def sharing_nodes(self, namespace: str, inventory: Inventory) -> Sequence[str]:
+        views = {one.metadata.name: self.inventory(namespace, one.metadata.name) for one in self.all("MeshSegment", NS)}
+        found = {name: view.inventory for name, view in views.items() if view.inventory is not None}
+        return sorted(name for name, other in found.items() if may_share_nodes(inventory, other))
 
     def gateway(self, namespace: str, gateway_id: str) -> GatewayView:
         found = self.gateways.get(gateway_id)

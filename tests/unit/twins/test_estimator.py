@@ -7,12 +7,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.twins.twin_builders import START_S, counter, fold_all, report
 
+from meshtwin.mesh.addresses import UnicastAddress
+from meshtwin.mesh.configuration import Configuration, NodeSettings, Transmit
 from meshtwin.mesh.snapshots import LinkEstimate
+from meshtwin.twins.bursts import BURST_CORRELATION
 from meshtwin.twins.estimator import estimate_links, fit_beta
-from meshtwin.twins.load import Load, estimate_load, loss_by_load
+from meshtwin.twins.load import Load, Traffic, estimate_load, estimate_outage
 from meshtwin.twins.state import TwinState
 
 QUIET = Load(busy_ratio=0.0, source="measured")
+
+
+def all_lost(delivery: float, transmissions: int) -> float:
+    """Witness: zero successes of a beta-binomial, written with gamma functions."""
+    theta = BURST_CORRELATION / (1 - BURST_CORRELATION)
+    alpha, beta = delivery / theta, (1 - delivery) / theta
+    gamma = math.lgamma
+    return math.exp(gamma(beta + transmissions) + gamma(1 / theta) - gamma(beta) - gamma(alpha + beta + transmissions))
 
 
 def mean(alpha_beta: tuple[float, float]) -> float:
@@ -41,7 +52,7 @@ def test_single_transmissions_on_a_quiet_channel_give_the_conjugate_posterior(he
 @pytest.mark.parametrize("transmissions", [2, 3, 6])
 @pytest.mark.parametrize("delivery", [0.2, 0.5, 0.8])
 def test_repeats_are_inverted(transmissions: int, delivery: float) -> None:
-    heard_share = 1 - (1 - delivery) ** transmissions
+    heard_share = 1 - all_lost(delivery, transmissions)
     counts = ((transmissions, 2000 * heard_share, 2000 * (1 - heard_share)),)
 
     fitted = fit_beta([counts])[0]
@@ -50,12 +61,22 @@ def test_repeats_are_inverted(transmissions: int, delivery: float) -> None:
 
 
 def test_load_is_inverted() -> None:
-    loss = loss_by_load(0.1)
-    heard_share = 0.7 * (1 - loss)
+    load = Load(busy_ratio=0.1, source="measured")
+    heard_share = 0.7 * (1 - load.loss_ratio)
 
-    fitted = fit_beta([((1, 2000 * heard_share, 2000 * (1 - heard_share)),)], loss)[0]
+    fitted = fit_beta([((1, 2000 * heard_share, 2000 * (1 - heard_share)),)], load)[0]
 
     assert mean(fitted) == pytest.approx(0.7, abs=0.01)
+
+
+def test_losses_of_whole_notifications_are_not_taken_for_a_weak_link() -> None:
+    """Six copies and 2 % missed: a weak link on a quiet channel, or a good one with storms."""
+    counts = [((6, 995.0, 5.0),)]
+
+    quiet = fit_beta(counts)[0]
+    stormy = fit_beta(counts, Load(busy_ratio=0.0, source="measured", outage_ratio=0.005))[0]
+
+    assert mean(stormy) > mean(quiet) + 0.03
 
 
 def test_heard_always_with_many_repeats_says_little_of_one_transmission() -> None:
@@ -152,7 +173,7 @@ def network_with_rssi(transmissions: int) -> tuple[TwinState, dict[tuple[int, in
         rssi = -99.0 + n
         delivery = 1 / (1 + math.exp(-(rssi + 90) / 1.5))
         truth[(n + 2, 1)] = delivery
-        heard = round(60 * (1 - (1 - delivery) ** transmissions))
+        heard = round(60 * (1 - all_lost(delivery, transmissions)))
         said = {"transmissions": transmissions, "rssiMeanDbm": rssi}
         counters.append(counter(f"{n + 2:04x}", 60, heard, **said))
     return fold_all([report("0001", *counters)]), truth
@@ -184,10 +205,33 @@ def test_few_links_with_rssi_keep_the_uniform_prior() -> None:
     assert estimate(state)[(2, 1)].delivery_mean == pytest.approx(11 / 12, abs=0.002)
 
 
-def test_load_without_a_measurement_is_that_of_the_notifications() -> None:
-    state = fold_all([report("0001", *(counter(f"{n:04x}", 9, 9, transmissions=3) for n in range(2, 12)))])
+def test_outage_is_what_the_strongest_links_miss() -> None:
+    strong = [counter(f"{n:04x}", 100, 95, transmissions=3, rssiMeanDbm=-50) for n in range(2, 22)]
+    weak = [counter(f"{n:04x}", 100, 40, transmissions=3, rssiMeanDbm=-90) for n in range(22, 62)]
 
-    load = estimate_load(state, notification_interval_s=10)
+    assert estimate_outage(fold_all([report("0001", *strong, *weak)])) == pytest.approx(0.05)
+
+
+def test_outage_is_not_guessed_from_few_links() -> None:
+    assert estimate_outage(fold_all([report("0001", counter("0002", 100, 50, transmissions=3))])) == 0.0
+
+
+def crowd() -> TwinState:
+    return fold_all([report("0001", *(counter(f"{n:04x}", 9, 9, transmissions=3) for n in range(2, 12)))])
+
+
+def test_load_without_a_measurement_is_that_of_the_notifications() -> None:
+    load = estimate_load(crowd(), Traffic(notification_interval_s=10, report_interval_s=60))
 
     assert load.source == "monitoring"
     assert load.busy_ratio == pytest.approx(10 * 3 * 0.000376 / 10)
+
+
+def test_reports_load_the_channel_once_per_relaying_neighbour_and_copy() -> None:
+    relaying = NodeSettings(relay=True, relay_retransmit=Transmit(count=4, interval_steps=1))
+    configuration = Configuration.of({UnicastAddress(1): relaying})
+    traffic = Traffic(notification_interval_s=1e9, report_interval_s=11, configuration=configuration)
+
+    load = estimate_load(crowd(), traffic)
+
+    assert load.busy_ratio == pytest.approx(11 / 11 * 10 * 5 * 0.000376, rel=1e-3)

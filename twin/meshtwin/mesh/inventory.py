@@ -106,18 +106,14 @@ def parse_inventory(
         raise InvalidInput(message, reason="TooManyNodes", place=f"{place}.nodes")
     database = _validate(_Database, document, place)
     nodes = [
-        _to_node(node, f"{place}.nodes[{index}]")
-        for index, node in enumerate(database.nodes)
-        if not node.excluded
+        _to_node(node, f"{place}.nodes[{index}]") for index, node in enumerate(database.nodes) if not node.excluded
     ]
     if not nodes:
         raise InvalidInput("every node is excluded", reason="EmptyInventory", place=f"{place}.nodes")
     addresses = [node.address for node in nodes]
     positions = {} if placement is None else parse_placement(placement, addresses, f"{place}.placement")
     frozen = set(expand_ranges(frozen_ranges, addresses, "frozenNodes")) if frozen_ranges else set()
-    placed = (
-        replace(node, position=positions.get(node.address), frozen=node.address in frozen) for node in nodes
-    )
+    placed = (replace(node, position=positions.get(node.address), frozen=node.address in frozen) for node in nodes)
     try:
         return Inventory(mesh_uuid=database.mesh_uuid, nodes=sort_nodes(placed))
     except InvalidInput as error:

@@ -12,7 +12,7 @@ from meshtwin.twins.state import TwinState
 
 __all__ = ["SegmentFigures", "SegmentMetrics"]
 
-DELAY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0, 3600.0)
+DELAY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0, 3600.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,13 +4,15 @@ A notification is sent ``k`` times and heard if one copy arrives, and the channe
 so with single-transmission delivery ``p`` on a quiet channel and loss by load ``u`` (collision, or the
 receiver sending itself)
 
-    q_k(p) = 1 - (1 - p (1 - u))^k.
+    q_k(p) = (1 - c) (1 - B_k(1 - p (1 - u)))
+
+where ``B_k`` is the chance that all copies are lost, ``x^k`` for independent ones and more for copies that
+share a channel (see `bursts`), and ``c`` the share of notifications of which all copies are lost to load
+(see `load`).
 
 The posterior of ``p`` given heard and missed notifications per ``k`` is computed on a grid and written as
 the Beta distribution of equal mean and variance. The prior is uniform, or comes from RSSI where links tell
-it (see `rssi_prior`). Copies are taken as independent; on real hardware losses
-come in runs (unverified there), which makes the inversion of repeats optimistic about the single
-transmission's uncertainty.
+it (see `rssi_prior`).
 """
 
 from collections.abc import Sequence
@@ -23,6 +25,7 @@ from numpy.typing import NDArray
 
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.snapshots import LinkEstimate
+from meshtwin.twins.bursts import log_likelihoods
 from meshtwin.twins.folding import EVIDENCE_HALF_LIFE_S
 from meshtwin.twins.load import Load
 from meshtwin.twins.rssi_prior import fit_rssi_prior
@@ -34,6 +37,7 @@ __all__ = ["estimate_links", "fit_beta"]
 GRID_SIZE: Final = 256  # points, dense at both ends; error of mean and deviation below 0.001 up to 500 counts
 CHUNK: Final = 1000  # links at a time: 2 MB per array instead of 60 MB for 30,000 links
 EVIDENCE_FLOOR: Final = 4.0  # notifications: what old evidence still weighs, so that its direction remains
+QUIET: Final = Load(busy_ratio=0.0, source="monitoring")
 UNIFORM: Final = (1.0, 1.0)  # alpha and beta of the prior where nothing else is known
 
 Counts = tuple[tuple[int, float, float], ...]  # (transmissions, heard, missed)
@@ -57,9 +61,9 @@ def estimate_links(state: TwinState, *, now_s: float, load: Load, report_interva
     )
     counts = [_aged(record, silent.get((source, target)), now_s) for source, target, record in rows]
     told = [(row[2].rssi_dbm, link) for row, link in zip(rows, counts, strict=True)]
-    prior = fit_rssi_prior([(rssi, link) for rssi, link in told if rssi is not None], load.loss_ratio)
+    prior = fit_rssi_prior([(rssi, link) for rssi, link in told if rssi is not None], load)
     priors = [UNIFORM if prior is None or rssi is None else prior.at(rssi) for rssi, _ in told]
-    posteriors = fit_beta(counts, load.loss_ratio, priors)
+    posteriors = fit_beta(counts, load, priors)
     return tuple(
         LinkEstimate(
             source=UnicastAddress(source),
@@ -74,11 +78,11 @@ def estimate_links(state: TwinState, *, now_s: float, load: Load, report_interva
 
 
 def fit_beta(
-    counts: Sequence[Counts], loss_ratio: float = 0.0, priors: Sequence[tuple[float, float]] | None = None
+    counts: Sequence[Counts], load: Load = QUIET, priors: Sequence[tuple[float, float]] | None = None
 ) -> list[tuple[float, float]]:
     """Alpha and beta of the single-transmission delivery for each link's counts.
 
-    ``loss_ratio`` is the share of transmissions lost by load, 0..1 (exclusive); ``priors`` are alpha and beta
+    ``priors`` are alpha and beta
     per link, None: uniform for all.
     """
     grid = _make_grid()
@@ -86,7 +90,7 @@ def fit_beta(
     fitted: list[tuple[float, float]] = []
     for start in range(0, len(counts), CHUNK):
         chunk = slice(start, start + CHUNK)
-        fitted.extend(_fit_chunk(counts[chunk], loss_ratio, before[chunk], grid))
+        fitted.extend(_fit_chunk(counts[chunk], load, before[chunk], grid))
     return fitted
 
 
@@ -98,15 +102,13 @@ def _make_grid() -> _Grid:
 
 
 def _fit_chunk(
-    counts: Sequence[Counts], loss_ratio: float, priors: NDArray[np.float64], grid: _Grid
+    counts: Sequence[Counts], load: Load, priors: NDArray[np.float64], grid: _Grid
 ) -> list[tuple[float, float]]:
     alpha, beta = priors[:, :1] - 1, priors[:, 1:] - 1
     log_posterior = alpha * np.log(grid.delivery) + beta * np.log1p(-grid.delivery) + grid.log_weight
-    log_lost = np.log1p(-grid.delivery * (1.0 - loss_ratio))  # one transmission lost
     for k in sorted({entry[0] for link in counts for entry in link}):
         table = np.array([_of(link, k) for link in counts])  # (links, 2): heard, missed
-        log_missed = k * log_lost
-        log_heard = np.log(-np.expm1(log_missed))
+        log_heard, log_missed = log_likelihoods(grid.delivery, k, load)
         log_posterior += table[:, :1] * log_heard + table[:, 1:] * log_missed
     log_posterior -= log_posterior.max(axis=1, keepdims=True)
     weight = np.exp(log_posterior)

@@ -1,28 +1,52 @@
-"""How much of what is sent is lost by load rather than by the link: collisions and own sending."""
+"""How much of what is sent is lost by load rather than by the link: collisions, own sending, storms.
+
+Two parts. Single transmissions are lost independently to a busy channel. And a flood keeps a channel busy for
+longer than all copies of a notification take, so that now and then a whole notification is lost.
+"""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from meshtwin.twins.state import TwinState
+from meshtwin.mesh.configuration import Configuration
+from meshtwin.mesh.nodes import Flow
+from meshtwin.twins.state import LinkRecord, NodeRecord, TwinState
 
-__all__ = ["Load", "estimate_load", "loss_by_load"]
+__all__ = ["Load", "Traffic", "estimate_load", "estimate_outage", "loss_by_load"]
 
-NOTIFICATION_AIRTIME_S: Final = 0.000376  # 47 bytes at 1 Mbit/s on one channel: a network PDU of 29 bytes
+PDU_AIRTIME_S: Final = 0.000376  # 47 bytes at 1 Mbit/s on one channel: a network PDU of 29 bytes
 LOSS_MAX: Final = 0.9  # beyond it nothing can be inverted
+BEST_SHARE: Final = 0.25  # of links: those that a quiet channel would never lose
+BEST_LINKS_MIN: Final = 10  # fewer say nothing about rare losses
+OUTAGE_MAX: Final = 0.3  # more than this is not load but a fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """Share of time in which the channel is busy at a node, and where the figure comes from."""
+    """Share of time in which the channel is busy at a node, where it comes from, and whole losses.
+
+    ``outage_ratio``: share of notifications of which every copy is lost, however good the link.
+    """
 
     busy_ratio: float
     source: Literal["measured", "monitoring"]
+    outage_ratio: float = 0.0
 
     @property
     def loss_ratio(self) -> float:
-        """Share of transmissions lost by it."""
+        """Share of single transmissions lost by it."""
         return loss_by_load(self.busy_ratio)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What is known to be sent: intervals of monitoring, application flows, and how nodes repeat it."""
+
+    notification_interval_s: float
+    report_interval_s: float
+    flows: Sequence[Flow] = ()
+    configuration: Configuration = field(default_factory=Configuration)
 
 
 def loss_by_load(busy_ratio: float) -> float:
@@ -35,18 +59,72 @@ def loss_by_load(busy_ratio: float) -> float:
     return min(LOSS_MAX, 1.0 - math.exp(-2.0 * max(0.0, busy_ratio)))
 
 
-def estimate_load(state: TwinState, *, notification_interval_s: float) -> Load:
-    """The load as the gateway measured it, else that of the notifications alone.
+def estimate_load(state: TwinState, traffic: Traffic) -> Load:
+    """The load as the gateway measured it, else that of notifications, reports and flows as far as known.
 
     The measured figure is a mean over nodes; a node in a crowd hears more (unverified on hardware).
     """
+    outage = estimate_outage(state)
     if state.airtime_ratio is not None:
-        return Load(busy_ratio=state.airtime_ratio, source="measured")
-    degrees = [len(node.links) for node in state.nodes.values() if node.links]
-    if not degrees or notification_interval_s <= 0:
-        return Load(busy_ratio=0.0, source="monitoring")
-    transmissions = [r.evidence[-1][0] for n in state.nodes.values() for r in n.links.values() if r.evidence]
-    mean_transmissions = sum(transmissions) / max(1, len(transmissions))
-    heard = sum(degrees) / len(degrees)
-    busy = heard * mean_transmissions * NOTIFICATION_AIRTIME_S / notification_interval_s
-    return Load(busy_ratio=busy, source="monitoring")
+        return Load(busy_ratio=state.airtime_ratio, source="measured", outage_ratio=outage)
+    busy = min(1.0, _messages_heard_per_s(state, traffic) * PDU_AIRTIME_S)
+    return Load(busy_ratio=busy, source="monitoring", outage_ratio=outage)
+
+
+def estimate_outage(state: TwinState) -> float:
+    """Share of notifications lost whole: what the best links miss although they are sent several times.
+
+    The best are those with the strongest RSSI, or where it is not told with the largest share heard (which
+    picks the lucky ones and makes the figure too small). 0 where too few links are known.
+    """
+    links = [
+        record
+        for node in state.nodes.values()
+        for record in node.links.values()
+        if record.evidence and record.evidence[-1][0] > 1
+    ]
+    told = [record for record in links if record.rssi_dbm is not None]
+    ranked = sorted(told, key=_rssi) if len(told) * 2 > len(links) else sorted(links, key=_share_heard)
+    best = ranked[-int(len(ranked) * BEST_SHARE) :] if len(ranked) * BEST_SHARE >= BEST_LINKS_MIN else []
+    heard = sum(h for record in best for k, h, _ in record.evidence if k > 1)
+    missed = sum(m for record in best for k, _, m in record.evidence if k > 1)
+    return min(OUTAGE_MAX, missed / (heard + missed)) if heard + missed > 0 else 0.0
+
+
+def _messages_heard_per_s(state: TwinState, traffic: Traffic) -> float:
+    """PDUs per second that a node hears, mean over reporters: neighbours' own, and floods as they relay them."""
+    reporters = [node for node in state.nodes.values() if node.links]
+    if not reporters or traffic.notification_interval_s <= 0:
+        return 0.0
+    records = [record for node in reporters for record in node.links.values()]
+    copies = [record.evidence[-1][0] for record in records if record.evidence]
+    mean_copies = sum(copies) / max(1, len(copies))
+    heard_neighbours = sum(map(_neighbours_heard, reporters)) / len(reporters)
+    notifications = heard_neighbours * mean_copies / traffic.notification_interval_s
+    sources = len(state.nodes.keys() | {source for node in reporters for source in node.links})
+    floods_per_s = sources / traffic.report_interval_s + sum(f.rate_per_minute / 60 for f in traffic.flows)
+    return notifications + floods_per_s * heard_neighbours * _relayed_copies(traffic.configuration)
+
+
+def _neighbours_heard(node: NodeRecord) -> float:
+    """Number of neighbours, each by the share of its notifications that is heard."""
+    return sum(_share_heard(record) for record in node.links.values())
+
+
+def _relayed_copies(configuration: Configuration) -> float:
+    """Copies that a node sends of a flooded message, mean over nodes; 0 while nothing is reported."""
+    copies = [
+        settings.relay_retransmit.transmissions if settings.relay and settings.relay_retransmit else 0
+        for _, settings in configuration.entries
+    ]
+    return sum(copies) / len(copies) if copies else 0.0
+
+
+def _share_heard(record: LinkRecord) -> float:
+    heard = sum(h for _, h, _ in record.evidence)
+    total = heard + sum(m for _, _, m in record.evidence)
+    return heard / total if total > 0 else 0.0
+
+
+def _rssi(record: LinkRecord) -> float:
+    return -math.inf if record.rssi_dbm is None else record.rssi_dbm

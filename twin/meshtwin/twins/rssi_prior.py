@@ -14,6 +14,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from meshtwin.twins.bursts import log_likelihoods
+from meshtwin.twins.load import Load
+
 __all__ = ["RssiPrior", "fit_rssi_prior"]
 
 Counts = Sequence[tuple[int, float, float]]  # (transmissions, heard, missed)
@@ -42,7 +45,7 @@ class RssiPrior:
         return self.strength * mean, self.strength * (1 - mean)
 
 
-def fit_rssi_prior(links: Sequence[tuple[float, Counts]], loss_ratio: float) -> RssiPrior | None:
+def fit_rssi_prior(links: Sequence[tuple[float, Counts]], load: Load) -> RssiPrior | None:
     """The prior that best explains ``links`` (RSSI in dBm, counts); None if there are too few of them.
 
     Midpoint and width by likelihood over a grid, then the scatter by marginal likelihood. Equal links give
@@ -54,8 +57,8 @@ def fit_rssi_prior(links: Sequence[tuple[float, Counts]], loss_ratio: float) -> 
     told = told[:: -(-len(told) // LINKS_MAX)]
     rssi = np.array([link[0] for link in told])
     tables = _tables([link[1] for link in told])
-    midpoint, width = _fit_curve(rssi, tables, loss_ratio)
-    strength = _fit_strength(_mean(rssi, midpoint, width), tables, loss_ratio)
+    midpoint, width = _fit_curve(rssi, tables, load)
+    strength = _fit_strength(_mean(rssi, midpoint, width), tables, load)
     return RssiPrior(midpoint_dbm=midpoint, width_db=width, strength=strength)
 
 
@@ -75,33 +78,33 @@ def _tables(counts: Sequence[Counts]) -> Mapping[int, Array]:
     return tables
 
 
-def _log_likelihood(delivery: Array, tables: Mapping[int, Array], loss_ratio: float) -> Array:
+def _log_likelihood(delivery: Array, tables: Mapping[int, Array], load: Load) -> Array:
     """``delivery`` is (links,) or (links, points); the result likewise."""
-    log_lost = np.log1p(-delivery * (1.0 - loss_ratio))
     total = np.zeros_like(delivery)
     for k in sorted(tables):
         heard, missed = tables[k][:, 0], tables[k][:, 1]
         if delivery.ndim == 2:
             heard, missed = heard[:, None], missed[:, None]
-        total += heard * np.log(-np.expm1(k * log_lost)) + missed * k * log_lost
+        log_heard, log_missed = log_likelihoods(delivery, k, load)
+        total += heard * log_heard + missed * log_missed
     return total
 
 
-def _fit_curve(rssi: Array, tables: Mapping[int, Array], loss_ratio: float) -> tuple[float, float]:
+def _fit_curve(rssi: Array, tables: Mapping[int, Array], load: Load) -> tuple[float, float]:
     best = (-np.inf, 0.0, 1.0)
     for midpoint in MIDPOINTS_DBM:
         for width in WIDTHS_DB:
-            fit = _log_likelihood(_mean(rssi, midpoint, width), tables, loss_ratio).sum()
+            fit = _log_likelihood(_mean(rssi, midpoint, width), tables, load).sum()
             best = max(best, (float(fit), float(midpoint), float(width)))
     return best[1], best[2]
 
 
-def _fit_strength(mean: Array, tables: Mapping[int, Array], loss_ratio: float) -> float:
+def _fit_strength(mean: Array, tables: Mapping[int, Array], load: Load) -> float:
     theta = (np.arange(128) + 0.5) * (np.pi / 256)
     delivery = np.sin(theta) ** 2  # (points,), dense at both ends
     log_weight = np.log(np.sin(2 * theta))
     grid = np.broadcast_to(delivery, (len(mean), delivery.size))
-    likelihood = _log_likelihood(grid.copy(), tables, loss_ratio)
+    likelihood = _log_likelihood(grid.copy(), tables, load)
     best = (-np.inf, 1.0)
     for strength in STRENGTHS:
         alpha, beta = strength * mean[:, None], strength * (1 - mean[:, None])

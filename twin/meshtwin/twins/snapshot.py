@@ -10,7 +10,7 @@ from meshtwin.mesh.configuration import Configuration, NodeSettings
 from meshtwin.mesh.nodes import Flow, Inventory
 from meshtwin.mesh.snapshots import SegmentView, Snapshot
 from meshtwin.twins.estimator import estimate_links
-from meshtwin.twins.load import estimate_load
+from meshtwin.twins.load import Traffic, estimate_load
 from meshtwin.twins.partial import Gap, PartialSnapshot
 from meshtwin.twins.state import TwinState
 
@@ -35,10 +35,16 @@ def take_snapshot(facts: SegmentFacts, state: TwinState, now_s: float) -> Partia
     Same state, facts and time give an equal snapshot. Nodes that never reported, nodes without a reported
     setting and a missing configuration are listed as gaps.
     """
-    load = estimate_load(state, notification_interval_s=facts.notification_interval_s)
-    links = estimate_links(state, now_s=now_s, load=load, report_interval_s=facts.report_interval_s)
     addresses = facts.inventory.addresses
     configuration = _configuration_in_force(state, addresses)
+    traffic = Traffic(
+        notification_interval_s=facts.notification_interval_s,
+        report_interval_s=facts.report_interval_s,
+        flows=facts.flows,
+        configuration=configuration,
+    )
+    load = estimate_load(state, traffic)
+    links = estimate_links(state, now_s=now_s, load=load, report_interval_s=facts.report_interval_s)
     newest_s = state.newest_report_s
     view = SegmentView(
         name=facts.name,
