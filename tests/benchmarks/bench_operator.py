@@ -17,15 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from tests.benchmarks.figures import Figure, at_most, percentile, told
+from tests.cluster import control_plane
 
 from meshtwin_operator.kube.api import KubeApi
-from tests.benchmarks.figures import Figure
-from tests.cluster import control_plane
 
 SEGMENTS = 1000
 CHANGES_PER_S = 20
 CHANGES = 200
 NAMESPACE = "bench"
+OURS = "app.kubernetes.io/part-of=meshtwin"
+TREE_WRITES = 100  # for parent twin, broker and the roll-up of all, while 1,000 segments come
 COMMAND = "python -m tests.benchmarks operator"
 
 
@@ -34,6 +36,8 @@ def run() -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder, control_plane(Path(folder)) as kubeconfig:
         os.environ["KUBECONFIG"] = str(kubeconfig)
         subprocess.run(["kubectl", "apply", "--server-side", "-k", "crds"], check=True, stdout=subprocess.DEVNULL)
+        for name in (NAMESPACE, "meshtwin-system"):
+            subprocess.run(["kubectl", "create", "namespace", name], check=True, stdout=subprocess.DEVNULL)
         return asyncio.run(_measure(str(kubeconfig)))
 
 
@@ -47,7 +51,7 @@ class _Operator:
             "MESHTWIN_IMAGE": "meshtwin:bench",
             "MESHTWIN_HEALTH_PORT": str(port),
         }
-        self.log = open(os.environ.get("BENCH_LOG", os.devnull), "ab+")  # noqa: SIM115, PTH123  # lives as long as the process
+        self.log = open(os.environ.get("BENCH_LOG", os.devnull), "ab+")  # noqa: SIM115  # lives as long as the process
         self.process = subprocess.Popen(
             [sys.executable, "-m", "meshtwin_operator.main"], env=environment, stdout=self.log, stderr=self.log
         )
@@ -55,7 +59,7 @@ class _Operator:
     def text(self, path: str) -> str | None:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{path}", timeout=5) as answer:
-                return answer.read().decode()
+                return str(answer.read().decode())
         except OSError:
             return None
 
@@ -67,6 +71,10 @@ class _Operator:
             for line in lines
             if line.startswith("meshtwin_kube_writes_total{") and 'kind="Lease"' not in line
         )
+
+    def writes_by_kind(self) -> str:
+        lines = (self.text("metrics") or "").splitlines()
+        return "\n".join(line for line in lines if line.startswith("meshtwin_kube_writes_total{"))
 
     def metric(self, name: str) -> float:
         lines = (self.text("metrics") or "").splitlines()
@@ -80,14 +88,15 @@ class _Operator:
                 raise RuntimeError(f"operator not ready:\n{self.log.read().decode()[-3000:]}")
             await asyncio.sleep(0.05)
 
+    def processor_s(self) -> float:
+        return float(sum(psutil.Process(self.process.pid).cpu_times()[:2]))
+
     def resident_mebibytes(self) -> float:
         return float(psutil.Process(self.process.pid).memory_info().rss / 2**20)
 
 
 async def _measure(kubeconfig: str) -> list[Figure]:
     api = await KubeApi.connect()
-    for name in (NAMESPACE, "meshtwin-system"):
-        subprocess.run(["kubectl", "create", "namespace", name], check=True, stdout=subprocess.DEVNULL)
     operator = _Operator(kubeconfig, 18081)
     try:
         await operator.wait_ready()
@@ -107,22 +116,24 @@ async def _measure(kubeconfig: str) -> list[Figure]:
 
 
 async def _apply_all(api: KubeApi, operator: _Operator) -> list[Figure]:
-    before = operator.writes()
+    before, used_s, others_s = operator.writes(), operator.processor_s(), _others_s()
     started_s = time.monotonic()
+    watcher = asyncio.create_task(_watch_status(api))
+    await asyncio.sleep(0)
     await _in_parallel(api, [_segment(i) for i in range(SEGMENTS)])
-    while True:
-        segments, _ = await api.list("MeshSegment", NAMESPACE)
-        children, _ = await api.list("StatefulSet", NAMESPACE, selector="app.kubernetes.io/part-of=meshtwin")
-        done = sum(1 for s in segments if s.get("status", {}).get("observedGeneration") == 1)
-        if done >= SEGMENTS and len(children) >= SEGMENTS:
-            break
-        await asyncio.sleep(0.2)
+    await watcher
+    await _wait_for_children(api)
     taken_s = time.monotonic() - started_s
-    await _settled(operator)
+    used_s, others_s = operator.processor_s() - used_s, _others_s() - others_s
+    await _settled(operator, SEGMENTS)
+    # The writes for the tree itself (its parent twin follows the list of its segments) are counted in.
     writes = (operator.writes() - before) / SEGMENTS
     return [
-        Figure("1,000 segments applied: all children and status written", taken_s, "s", 40.0, taken_s <= 40, COMMAND),
-        Figure("writes per segment", writes, "requests", 7.0, writes <= 7, COMMAND),
+        at_most("1,000 segments applied: all children and status written", round(taken_s, 1), 40, "s", COMMAND),
+        told("processor used by the operator meanwhile", round(used_s, 1), "s", COMMAND),
+        told("processor used by API server and etcd meanwhile", round(others_s, 1), "s", COMMAND),
+        told("processes that wanted a processor (load, 1 min)", round(os.getloadavg()[0], 1), "processes", COMMAND),
+        at_most("writes per segment", writes, 7 + TREE_WRITES / SEGMENTS, "requests", COMMAND),
     ]
 
 
@@ -138,45 +149,83 @@ async def _change_some(api: KubeApi, operator: _Operator) -> list[Figure]:
         sent[(f"seg-{index}-segment", interval)] = time.monotonic()
         await api.apply(_segment(index, interval))
     deadline = time.monotonic() + 30
-    while set(sent) - set(seen) and time.monotonic() < deadline:
+    while set(sent) - set(seen) and time.monotonic() < deadline:  # noqa: ASYNC110  # the event is in the API server
         await asyncio.sleep(0.05)
     watcher.cancel()
-    missing = len(set(sent) - set(seen))
     delays_ms = [1000 * (seen[key] - sent[key]) for key in sent if key in seen]
-    p99_ms = statistics.quantiles(delays_ms, n=100)[98]
-    rss = operator.resident_mebibytes()
     return [
-        Figure("change to child, median, 20 changes/s", statistics.median(delays_ms), "ms", None, True, COMMAND),
-        Figure("change to child, p99, 20 changes/s", p99_ms, "ms", 50.0, p99_ms <= 50 and not missing, COMMAND),
-        Figure("operator resident with 1,000 segments", rss, "MiB", 150.0, rss <= 150, COMMAND),
+        at_most("changes without a child", len(set(sent) - set(seen)), 0, "changes", COMMAND),
+        told("change to child, median, 20 changes/s", round(statistics.median(delays_ms), 1), "ms", COMMAND),
+        at_most("change to child, p99, 20 changes/s", round(percentile(delays_ms, 99), 1), 50, "ms", COMMAND),
+        at_most("operator resident with 1,000 segments", round(operator.resident_mebibytes()), 150, "MiB", COMMAND),
     ]
 
 
 async def _after_restart(operator: _Operator) -> list[Figure]:
     started_s = time.monotonic()
     await operator.wait_ready()
-    await _settled(operator)
-    taken_s, writes = time.monotonic() - started_s, operator.writes()
+    await _settled(operator, SEGMENTS)
+    taken_s = time.monotonic() - started_s
+    await asyncio.sleep(3)  # nothing may follow either
+    await _settled(operator, SEGMENTS)
+    if operator.writes():
+        print(operator.writes_by_kind(), file=sys.stderr)
     return [
-        Figure("killed and restarted: everything reconciled", taken_s, "s", 30.0, taken_s <= 30, COMMAND),
-        Figure("mutating requests after the restart", writes, "requests", 0.0, writes == 0, COMMAND),
+        at_most("killed and restarted: everything reconciled", round(taken_s, 1), 30, "s", COMMAND),
+        at_most("mutating requests after the restart", operator.writes(), 0, "requests", COMMAND),
     ]
 
 
-async def _settled(operator: _Operator) -> None:
-    """Wait until all segments were looked at and nothing waits, twice in a row."""
+async def _settled(operator: _Operator, looks: int) -> None:
+    """Wait until ``looks`` looks at segments and one at the twin succeeded, and no key waits, twice in a row."""
     calm = 0
     while calm < 2:
-        looked = operator.metric('meshtwin_reconcile_total{kind="MeshSegment"')
+        seen = operator.metric('meshtwin_reconcile_total{kind="MeshSegment",result="ok"}')
+        roots = operator.metric('meshtwin_reconcile_total{kind="DigitalTwin",result="ok"}')
         idle = operator.metric("meshtwin_queue_keys") == 0
-        calm = calm + 1 if idle and looked >= SEGMENTS else 0
-        await asyncio.sleep(0.3)
+        calm = calm + 1 if idle and seen >= looks and roots >= 1 else 0
+        await asyncio.sleep(0.2)
+
+
+async def _watch_status(api: KubeApi) -> None:
+    """Return when every segment has a status."""
+    segments, version = await api.list("MeshSegment", NAMESPACE)
+    done = {s["metadata"]["name"] for s in segments if s.get("status", {}).get("observedGeneration") == 1}
+    async for event in api.watch("MeshSegment", NAMESPACE, selector="", version=version):
+        if event["object"].get("status", {}).get("observedGeneration") == 1:
+            done.add(event["object"]["metadata"]["name"])
+        if len(done) >= SEGMENTS:
+            return
+
+
+async def _wait_for_children(api: KubeApi) -> None:
+    """Status is written after the children: look that it is so, and wait for the gateways' credentials."""
+    for kind in ("ConfigMap", "PersistentVolumeClaim", "Service", "StatefulSet"):
+        children, _ = await api.list(kind, NAMESPACE, selector=OURS)
+        missing = SEGMENTS - sum(1 for c in children if c["metadata"]["name"].startswith("seg-"))
+        if missing:
+            raise RuntimeError(f"{missing} segments have a status and no {kind}")
+    while True:
+        secrets, _ = await api.list("Secret", NAMESPACE, selector=OURS)
+        if len(secrets) >= 2 * SEGMENTS:
+            return
+        await asyncio.sleep(0.2)
+
+
+def _others_s() -> float:
+    """Processor seconds of the API server and etcd of this benchmark."""
+    folder = str(Path(os.environ["KUBECONFIG"]).parent)
+    used_s = 0.0
+    for process in psutil.process_iter(["name", "cmdline"]):
+        is_ours = any(folder in part for part in process.info["cmdline"] or ())
+        if is_ours and process.info["name"] in ("etcd", "kube-apiserver"):
+            used_s += sum(process.cpu_times()[:2])
+    return used_s
 
 
 async def _watch_config_maps(api: KubeApi, seen: dict[tuple[str, int], float]) -> None:
-    selector = "app.kubernetes.io/part-of=meshtwin"
-    _, version = await api.list("ConfigMap", NAMESPACE, selector=selector)
-    async for event in api.watch("ConfigMap", NAMESPACE, selector=selector, version=version):
+    _, version = await api.list("ConfigMap", NAMESPACE, selector=OURS)
+    async for event in api.watch("ConfigMap", NAMESPACE, selector=OURS, version=version):
         if event["type"] in ("ADDED", "MODIFIED"):
             config = json.loads(event["object"]["data"]["config.json"])
             interval = config.get("monitoring", {}).get("reportIntervalSeconds", 0)

@@ -1,10 +1,11 @@
 """One measured figure with its bound; every benchmark module offers ``run() -> list[Figure]``."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["Figure", "at_least", "at_most", "to_json"]
+__all__ = ["Figure", "at_least", "at_most", "percentile", "to_json", "told"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,17 @@ def at_most(name: str, value: float, limit: float, unit: str, command: str) -> F
 def at_least(name: str, value: float, limit: float, unit: str, command: str) -> Figure:
     """A figure that may not be below ``limit``."""
     return Figure(name, value, unit, limit, value >= limit, command)
+
+
+def told(name: str, value: float, unit: str, command: str) -> Figure:
+    """A figure without a bound."""
+    return Figure(name, value, unit, None, True, command)
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The smallest value that at least ``percent`` of all values do not exceed (nearest rank); NaN of nothing."""
+    ranked = sorted(values)
+    return ranked[max(0, math.ceil(percent / 100 * len(ranked)) - 1)] if ranked else math.nan
 
 
 def to_json(figures: Iterable[Figure]) -> list[dict[str, Any]]:

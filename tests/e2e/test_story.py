@@ -15,9 +15,10 @@ pytestmark = pytest.mark.cluster
 KILL_GATEWAY = """
 import os, pathlib, signal
 for folder in pathlib.Path("/proc").iterdir():
-    if folder.name.isdigit() and b"gw-north.json" in (folder / "cmdline").read_bytes():
+    if folder.name.isdigit() and int(folder.name) != os.getpid() and b"gw-north.json" in (folder / "cmdline").read_bytes():
         os.kill(int(folder.name), signal.SIGKILL)
 """
+RUN = f"-{int(time.time())}"  # names of this run's proposals
 TERMINAL = {"Confirmed", "RolledBack", "Rejected", "TimedOut", "Superseded", "Adopted"}
 
 
@@ -223,28 +224,28 @@ def in_force(segment: str) -> str:
 def test_a_harmful_configuration_is_taken_back_and_never_pushed_again() -> None:
     before = in_force("office-north")
     harmful = [{"nodes": ["0001-002b"], "relay": "Disabled", "defaultTtl": 2}]
-    proposal = propose("dark", "office-north", harmful)
+    proposal = propose("dark" + RUN, "office-north", harmful)
     kubectl("create", "-f", "-", stdin=approval(proposal, "approver@example.com"), user="approver@example.com")
-    found = verdict_of("dark")
+    found = verdict_of("dark" + RUN)
     assert step(found) == "RolledBack"
     assert condition(found, "RolledBack")["status"] == "True"
     until("the last confirmed one is in force", lambda: in_force("office-north") == before)
-    again = propose("dark-again", "office-north", harmful)
+    again = propose("dark-again" + RUN, "office-north", harmful)
     kubectl("create", "-f", "-", stdin=approval(again, "approver@example.com"), user="approver@example.com")
-    second = verdict_of("dark-again")
+    second = verdict_of("dark-again" + RUN)
     assert step(second) == "Rejected"
     assert in_force("office-north") == before
 
 
 def test_a_gateway_killed_between_commit_and_confirm_keeps_its_word() -> None:
     gentle = [{"nodes": ["0001-002b"], "defaultTtl": 9}]
-    proposal = propose("gentle", "office-north", gentle)
+    proposal = propose("gentle" + RUN, "office-north", gentle)
     kubectl("create", "-f", "-", stdin=approval(proposal, "approver@example.com"), user="approver@example.com")
     until("verifying", lambda: any(
-        c["spec"].get("proposalRef", {}).get("name") == "gentle" and step(c) == "Verifying"
+        c["spec"].get("proposalRef", {}).get("name") == "gentle" + RUN and step(c) == "Verifying"
         for c in items("meshconfigurations")))  # fmt: skip
     kubectl("exec", "-n", NAMESPACE, "emulated-building-0", "-c", "mesh", "--", "python", "-c", KILL_GATEWAY)
-    found = verdict_of("gentle")
+    found = verdict_of("gentle" + RUN)
     shown = until("status agrees", lambda: get("meshsegment", "office-north")["status"])
     if step(found) == "Confirmed":
         assert shown["revisionHash"] == found["spec"]["digest"]
@@ -263,8 +264,12 @@ def test_a_bad_image_is_said_and_mending_the_spec_recovers() -> None:
         return condition(get("meshsegment", "office-north"), "Ready")
 
     kubectl("set", "image", "statefulset/office-north-segment", "twin=meshtwin:does-not-exist", "-n", NAMESPACE)
-    until("ready again", lambda: get("statefulset", "office-north-segment")["spec"]["template"]["spec"]["containers"][0][
-        "image"] == "meshtwin:dev" and ready().get("status") == "True", within_s=120)  # fmt: skip
+
+    def image() -> str:
+        pod = get("statefulset", "office-north-segment")["spec"]["template"]["spec"]
+        return str(pod["containers"][0]["image"])
+
+    until("restored", lambda: image() == "meshtwin:dev" and ready().get("status") == "True", within_s=120)
 
 
 def test_a_deleted_twin_pod_comes_back_and_knows_what_it_knew() -> None:

@@ -107,9 +107,7 @@ class Building:
             mesh_uuid=self.scenario.mesh_uuid,
             uncertainty_ms=self.scenario.clocks.uncertainty_ms,
         )
-        segment = Segment(
-            facts, monitoring["airtimeBudgetPercent"], GatewayCore(Memory(), identity), attachment.index
-        )
+        segment = Segment(facts, monitoring["airtimeBudgetPercent"], GatewayCore(Memory(), identity), attachment.index)
         self.segments[name] = segment
         self.world.listeners[attachment.index] = partial(self._heard, segment)
 

@@ -169,7 +169,7 @@ def building(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Building]:
     try:
         for name in ("mesh", "operator", *made.processes.gateways):
             made.start(name)
-        until(made.state.store.is_file)
+        until(made.state.store.is_file, lambda: (made.folder.parent / "operator.log").read_text()[-500:], limit_s=30)
         for segment in ("office-north", "office-south"):
             until(lambda s=segment: made.revision(s) == 0, lambda s=segment: made.get("MeshSegment", s).get("status"))
         yield made

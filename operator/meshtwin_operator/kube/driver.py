@@ -15,7 +15,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from meshtwin.errors import Inconsistent, InvalidInput, MeshTwinError, Unavailable
 from meshtwin_operator.kube.api import FIELD_MANAGER, KubeApi, path_of
-from meshtwin_operator.kube.cache import Cache, key_of
+from meshtwin_operator.kube.cache import Cache, key_of, owners_of
 from meshtwin_operator.kube.compare import is_as_desired, with_hash
 from meshtwin_operator.kube.render import RenderSettings, render_workload
 from meshtwin_operator.kube.tree_secrets import TreeSecrets
@@ -73,12 +73,21 @@ class Driver:
         self._fleet, self._runs, self._secrets = fleet, runs, secrets
         self._settings, self._clock = settings, clock
         self._posted: dict[tuple[ObjectKey, str, str], None] = {}
+        self._writing: dict[ObjectKey, Mapping[str, Any]] = {}  # sent, not answered yet
         self.turned_s = time.monotonic()
 
     def queue_with_related(self, key: ObjectKey) -> None:
         """Look at an object that changed, and at those it concerns."""
         self._queue.add(key)
         self._queue_related(key)
+
+    def is_echo(self, raw: Mapping[str, Any]) -> bool:
+        """Whether a watch tells of our own write before its answer came: nobody need look for that.
+
+        Should the object be changed again before the answer comes, then `_send` sees to it.
+        """
+        sent = self._writing.get(key_of(raw))
+        return sent is not None and is_as_desired(raw, sent)
 
     def inventory_changed(self, key: ObjectKey) -> None:
         """Look at the segments that name a ConfigMap, and at those they concern."""
@@ -140,17 +149,29 @@ class Driver:
         metadata = {"name": key.name, "namespace": key.namespace}
         if outcome.after:
             metadata["resourceVersion"] = raw["metadata"]["resourceVersion"]
-        written = await self._api.apply(
-            {
-                "apiVersion": path_of(key.kind).api_version,
-                "kind": key.kind,
-                "metadata": metadata,
-                "status": outcome.status,
-            },
-            sub="status",
-        )
-        self._cache.put(written)
+        sent = {
+            "apiVersion": path_of(key.kind).api_version,
+            "kind": key.kind,
+            "metadata": metadata,
+            "status": outcome.status,
+        }
+        written = await self._send(key, sent, sub="status")
+        if written["metadata"].get("generation") != raw["metadata"].get("generation"):
+            self._queue.add(key)  # the spec is another than the decision read
         self._queue_related(key)
+
+    async def _send(self, key: ObjectKey, sent: Mapping[str, Any], *, sub: str | None = None) -> dict[str, Any]:
+        """Apply, and take the answer into the cache."""
+        self._writing[key] = sent if sub is None else {sub: sent[sub]}
+        try:
+            written = await self._api.apply(sent, sub=sub)
+        finally:
+            del self._writing[key]
+        if not self._cache.put(written) and self._cache.version(key) != written["metadata"]["resourceVersion"]:
+            # Changed by somebody else since: the watch told it while we took it for our own write.
+            for user in (key, *owners_of(written)):
+                self._queue.add(user)
+        return written
 
     async def _act(self, action: Action) -> None:
         match action:
@@ -187,7 +208,7 @@ class Driver:
 
     async def _apply_child(self, key: ObjectKey, desired: Mapping[str, Any]) -> None:
         try:
-            self._cache.put(await self._api.apply(desired))
+            await self._send(key, desired)
         except InvalidInput as error:
             if key.kind == "PersistentVolumeClaim":
                 # A claim cannot shrink: say it, and let the other children be.
@@ -197,7 +218,7 @@ class Driver:
                 raise
             log.info("Overwriting what somebody edited", key=str(key), problem=str(error))
             await self._api.overwrite(desired)
-            self._cache.put(await self._api.apply(desired))
+            await self._send(key, desired)
 
     async def _connect_external(self, workload: Workload) -> None:
         """At the parent twin of a root with somebody else's broker: what an embedded broker's look would do."""

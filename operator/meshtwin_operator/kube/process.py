@@ -17,7 +17,7 @@ import structlog
 from meshtwin.errors import MeshTwinError
 from meshtwin_operator.inventories import INVENTORY_LABEL
 from meshtwin_operator.kube.api import KubeApi
-from meshtwin_operator.kube.cache import Cache, key_of
+from meshtwin_operator.kube.cache import Cache, key_of, owners_of
 from meshtwin_operator.kube.driver import Driver, run_workers
 from meshtwin_operator.kube.health import serve_health
 from meshtwin_operator.kube.lease import Lease
@@ -27,7 +27,7 @@ from meshtwin_operator.kube.tree_secrets import TreeSecrets
 from meshtwin_operator.kube.watching import Watcher
 from meshtwin_operator.kube.world import KubeWorld
 from meshtwin_operator.reconcile.world import ObjectKey
-from meshtwin_operator.resources.kinds import KINDS, KINDS_BY_NAME
+from meshtwin_operator.resources.kinds import KINDS
 from meshtwin_operator.southbound.fleet import Fleet
 from meshtwin_operator.southbound.runs import Runs
 from meshtwin_operator.workqueue import WorkQueue
@@ -82,7 +82,7 @@ class OperatorProcess:
             self._cache.drop(key, raw["metadata"].get("uid"))
         elif not self._cache.put(raw):
             return
-        if self._driver is not None:
+        if self._driver is not None and (deleted or not self._driver.is_echo(raw)):
             self._driver.queue_with_related(key)
 
     def _run(self) -> None:
@@ -201,8 +201,7 @@ class OperatorProcess:
                 for item in items:
                     key = key_of(item)
                     here.add(key)
-                    known = self._cache.raw(key)
-                    if known is None or known["metadata"]["resourceVersion"] != item["metadata"]["resourceVersion"]:
+                    if self._cache.version(key) != item["metadata"]["resourceVersion"]:
                         suspects[key] = item["metadata"]["resourceVersion"]
                     self._cache.put(item)
             for key in list(self._cache.keys(kind.kind_name)):
@@ -217,9 +216,9 @@ class OperatorProcess:
     def _child(self, key: ObjectKey, raw: dict[str, Any]) -> None:
         if self._driver is None:
             return
-        for owner in raw["metadata"].get("ownerReferences", []):
-            if owner.get("kind") in KINDS_BY_NAME:
-                self._queue.add(ObjectKey(owner["kind"], key.namespace, owner["name"]))
+        if self._cache.version(key) is None or not self._driver.is_echo(raw):
+            for owner in owners_of(raw):
+                self._queue.add(owner)
         if key.kind == "Pod":
             self._pod(key, raw)
         if key.kind == "ConfigMap" and raw["metadata"].get("labels", {}).get(INVENTORY_LABEL) == "true":
@@ -229,8 +228,8 @@ class OperatorProcess:
         """A pod is owned by its StatefulSet: look at that one's owner."""
         name = raw["metadata"].get("labels", {}).get("meshtwin.dev/workload", "")
         parent = self._cache.raw(ObjectKey("StatefulSet", key.namespace, name))
-        for owner in (parent or {"metadata": {}})["metadata"].get("ownerReferences", []):
-            self._queue.add(ObjectKey(owner["kind"], key.namespace, owner["name"]))
+        for owner in owners_of(parent or {"metadata": {}}):
+            self._queue.add(owner)
 
     def _gateway_changed(self, keys: tuple[ObjectKey, ...]) -> None:
         for key in keys:

@@ -41,6 +41,7 @@ class SecretStore:
     def __init__(self, api: KubeApi, *, changed: Callable[[ObjectKey], None]) -> None:
         self._api, self._changed = api, changed
         self._known: dict[tuple[str, str], _Known] = {}
+        self.changes_total = 0  # as long as it stands still, what was read is still so
 
     async def read(self, namespace: str, name: str, root_twin: str) -> Data | None:
         """Content as last read; read now if it was never found. None if absent."""
@@ -71,7 +72,7 @@ class SecretStore:
         applied = await self._api.apply(manifest)
         version = str(applied["metadata"]["resourceVersion"])
         users = _users(workload.namespace, workload.root_twin, applied)
-        self._known[(workload.namespace, name)] = _Known(dict(data), version, users)
+        self._take((workload.namespace, name), _Known(dict(data), version, users))
         return dict(data)
 
     async def keep_fresh(self) -> None:
@@ -100,12 +101,21 @@ class SecretStore:
     async def _fetch(self, namespace: str, name: str, root_twin: str) -> _Known | None:
         raw = await self._api.get("Secret", namespace, name)
         if raw is None:
-            self._known.pop((namespace, name), None)
+            self._take((namespace, name), None)
             return None
         data = {key: base64.b64decode(value) for key, value in (raw.get("data") or {}).items()}
         known = _Known(data, str(raw["metadata"]["resourceVersion"]), _users(namespace, root_twin, raw))
-        self._known[(namespace, name)] = known
+        self._take((namespace, name), known)
         return known
+
+    def _take(self, place: tuple[str, str], known: _Known | None) -> None:
+        before = self._known.get(place)
+        if (before and before.version) != (known and known.version):
+            self.changes_total += 1
+        if known is None:
+            self._known.pop(place, None)
+        else:
+            self._known[place] = known
 
 
 def _users(namespace: str, root_twin: str, raw: Mapping[str, Any]) -> tuple[ObjectKey, ...]:

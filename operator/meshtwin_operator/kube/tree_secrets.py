@@ -66,6 +66,7 @@ class TreeSecrets:
         self._store, self._fleet, self._now = store, fleet, now
         self._trees: dict[tuple[str, str], _Tree] = {}
         self._synced: dict[tuple[str, str], tuple[str, datetime]] = {}
+        self._looked: dict[tuple[str, str], tuple[tuple[object, ...], datetime]] = {}
         self._folder = Path(tempfile.mkdtemp(prefix="meshtwin-"))  # CA certificates for the MQTT client
 
     def broker(self, namespace: str, root_twin: str) -> BrokerView | None:
@@ -150,6 +151,15 @@ class TreeSecrets:
 
     async def _sync(self, workload: Workload) -> None:
         """Bring the accounts at the broker in step with the Secrets; quietly later if it is away."""
+        tree = (workload.namespace, workload.root_twin)
+        seen = (workload.gateways, workload.twins, self._store.changes_total, self._fleet.is_connected(*tree))
+        last = self._looked.get(tree)
+        if last is not None and last[0] == seen and self._now() - last[1] < SYNC_AGAIN_AFTER:
+            return  # 2,000 Secrets are not gone through for nothing
+        await self._sync_credentials(workload)
+        self._looked[tree] = (seen, self._now())  # what changed meanwhile is seen at the next look
+
+    async def _sync_credentials(self, workload: Workload) -> None:
         tree = (workload.namespace, workload.root_twin)
         credentials = await self._credentials(workload)
         fingerprint = "".join(sorted(c.fingerprint + c.account.username for c in credentials))

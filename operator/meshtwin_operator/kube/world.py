@@ -52,6 +52,7 @@ class KubeWorld:
         self._cache, self._fleet, self._runs = cache, fleet, runs
         self._epoch, self._broker = epoch, broker
         self._inventories: dict[ObjectKey, tuple[tuple[object, ...], InventoryView]] = {}
+        self._workloads: dict[tuple[str, str], WorkloadView] = {}  # dropped when StatefulSet or pod change
         self._meshes = MeshIndex(lambda key: self.inventory(key.namespace, key.name).inventory)
         cache.listeners.append(self._touched)
 
@@ -83,18 +84,16 @@ class KubeWorld:
         if not isinstance(resource, MeshSegment):
             return InventoryView(inventory=None, problem=("SegmentNotFound", f"no MeshSegment {segment}"))
         reference = resource.spec.inventory.config_map_ref
-        raw = self._cache.raw(ObjectKey("ConfigMap", namespace, reference.name))
-        metadata = {} if raw is None else raw["metadata"]
+        source = ObjectKey("ConfigMap", namespace, reference.name)
         version = (
             resource.metadata.uid,
             resource.spec.inventory,
             resource.spec.frozen_nodes,
-            str(metadata.get("uid")),
-            str(metadata.get("resourceVersion")),
+            self._cache.version(source),  # grows across deletion and creation too
         )
         known = self._inventories.get(key)
         if known is None or known[0] != version:
-            known = (version, view_inventory(resource, raw))
+            known = (version, view_inventory(resource, self._cache.raw(source)))
             self._inventories[key] = known
         return known[1]
 
@@ -108,6 +107,12 @@ class KubeWorld:
 
     def workload(self, namespace: str, name: str) -> WorkloadView:
         """Readiness of a StatefulSet, and why its pod does not run; its address is known before it is there."""
+        known = self._workloads.get((namespace, name))
+        if known is None:
+            known = self._workloads[namespace, name] = self._view_workload(namespace, name)
+        return known
+
+    def _view_workload(self, namespace: str, name: str) -> WorkloadView:
         raw = self._cache.raw(ObjectKey("StatefulSet", namespace, name))
         if raw is None:
             return WorkloadView(exists=False, url=rest_url(namespace, name))
@@ -136,8 +141,11 @@ class KubeWorld:
     def _touched(self, key: ObjectKey) -> None:
         if key.kind == "MeshSegment":
             self._meshes.touch(key)
-            if self._cache.raw(key) is None:
+            if self._cache.version(key) is None:
                 self._inventories.pop(key, None)
+        elif key.kind in ("StatefulSet", "Pod"):
+            name = key.name if key.kind == "StatefulSet" else key.name.removesuffix("-0")
+            self._workloads.pop((key.namespace, name), None)
         elif key.kind == "ConfigMap":
             for segment in self._cache.index.find("MeshSegment", key.namespace, "inventory", key.name):
                 self._meshes.touch(ObjectKey("MeshSegment", key.namespace, segment.metadata.name))

@@ -220,7 +220,8 @@ def _outcome(
     status = DigitalTwinStatus(
         observed_generation=twin.metadata.generation,
         conditions=conditions,
-        broker_address=broker.external_address if broker else None,
+        # Before the root's first look after a start the broker is not known: what was said stays.
+        broker_address=broker.external_address if broker else twin.status and twin.status.broker_address,
         url=world.workload(namespace, parent_workload(name)).url,
         push_in_flight=pushes[0] if pushes else None,
         **_sum_up(twin, summary, world, now),

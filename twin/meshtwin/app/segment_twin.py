@@ -171,6 +171,7 @@ def read_facts(settings: SegmentTwinSettings) -> SegmentFacts:
         profile=settings.stack_profile,
         notification_interval_s=settings.monitoring.notification_interval_seconds,
         report_interval_s=settings.monitoring.report_interval_seconds,
+        airtime_budget_ratio=settings.monitoring.airtime_budget_percent / 100,
     )
 
 

@@ -6,10 +6,9 @@ from datetime import datetime
 
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Configuration, NodeSettings
+from meshtwin.mesh.reporting import compute_flood_s
 
 __all__ = ["NodeBook"]
-
-MEAN_JITTER_S = 0.005  # half of advDelay (Bluetooth Core 5.4, vol 6, B, 4.4.2.2), added to each interval
 
 
 @dataclass(slots=True)
@@ -54,9 +53,8 @@ class NodeBook:
 
     def flood_s(self, default_s: float) -> float:
         """How long one flood occupies the advertiser of the busiest relay known, in seconds."""
-        transmits = [s.relay_retransmit for s in self.known.values() if s.relay and s.relay_retransmit]
-        times = [t.transmissions * (t.interval_s + MEAN_JITTER_S) for t in transmits]
-        return max(times) if times else default_s
+        flood_s = compute_flood_s(self.known.values())
+        return default_s if flood_s is None else flood_s
 
     def configuration(self, nodes: Iterable[UnicastAddress]) -> Configuration:
         """What is known of ``nodes``; nodes in doubt are left out."""

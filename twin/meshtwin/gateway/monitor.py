@@ -1,6 +1,5 @@
 """Monitoring: telling nodes how often to notify and report, and turning their reports into telemetry."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -11,13 +10,11 @@ from meshtwin.contract.telemetry import NeighbourCounter
 from meshtwin.gateway.memory import Monitoring
 from meshtwin.mesh.addresses import UnicastAddress, format_address
 from meshtwin.mesh.configuration import Configuration
+from meshtwin.mesh.reporting import HEARD_LEAST, compute_report_rate
 
 __all__ = ["CounterBook", "MonitorSchedule", "ReportPlan", "plan_reports"]
 
-AIRTIME_S: Final = 376e-6  # of one PDU on one channel: 47 bytes at 1 Mbit/s (Bluetooth Core 5.4, vol 6, B)
 HEARD_ASSUMED: Final = 12  # neighbours that hear a transmission, before anything is known
-REPORTS_MAX: Final = 8  # messages of one report: 16 neighbours
-OCCUPANCY_SHARE: Final = 0.15  # of a relay's advertiser for reports
 FIRST_REPEATS: Final = 3  # a broadcast is not acknowledged
 REPEAT_SOON_S: Final = 2.0  # mesh time
 REPEAT_LATE_S: Final = 120.0  # mesh time; nodes that were off, or missed all three
@@ -46,25 +43,16 @@ class ReportPlan:
 
 
 def plan_reports(monitoring: Monitoring, known: Configuration, nodes: int, heard: float, flood_s: float) -> ReportPlan:
-    """As many report messages as the airtime budget allows, fewer reports where it allows not even one.
-
-    Every report message is flooded: about ``heard`` x (share of relays x relayed copies + own copies / nodes)
-    transmissions are heard by a node. ``heard`` is the mean number of neighbours. An estimate, on purpose a
-    simple one: it decides how much is told, not what. A second bound is the time ``flood_s`` that each flood
-    occupies the advertiser of a relay: reports may take `OCCUPANCY_SHARE` of it.
-    """
-    settings = [s for _, s in known.entries]
-    relayed = [s.relay_retransmit.transmissions if s.relay_retransmit else 1 for s in settings if s.relay]
-    per_node = sum(relayed) / len(settings) if settings else 3.0
-    message_s = AIRTIME_S * max(heard * per_node, 1.0)
-    budget = monitoring.airtime_budget_percent / 100
-    interval_s = monitoring.report_interval_seconds
-    messages_per_s = min(budget / message_s, OCCUPANCY_SHARE / flood_s)
-    affordable = messages_per_s * interval_s / max(1, nodes)
-    if affordable < 1:
-        interval_s, affordable = interval_s / affordable, 1
-    messages = min(REPORTS_MAX, math.floor(affordable))
-    return ReportPlan(monitoring.notification_interval_seconds, interval_s, messages)
+    """What the airtime budget allows, by the rule of `meshtwin.mesh.reporting`; ``flood_s`` as stated there."""
+    rate = compute_report_rate(
+        [settings for _, settings in known.entries],
+        interval_s=monitoring.report_interval_seconds,
+        budget_ratio=monitoring.airtime_budget_percent / 100,
+        nodes=nodes,
+        heard=heard,
+        flood_s=flood_s,
+    )
+    return ReportPlan(monitoring.notification_interval_seconds, rate.interval_s, rate.messages)
 
 
 @dataclass(slots=True)
@@ -122,7 +110,7 @@ class CounterBook:
     def mean_heard(self) -> float:
         """Mean number of neighbours per node that reported; `HEARD_ASSUMED` before there are any."""
         nodes = {node for node, _ in self._counters}
-        return max(4.0, len(self._counters) / len(nodes)) if nodes else float(HEARD_ASSUMED)
+        return max(HEARD_LEAST, len(self._counters) / len(nodes)) if nodes else float(HEARD_ASSUMED)
 
     def fold(self, node: UnicastAddress, records: Sequence[NeighbourRecord], now: datetime) -> list[NeighbourCounter]:
         """Cumulative counters of a report; records of another monitoring epoch are left out."""

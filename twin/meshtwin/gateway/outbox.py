@@ -37,6 +37,7 @@ class Identity:
     mesh_uuid: str | None = None
     firmware: str = "meshtwin reference gateway"
     time_scale: float = 1.0  # mesh seconds per second; 1 on real hardware
+    stack_profile: str = "emulated"
     uncertainty_ms: float = 10.0  # of the nodes' synchronised clocks, as the Time model states it
 
 
@@ -60,7 +61,7 @@ class Outbox:
             firmware=self.identity.firmware,
             gateway_address=format_address(self.identity.address),
             mesh_uuid=self.identity.mesh_uuid,
-            stack_profile="zephyr",
+            stack_profile=self.identity.stack_profile,
             capabilities=list(CAPABILITIES),
         )
         return Publish("state", payload, retain=True)

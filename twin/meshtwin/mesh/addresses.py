@@ -95,9 +95,7 @@ def expand_ranges(
     return tuple(sorted(chosen))
 
 
-def compress_addresses(
-    addresses: Iterable[UnicastAddress], inventory: Iterable[UnicastAddress]
-) -> tuple[str, ...]:
+def compress_addresses(addresses: Iterable[UnicastAddress], inventory: Iterable[UnicastAddress]) -> tuple[str, ...]:
     """The shortest ascending list of ranges that names exactly ``addresses`` within ``inventory``."""
     wanted = set(addresses)
     runs: list[list[UnicastAddress]] = []

@@ -140,9 +140,7 @@ class Configuration:
         """Nodes for which ``other`` says something else than this configuration, ascending."""
         mine = self.as_dict()
         return tuple(
-            address
-            for address, settings in other.entries
-            if mine.get(address, NodeSettings()).differing(settings)
+            address for address, settings in other.entries if mine.get(address, NodeSettings()).differing(settings)
         )
 
     def restricted(self, addresses: Iterable[UnicastAddress]) -> "Configuration":
@@ -172,9 +170,7 @@ def expand_settings(
     return Configuration.of(merged)
 
 
-def compress_settings(
-    configuration: Configuration, inventory: Iterable[UnicastAddress]
-) -> tuple[SettingsRange, ...]:
+def compress_settings(configuration: Configuration, inventory: Iterable[UnicastAddress]) -> tuple[SettingsRange, ...]:
     """Ranges that expand to ``configuration`` within ``inventory``: one entry per distinct settings.
 
     Entries are ordered by their first node; no node is named twice.

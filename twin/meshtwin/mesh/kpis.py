@@ -52,12 +52,20 @@ class NetworkKpis:
 
     ``airtime_ratio``: mean over nodes of the share of time in which a node hears or sends something on one
     advertising channel, from flows and monitoring together.
+    ``reporting_airtime_ratio``: the part of it that is monitoring reports. They fill a budget of their own,
+    whatever the configuration, so candidates are compared without it.
     ``redundancy``: smallest number of node-disjoint relay paths from the gateway to any node; None: not asked.
     """
 
     flows: tuple[FlowKpis, ...]
     airtime_ratio: Interval
+    reporting_airtime_ratio: float = 0.0
     redundancy: int | None = None
+
+    @property
+    def own_airtime_ratio(self) -> float:
+        """Estimated airtime that the configuration decides: without monitoring reports."""
+        return max(0.0, self.airtime_ratio.estimate - self.reporting_airtime_ratio)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,10 @@ class LinkEstimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentView:
-    """Facts of one segment inside a snapshot; ``revision`` is None before adoption."""
+    """Facts of one segment inside a snapshot; ``revision`` is None before adoption.
+
+    Its nodes report every ``report_interval_s`` (0: not at all) as far as ``airtime_budget_ratio`` allows.
+    """
 
     name: str
     addresses: tuple[UnicastAddress, ...]
@@ -50,6 +53,8 @@ class SegmentView:
     revision: int | None
     newest_report: datetime | None
     gateway_address: UnicastAddress | None = None
+    report_interval_s: float = 0.0
+    airtime_budget_ratio: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +89,11 @@ class Snapshot:
                 for link in self.links
             ],
             "nodes": [[format_address(n.address), n.device_uuid, sorted(n.groups)] for n in self.nodes],
-            "flows": [
-                [f.name, f.source, f.destination, float(f.rate_per_minute), f.deadline_ms] for f in self.flows
-            ],
+            "flows": [[f.name, f.source, f.destination, float(f.rate_per_minute), f.deadline_ms] for f in self.flows],
             "profile": self.profile,
+            "monitoring": [
+                round(self.notification_interval_s, 6),
+                *([s.name, round(s.report_interval_s, 6), round(s.airtime_budget_ratio, 6)] for s in self.segments),
+            ],
         }
         return hashlib.sha256(rfc8785.dumps(plain)).hexdigest()[:16]  # type: ignore[arg-type]  # plain JSON

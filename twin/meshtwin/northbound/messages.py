@@ -145,6 +145,8 @@ class SegmentMessage(WireModel):
     revision: int | None = None
     newest_report: AwareDatetime | None = None
     gateway_address: UnicastText | None = None
+    report_interval_seconds: float = Field(default=0.0, ge=0)
+    airtime_budget_ratio: float = Field(default=0.0, ge=0, le=1)
 
     @classmethod
     def from_value(cls, view: SegmentView) -> Self:
@@ -157,6 +159,8 @@ class SegmentMessage(WireModel):
             revision=view.revision,
             newest_report=view.newest_report,
             gateway_address=None if gateway is None else format_address(gateway),
+            report_interval_seconds=view.report_interval_s,
+            airtime_budget_ratio=view.airtime_budget_ratio,
         )
 
     def to_value(self) -> SegmentView:
@@ -169,6 +173,8 @@ class SegmentMessage(WireModel):
             revision=self.revision,
             newest_report=self.newest_report,
             gateway_address=None if gateway is None else _unicast(gateway),
+            report_interval_s=self.report_interval_seconds,
+            airtime_budget_ratio=self.airtime_budget_ratio,
         )
 
 

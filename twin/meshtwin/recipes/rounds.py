@@ -186,7 +186,7 @@ def choose_survivors(question: Question, standing: Standing, kept: int) -> tuple
     judged = standing.judged
     best = judged[: max(1, kept - kept // 2)]
     rest = judged[len(best) :]
-    meeting = sorted((j for j in rest if not find_gaps(question, j.kpis)), key=lambda j: j.kpis.airtime_ratio.estimate)
+    meeting = sorted((j for j in rest if not find_gaps(question, j.kpis)), key=lambda j: j.kpis.own_airtime_ratio)
     wanted = kept - len(best)
     if len(meeting) <= wanted:
         others = [j for j in rest if j not in meeting]

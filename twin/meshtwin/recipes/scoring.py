@@ -78,7 +78,7 @@ def find_harm(question: Question, before: NetworkKpis, after: NetworkKpis) -> tu
 def rank(question: Question, judged: Judged, before: NetworkKpis) -> tuple[float, int, int, float, int, str]:
     """Smaller is better: distance from objectives and harm, doubtful flows, airtime, latency, relays, digest.
 
-    Airtime is compared in steps of 3 %: below that, luck would choose, and latency (the worst 99th
+    Airtime without monitoring reports, which fill a budget of their own, is compared in steps of 3 %: below that, luck would choose, and latency (the worst 99th
     percentile of the touching flows) is the better judge.
 
     A flow is doubtful if its on-time interval reaches below the objective. In early rounds all are, which
@@ -91,7 +91,7 @@ def rank(question: Question, judged: Judged, before: NetworkKpis) -> tuple[float
     return (
         sum(gap.size for gap in gaps),
         sum(f.on_time.low < least for f in judged.kpis.flows if f.flow in touching),
-        _airtime_step(judged.kpis.airtime_ratio.estimate),
+        _airtime_step(judged.kpis.own_airtime_ratio),
         max((f.latency_p99_ms or math.inf for f in judged.kpis.flows if f.flow in touching), default=math.inf),
         sum(bool(s.relay) for _, s in configuration.entries),
         compute_digest(configuration),

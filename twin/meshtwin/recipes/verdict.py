@@ -14,7 +14,7 @@ from meshtwin.recipes.values import Judged, Question
 
 __all__ = ["BETTER_BY", "Confirmation", "Verdict", "decide", "describe_trials", "find_warnings"]
 
-# Relative airtime saved; below it a push is not worth its risk and its messages. It also keeps an hourly
+# Relative airtime saved, reports left out; below it a push is not worth its risk and its messages. It also keeps an hourly
 # pipeline from swinging between configurations that differ by luck only.
 BETTER_BY: Final = 0.10
 TRIALS_REPORTED: Final = 32  # enough to understand, small enough for a status page
@@ -70,8 +70,8 @@ def decide(question: Question, pool: Pool, best: Confirmation | None) -> Verdict
             outcome=Outcome.NOTHING_BETTER,
             message=f"the configuration in force meets the objectives; the best of {tried} others: {seen}",
         )
-    before = best.prediction.before.airtime_ratio.estimate
-    after = best.prediction.after.airtime_ratio.estimate
+    before = best.prediction.before.own_airtime_ratio
+    after = best.prediction.after.own_airtime_ratio
     if not base_misses and after > before * (1 - BETTER_BY):
         return Verdict(
             outcome=Outcome.NOTHING_BETTER,

@@ -23,7 +23,9 @@ from meshtwin.units import dbm_to_mw
 __all__ = ["Interference", "build_nodes"]
 
 NOISE_MW = dbm_to_mw(NOISE_FLOOR_DBM)
-AUDIBLE_DELIVERY = 0.01  # a link that delivers less neither receives nor occupies the channel; saves time
+AUDIBLE_DELIVERY = 0.01  # a link that delivers less receives nothing; saves time
+OCCUPYING_DELIVERY = 0.5  # a node hears the channel in use where it would rather receive than not
+CAPTURE_ATTEMPT_MARGIN_DB = 3.0  # as the profiles with a capture ratio have it
 REFERENCE_PDU_BYTES = 20  # size for which delivery follows from received power
 
 
@@ -54,7 +56,7 @@ def build_nodes(scenario: Scenario, root_key: int) -> list[NodeElements]:
             outgoing[source.index].append(OutgoingLink(target, delivery, rx_mw, key))
     for node in nodes:
         node.links = tuple(outgoing[node.index])
-        node.audible = tuple(link.target for link in node.links)
+        node.audible = tuple(link.target for link in node.links if link.delivery >= OCCUPYING_DELIVERY)
     return nodes
 
 
@@ -97,10 +99,11 @@ def _delivery(link: ScenarioLink, root_key: int) -> float:
 class Interference:
     """What overlapping PDUs and external traffic leave of a packet at one receiver."""
 
-    __slots__ = ("_capture",)
+    __slots__ = ("_capture", "_capture_db")
 
     def __init__(self, scenario: Scenario) -> None:
         self._capture = scenario.capture
+        self._capture_db = scenario.profile.capture_db
 
     def compute_survival(
         self,
@@ -112,7 +115,8 @@ class Interference:
     ) -> float:
         """Probability 0..1 that ``pdu``, sent by ``sender`` and received with ``rx_mw``, comes through.
 
-        Each interferer is judged over its own overlap. Three or more at once are judged one by one (doubt:
+        Each interferer is judged over its own overlap (where the profile has a capture ratio: all together, and
+        whatever the overlap). Three or more at once are judged one by one (doubt:
         their powers add up, which this leaves out; rare below 10 % airtime).
         External traffic is taken as Poisson and as destroying on any overlap.
         """
@@ -122,6 +126,7 @@ class Interference:
         if external > 0.0:
             survival = math.exp(-external * 2.0 * (end_ns - start_ns) * 1e-9)
         rx_mw_of = receiver.rx_mw_of
+        summed_mw = 0.0
         for other_start_ns, other_end_ns, other in on_air:
             if other_start_ns >= end_ns or other_end_ns <= start_ns or other is sender:
                 continue
@@ -130,10 +135,22 @@ class Interference:
                 continue
             if not self._capture:
                 return 0.0
+            if self._capture_db is not None:
+                summed_mw += interference_mw
+                continue
             overlap_ns = min(end_ns, other_end_ns) - max(start_ns, other_start_ns)
             sinr_db = 10.0 * math.log10(rx_mw / (interference_mw + NOISE_MW))
             survival *= _overlap_survival(round(sinr_db * 10.0), overlap_ns // 1000)
+        if self._capture_db is not None and summed_mw > 0.0:
+            survival *= _capture_chance(10.0 * math.log10(rx_mw / summed_mw) - self._capture_db)
         return survival
+
+
+def _capture_chance(margin_db: float) -> float:
+    """Survival above the capture ratio is sure; in the 3 dB below it one in four."""
+    if margin_db >= 0.0:
+        return 1.0
+    return 0.25 if margin_db > -CAPTURE_ATTEMPT_MARGIN_DB else 0.0
 
 
 @lru_cache(maxsize=65536)

@@ -1,23 +1,26 @@
 """A scenario out of a snapshot: what the twin knows, with a configuration to be judged."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from meshtwin.mesh.addresses import UnicastAddress
-from meshtwin.mesh.configuration import Configuration, NodeSettings, Transmit
+from meshtwin.mesh.configuration import Configuration, NodeSettings
 from meshtwin.mesh.nodes import Flow
+from meshtwin.mesh.reporting import compute_flood_s
 from meshtwin.mesh.snapshots import Snapshot
+from meshtwin.sim.background import DEFAULT_SETTINGS, background_of
 from meshtwin.sim.profiles import get_profile
 from meshtwin.sim.scenario import Scenario, ScenarioFlow, ScenarioLink, ScenarioNode
 
 __all__ = ["DEFAULT_SETTINGS", "scenario_from_snapshot"]
 
-DEFAULT_SETTINGS: Final = NodeSettings(  # where neither snapshot nor configuration says anything: Zephyr's defaults
-    relay=True,
-    relay_retransmit=Transmit(count=2, interval_steps=1),
-    network_transmit=Transmit(count=2, interval_steps=1),
-    default_ttl=7,
-)
+# Judged messages come so far apart that the flood of one is over before the next: that is why probes space theirs
+# by 1.0 to 1.5 s. Simulating the quiet in between tells nothing, so less is left where floods are short.
+PRESS_SPACING_MOST_S: Final = 1.25
+PRESS_SPACING_LEAST_S: Final = 0.5
+PRESS_SPACING_FLOODS: Final = 3.0  # times a relay is busy with one flood
+PRESS_SPREAD: Final = 0.4  # of the spacing
+WARM_UP_S: Final = 1.0  # the background fills the queues before the first message
 
 
 def scenario_from_snapshot(
@@ -28,22 +31,24 @@ def scenario_from_snapshot(
     flows: Sequence[Flow] | None = None,
     deadline_ms: int | None = None,
     sample_posterior: bool = False,
-    report_messages_per_s: float = 0.0,
 ) -> Scenario:
-    """The scenario of ``snapshot`` with ``configuration`` put on top of the one in force.
+    """The scenario of ``snapshot`` with ``configuration`` put on top of the one in force, as a probe meets it.
 
     Link delivery is the posterior mean, decided per single transmission by draws keyed on
     (link, message, copy); ``sample_posterior``: each replication draws the links anew within their posterior.
-    Messages come at the flows' declared rates, at drawn times. ``deadline_ms`` replaces the flows' deadlines.
-    ``report_messages_per_s``: monitoring messages flooded through the whole network; like notifications they
-    become external traffic, which for reports depends on the configuration.
-    Border links whose sender is outside the snapshot become external traffic of notifications; flows from or
-    to nothing known are left out (compare ``scenario.flows`` with ``snapshot.flows``).
+    The judged messages of the flows follow each other as a probe's do, one flow's in turn with the others';
+    airtime is reckoned with the flows' declared rates. In the background go the flows' own messages at those
+    rates, the nodes' notifications, and the reports that the budget allows under this configuration.
+    ``deadline_ms`` replaces the flows' deadlines. Border links whose sender is outside the snapshot become
+    external traffic of notifications; flows from or to nothing known are left out (compare ``scenario.flows``
+    with ``snapshot.flows``).
     """
     settings = snapshot.configuration.overlaid(configuration or Configuration()).as_dict()
-    external = _external_pdus_per_s(snapshot, settings, report_messages_per_s)
     known = {node.address for node in snapshot.nodes}
+    external = _external_pdus_per_s(snapshot, known)
     asked = snapshot.flows if flows is None else tuple(flows)
+    spacing_s = _press_spacing_s(snapshot)
+    judged = [(f, members) for f in asked if f.source in known and (members := _members(snapshot, f))]
     deviation = (lambda link: link.delivery_deviation) if sample_posterior else (lambda link: 0.0)
     return Scenario(
         name=f"snapshot-{snapshot.fingerprint}",
@@ -63,12 +68,28 @@ def scenario_from_snapshot(
             if link.source in known and link.target in known
         ),
         flows=tuple(
-            _to_flow(flow, members, messages_per_flow, deadline_ms)
-            for flow in asked
-            if flow.source in known and (members := _members(snapshot, flow))
+            ScenarioFlow(
+                name=flow.name,
+                source=flow.source,
+                members=members,
+                count=messages_per_flow,
+                period_s=len(judged) * spacing_s,
+                spread_s=PRESS_SPREAD * spacing_s,
+                start_s=WARM_UP_S + turn * spacing_s,
+                deadline_ms=flow.deadline_ms if deadline_ms is None else deadline_ms,
+                rate_per_s=flow.rate_per_minute / 60.0,
+            )
+            for turn, (flow, members) in enumerate(judged)
         ),
+        background=background_of(snapshot, settings),
         profile=get_profile(snapshot.profile, "snapshot.profile"),
     )
+
+
+def _press_spacing_s(snapshot: Snapshot) -> float:
+    """From what is in force and not from a candidate: all candidates meet the same messages."""
+    flood_s = compute_flood_s(settings for _, settings in snapshot.configuration.entries) or 0.0
+    return min(PRESS_SPACING_MOST_S, max(PRESS_SPACING_LEAST_S, PRESS_SPACING_FLOODS * flood_s))
 
 
 def _to_node(address: UnicastAddress, said: NodeSettings, external_pdus_per_s: float) -> ScenarioNode:
@@ -95,34 +116,16 @@ def _members(snapshot: Snapshot, flow: Flow) -> tuple[UnicastAddress, ...]:
     )
 
 
-def _to_flow(flow: Flow, members: tuple[UnicastAddress, ...], messages: int, deadline_ms: int | None) -> ScenarioFlow:
-    period_s = 60.0 / flow.rate_per_minute if flow.rate_per_minute > 0 else 60.0
-    return ScenarioFlow(
-        name=flow.name,
-        source=flow.source,
-        members=members,
-        count=messages,
-        period_s=period_s,
-        deadline_ms=flow.deadline_ms if deadline_ms is None else deadline_ms,
-        spread_in_period=True,
-        rate_per_s=flow.rate_per_minute / 60.0,
-    )
+def _external_pdus_per_s(snapshot: Snapshot, known: Collection[UnicastAddress]) -> Mapping[UnicastAddress, float]:
+    """PDUs per second on one channel that each node hears of notifications of nodes outside the snapshot.
 
-
-def _external_pdus_per_s(
-    snapshot: Snapshot, settings: Mapping[UnicastAddress, NodeSettings], report_messages_per_s: float
-) -> Mapping[UnicastAddress, float]:
-    """PDUs of monitoring that each node hears per second on one channel, halo included.
-
-    Every node notifies once per interval; every relay repeats each report its number of transmissions.
+    They are taken to be sent once: outside, settings are not known.
     """
-    notifications = 1.0 / snapshot.notification_interval_s if snapshot.notification_interval_s > 0.0 else 0.0
+    if snapshot.notification_interval_s <= 0.0:
+        return {}
     heard: dict[UnicastAddress, float] = {}
     for link in snapshot.links:
-        sends = notifications
-        said = DEFAULT_SETTINGS.overlaid(settings.get(link.source, NodeSettings()))
-        if said.relay and said.relay_retransmit is not None:
-            sends += report_messages_per_s * said.relay_retransmit.transmissions
-        if sends > 0.0:
-            heard[link.target] = heard.get(link.target, 0.0) + sends * link.delivery_mean
+        if link.source not in known:
+            each = link.delivery_mean / snapshot.notification_interval_s
+            heard[link.target] = heard.get(link.target, 0.0) + each
     return heard

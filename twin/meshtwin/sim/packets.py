@@ -49,7 +49,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Properties:
-    """Mesh fields of a message; ``key`` identifies it in draws and caches."""
+    """Mesh fields of a message; ``key`` identifies it in draws and caches.
+
+    ``flow_index`` below 0 is background: -1 the scenario's first.
+    """
 
     key: int
     flow_index: int

@@ -6,8 +6,9 @@ the one on its channel. Copies of a message fade independently (doubt: real copi
 apart are correlated).
 """
 
+import math
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import simpy
@@ -17,12 +18,12 @@ from meshtwin.sim.air import Interference, build_nodes
 from meshtwin.sim.draws import draw, draw_below_ns, extend_key, make_key
 from meshtwin.sim.elements.access import accept
 from meshtwin.sim.elements.bearer import Advertisement, Pdu, plan_event
-from meshtwin.sim.elements.node import NodeElements
+from meshtwin.sim.elements.node import NodeElements, OutgoingLink
 from meshtwin.sim.elements.relay import decide_relay
 from meshtwin.sim.elements.transmit_queue import Job
 from meshtwin.sim.packets import Instructions, LossCause, Packet, Properties, Record, RecordKind
 from meshtwin.sim.results import RunResult, collect_result
-from meshtwin.sim.scenario import Scenario, ScenarioFlow
+from meshtwin.sim.scenario import Scenario, ScenarioBackground, ScenarioFlow
 from meshtwin.units import s_to_ns
 
 __all__ = ["ReferenceEngine", "run_reference"]
@@ -58,6 +59,8 @@ class ReferenceEngine:
         for flow_index, flow in enumerate(self._scenario.flows):
             if flow.count and self._nodes[self._index[flow.source]].settings.is_on:
                 self._env.process(self._press(flow_index, flow))
+        for number, background in enumerate(self._scenario.background):
+            self._env.process(self._murmur(-1 - number, background))
         duration_s = self._scenario.duration_s
         self._env.run(until=None if duration_s is None else s_to_ns(duration_s))
 
@@ -65,10 +68,11 @@ class ReferenceEngine:
         """Originates the messages of one flow."""
         key = make_key(self._root_key, "press", flow.name)
         period_ns, start_ns = s_to_ns(flow.period_s), s_to_ns(flow.start_s)
+        spread_ns = period_ns if flow.spread_in_period else s_to_ns(flow.spread_s)
         node = self._nodes[self._index[flow.source]]
         members = frozenset(self._index[a] for a in flow.members if a != flow.source)
         for number in range(flow.count):
-            offset = draw_below_ns(key, number, period_ns) if flow.spread_in_period else 0
+            offset = draw_below_ns(key, number, spread_ns)
             yield self._env.timeout(start_ns + number * period_ns + offset - self._now)
             properties = Properties(
                 key=extend_key(key, number),
@@ -78,11 +82,41 @@ class ReferenceEngine:
                 member_indices=members,
                 initial_ttl=node.settings.ttl if flow.ttl is None else flow.ttl,
                 pdu_bytes=flow.pdu_bytes,
-                airtime_ns=compute_airtime_ns(flow.pdu_bytes),
+                airtime_ns=self._airtime_ns(flow.pdu_bytes),
                 started_ns=self._now,
             )
             instructions = Instructions(response_pdu_bytes=flow.response_pdu_bytes, is_traced=self._scenario.is_traced)
             self._originate(node, Packet(properties, instructions))
+
+    def _murmur(self, flow_index: int, background: ScenarioBackground) -> SimpyProcess:
+        """Originates the messages of one background until the flows are through."""
+        flows = self._scenario.flows
+        end_ns = s_to_ns(max((f.start_s + f.count * f.period_s for f in flows), default=0.0))
+        key = make_key(self._root_key, "background", background.name)
+        sources = [self._nodes[self._index[a]] for a in background.sources]
+        sources = [node for node in sources if node.settings.is_on]
+        mean_ns, number = 1e9 / background.rate_per_s, 0
+        while sources:
+            yield self._env.timeout(int(-mean_ns * math.log1p(-draw(extend_key(key, number), 0))))
+            if self._now >= end_ns:
+                return
+            node = sources[int(draw(extend_key(key, number), 1) * len(sources))]
+            properties = Properties(
+                key=extend_key(key, number),
+                flow_index=flow_index,
+                number=number,
+                source_index=node.index,
+                member_indices=frozenset(),
+                initial_ttl=node.settings.ttl if background.ttl is None else background.ttl,
+                pdu_bytes=background.pdu_bytes,
+                airtime_ns=self._airtime_ns(background.pdu_bytes),
+                started_ns=self._now,
+            )
+            self._originate(node, Packet(properties, Instructions(is_traced=self._scenario.is_traced)))
+            number += 1
+
+    def _airtime_ns(self, pdu_bytes: int) -> int:
+        return self._profile.pdu_airtime_ns or compute_airtime_ns(pdu_bytes)
 
     def _originate(self, node: NodeElements, packet: Packet) -> None:
         self.packets.append(packet)
@@ -98,6 +132,14 @@ class ReferenceEngine:
         return int(self._env.now)
 
     def _send(self, node: NodeElements, job: Job) -> None:
+        if self._profile.queue_after_delay:
+            key = extend_key(node.key, job.packet.properties.key)
+            timer = self._env.timeout(self._first_delay_ns(job, key, s_to_ns(job.transmit.interval_s)))
+            timer.callbacks.append(lambda _: self._queue(node, job))
+        else:
+            self._queue(node, job)
+
+    def _queue(self, node: NodeElements, job: Job) -> None:
         if not node.queue.put(job):
             self._lose(job.packet, LossCause.BUFFER, node)
             return
@@ -112,7 +154,9 @@ class ReferenceEngine:
         env, profile, packet = self._env, self._profile, job.packet
         key = extend_key(node.key, packet.properties.key)
         interval_ns = s_to_ns(job.transmit.interval_s)
-        begin_ns = max(job.asked_ns + self._first_delay_ns(job, key, interval_ns), self._now)
+        begin_ns = self._now
+        if not profile.queue_after_delay:
+            begin_ns = max(job.asked_ns + self._first_delay_ns(job, key, interval_ns), begin_ns)
         for copy in range(job.transmit.transmissions):
             copy_key = extend_key(key, copy + 1)
             begin_ns = self._free_start(node, begin_ns)
@@ -124,11 +168,15 @@ class ReferenceEngine:
             if profile.scan_restarts_after_event:
                 node.scanner.restart(event.end_ns)
             begin_ns += interval_ns + draw_below_ns(copy_key, 3, profile.advertising_delay_ns)
+        if profile.rests_after_last and begin_ns > self._now:
+            yield env.timeout(begin_ns - self._now)
         node.queue.release(job)
         self._serve(node)
 
     def _first_delay_ns(self, job: Job, key: int, interval_ns: int) -> int:
         profile = self._profile
+        if job.is_originated and profile.own_delay_ns is not None:
+            return profile.own_delay_ns[0] + draw_below_ns(key, -1, profile.own_delay_ns[1])
         delay = profile.processing_ns + draw_below_ns(key, -1, profile.jitter_ns)
         if profile.first_send_after_interval:
             delay += interval_ns
@@ -157,22 +205,27 @@ class ReferenceEngine:
                 for hearer in node.audible:
                     packet.monitoring.busy_ns += hearer.occupy_channel(start_ns, end_ns)
         message = packet.properties.key
-        asked = sum(message not in link.target.cache.known for link in node.links)
+        waiting = [link for link in node.links if message not in link.target.cache.known]
+        asked = len(waiting)
         packet.monitoring.losses[LossCause.CACHE] += len(node.links) - asked
-        for pdu in event.pdus:
-            yield env.timeout(pdu.end_ns - self._now)
-            asked -= self._end_pdu(node, job, copy, pdu)
+        if packet.properties.flow_index < 0:  # background concerns those alone who would relay it
+            waiting = [link for link in waiting if job.ttl >= 2 and link.target.settings.relay]
+            asked = len(waiting)
+        if waiting:
+            for pdu in event.pdus:
+                yield env.timeout(pdu.end_ns - self._now)
+                asked -= self._end_pdu(waiting, node, job, copy, pdu)
         if asked > 0:
             self._lose(packet, LossCause.NOT_LISTENING, node, asked)
         if event.end_ns > self._now:
             yield env.timeout(event.end_ns - self._now)
 
-    def _end_pdu(self, node: NodeElements, job: Job, copy: int, pdu: Pdu) -> int:
-        """Judges one PDU at every receiver; gives how many of those without the message listened."""
+    def _end_pdu(self, waiting: Sequence[OutgoingLink], node: NodeElements, job: Job, copy: int, pdu: Pdu) -> int:
+        """Judges one PDU at the receivers ``waiting``; gives how many of those without the message listened."""
         message = job.packet.properties.key
         channel, start_ns, end_ns = pdu
         listened = 0
-        for link in node.links:
+        for link in waiting:
             receiver = link.target
             if message in receiver.cache.known:
                 continue
@@ -222,7 +275,7 @@ class ReferenceEngine:
             member_indices=frozenset((asked.source_index,)),
             initial_ttl=node.settings.ttl,
             pdu_bytes=size,
-            airtime_ns=compute_airtime_ns(size),
+            airtime_ns=self._airtime_ns(size),
             started_ns=self._now,
         )
         self._originate(

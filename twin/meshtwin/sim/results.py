@@ -68,7 +68,8 @@ class RunResult:
     """One replication; ratios 0..1.
 
     ``airtime_ratio``: mean over nodes of the share of time in which a node hears or sends something on one
-    advertising channel, flows at their declared rates and external traffic together.
+    advertising channel, flows at their declared rates, background and external traffic together.
+    ``reporting_airtime_ratio``: the part of it that is monitoring reports.
     """
 
     scenario: str
@@ -78,6 +79,7 @@ class RunResult:
     messages: tuple[MessageResult, ...]
     transmissions: int  # advertising events
     airtime_ratio: float
+    reporting_airtime_ratio: float
     losses: Mapping[LossCause, int]
     records: tuple[Record, ...] = ()
 
@@ -87,6 +89,7 @@ def collect_result(
 ) -> RunResult:
     """The result of a finished run; answers are folded into the messages that asked for them."""
     losses: Counter[LossCause] = Counter()
+    airtime, reporting = _airtime_ratios(scenario, packets)
     for packet in packets:
         losses.update(packet.monitoring.losses)
     return RunResult(
@@ -94,12 +97,17 @@ def collect_result(
         profile=scenario.profile.name,
         seed=seed,
         replication=replication,
-        messages=tuple(_to_message(scenario, p) for p in packets if p.instructions.answers is None),
+        messages=tuple(_to_message(scenario, p) for p in packets if _is_message(p)),
         transmissions=sum(p.monitoring.transmissions for p in packets),
-        airtime_ratio=_airtime_ratio(scenario, packets),
+        airtime_ratio=airtime,
+        reporting_airtime_ratio=reporting,
         losses={cause: losses[cause] for cause in LossCause},
         records=records,
     )
+
+
+def _is_message(packet: Packet) -> bool:
+    return packet.instructions.answers is None and packet.properties.flow_index >= 0
 
 
 def _to_message(scenario: Scenario, packet: Packet) -> MessageResult:
@@ -123,23 +131,29 @@ def _to_message(scenario: Scenario, packet: Packet) -> MessageResult:
     )
 
 
-def _airtime_ratio(scenario: Scenario, packets: Sequence[Packet]) -> float:
-    """Busy time per message times the flow's rate, summed over flows, and external traffic on top."""
+def _airtime_ratios(scenario: Scenario, packets: Sequence[Packet]) -> tuple[float, float]:
+    """Busy time per message times the rate, summed over flows, background and external traffic; and of reports."""
     on = [node for node in scenario.nodes if node.is_on]
     if not on:
-        return 0.0
+        return 0.0, 0.0
     busy_ns: Counter[int] = Counter()
     sent: Counter[int] = Counter()
     for packet in packets:
         busy_ns[packet.properties.flow_index] += packet.monitoring.busy_ns
         sent[packet.properties.flow_index] += packet.instructions.answers is None
-    ratio = 0.0
+
+    def share(index: int, rate_per_s: float) -> float:
+        return busy_ns[index] * 1e-9 / sent[index] * rate_per_s / len(on) if sent[index] else 0.0
+
+    ratio = sum(node.external_pdus_per_s for node in on) * EXTERNAL_AIRTIME_S / len(on)
     for index, flow in enumerate(scenario.flows):
-        if sent[index]:
-            rate_per_s = 1.0 / flow.period_s if flow.rate_per_s is None else flow.rate_per_s
-            ratio += busy_ns[index] * 1e-9 / sent[index] * rate_per_s / len(on)
-    external = sum(node.external_pdus_per_s for node in on) * EXTERNAL_AIRTIME_S / len(on)
-    return min(1.0, ratio + external)
+        ratio += share(index, 1.0 / flow.period_s if flow.rate_per_s is None else flow.rate_per_s)
+    reporting = 0.0
+    for number, background in enumerate(scenario.background):
+        part = share(-1 - number, background.rate_per_s) if background.is_counted else 0.0
+        ratio += part
+        reporting += part if background.is_reporting else 0.0
+    return min(1.0, ratio), min(1.0, reporting)
 
 
 def summarise(results: Sequence[RunResult], flows: Sequence[FlowLike], *, level: float = 0.9) -> NetworkKpis:
@@ -151,6 +165,7 @@ def summarise(results: Sequence[RunResult], flows: Sequence[FlowLike], *, level:
     return NetworkKpis(
         flows=tuple(_summarise_flow(results, flow, level) for flow in flows),
         airtime_ratio=compute_mean_interval([r.airtime_ratio for r in results], level),
+        reporting_airtime_ratio=sum(r.reporting_airtime_ratio for r in results) / max(1, len(results)),
     )
 
 

@@ -9,7 +9,7 @@ from meshtwin.mesh.configuration import TTL_MAX, Transmit
 from meshtwin.sim.profiles import StackProfile
 from meshtwin.sim.profiles.zephyr import ZEPHYR
 
-__all__ = ["Scenario", "ScenarioFlow", "ScenarioLink", "ScenarioNode"]
+__all__ = ["Scenario", "ScenarioBackground", "ScenarioFlow", "ScenarioLink", "ScenarioNode"]
 
 ACCESS_PDU_BYTES: Final = 20  # network PDU of a short unsegmented message, as in the published chain
 
@@ -60,7 +60,8 @@ class ScenarioLink:
 class ScenarioFlow:
     """Messages from ``source`` to ``members``: ``count`` of them, one in each period.
 
-    ``spread_in_period``: each starts at a drawn time of its period instead of at its beginning.
+    ``spread_in_period``: each starts at a drawn time of its period instead of at its beginning;
+    ``spread_s``: within so many seconds from its beginning.
     ``response_pdu_bytes`` not None: each member answers, and the answer's arrival ends a round trip.
     ``rate_per_s`` is what airtime is reckoned with; None: one per period.
     """
@@ -73,10 +74,28 @@ class ScenarioFlow:
     deadline_ms: int = 1000
     start_s: float = 0.0
     spread_in_period: bool = False
+    spread_s: float = 0.0
     pdu_bytes: int = ACCESS_PDU_BYTES
     response_pdu_bytes: int | None = None
     ttl: int | None = None  # None: the default TTL of the source
     rate_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenarioBackground:
+    """Messages whose fate nobody asks for, but which occupy advertisers and air.
+
+    They come at exponential times at ``rate_per_s`` in all, each from one of ``sources`` by chance, as long as
+    flows are sending. ``is_reporting``: their airtime is told apart, and ``is_counted`` False: not told at all.
+    """
+
+    name: str
+    sources: tuple[UnicastAddress, ...]
+    rate_per_s: float
+    ttl: int | None = None  # None: the default TTL of the source
+    pdu_bytes: int = ACCESS_PDU_BYTES
+    is_reporting: bool = False
+    is_counted: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +110,7 @@ class Scenario:
     nodes: tuple[ScenarioNode, ...]
     links: tuple[ScenarioLink, ...]
     flows: tuple[ScenarioFlow, ...]
+    background: tuple[ScenarioBackground, ...] = ()
     profile: StackProfile = ZEPHYR
     capture: bool = True
     duration_s: float | None = None
@@ -110,6 +130,12 @@ class Scenario:
                 raise InvalidInput("no member to reach", place=place)
         if len({flow.name for flow in self.flows}) != len(self.flows):
             raise InvalidInput("two flows have one name", place=f"{self.name}.flows")
+        for background in self.background:
+            place = f"{self.name}.background.{background.name}"
+            if background.rate_per_s <= 0 or not background.sources:
+                raise InvalidInput("no source, or a rate that is not positive", place=place)
+            if missing := set(background.sources) - known:
+                raise InvalidInput(f"unknown node {format_address(min(missing))}", place=place)
         pairs = {(link.source, link.target) for link in self.links}
         if len(pairs) != len(self.links):
             raise InvalidInput("a link is given twice", place=f"{self.name}.links")

@@ -27,6 +27,7 @@ class SegmentFacts:
     profile: str = "zephyr"
     notification_interval_s: float = 10.0
     report_interval_s: float = 60.0
+    airtime_budget_ratio: float = 0.01
 
 
 def take_snapshot(facts: SegmentFacts, state: TwinState, now_s: float) -> PartialSnapshot:
@@ -53,6 +54,8 @@ def take_snapshot(facts: SegmentFacts, state: TwinState, now_s: float) -> Partia
         revision=None if state.reported is None else state.reported.revision,
         newest_report=None if newest_s is None else datetime.fromtimestamp(newest_s, UTC),
         gateway_address=_gateway_address(state, facts.inventory),
+        report_interval_s=facts.report_interval_s,
+        airtime_budget_ratio=facts.airtime_budget_ratio,
     )
     snapshot = Snapshot(
         taken_at=datetime.fromtimestamp(now_s, UTC),

@@ -24,13 +24,25 @@ class Job(NamedTuple):
 class TransmitQueue:
     """Two queues and the free advertising sets; relayed PDUs beyond the buffer are dropped.
 
-    With no set for originated messages they share the relay sets, and the relay queue goes first.
+    With no set for originated messages they share the relay sets, and the relay queue goes first. With
+    ``one_queue`` both wait in the relay queue, and the buffer holds what is being sent, too.
     """
 
-    __slots__ = ("_buffer", "_free_originated", "_free_relay", "_originated", "_relayed", "_shared")
+    __slots__ = (
+        "_buffer",
+        "_free_originated",
+        "_free_relay",
+        "_one",
+        "_originated",
+        "_relay_sets",
+        "_relayed",
+        "_shared",
+    )
 
     def __init__(self, profile: StackProfile) -> None:
         self._shared = profile.originated_sets == 0
+        self._one = profile.one_queue
+        self._relay_sets = profile.relay_sets
         self._free_originated = profile.originated_sets
         self._free_relay = profile.relay_sets
         self._buffer = profile.relay_buffer
@@ -39,6 +51,11 @@ class TransmitQueue:
 
     def put(self, job: Job) -> bool:
         """Whether there was room."""
+        if self._one:
+            if len(self._relayed) + self._relay_sets - self._free_relay >= self._buffer:
+                return False
+            self._relayed.append(job)
+            return True
         if job.is_originated:
             self._originated.append(job)
             return True

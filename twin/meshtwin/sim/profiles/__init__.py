@@ -9,6 +9,7 @@ from typing import Final
 
 from meshtwin.errors import InvalidInput
 from meshtwin.sim.profiles.bluez import BLUEZ
+from meshtwin.sim.profiles.emulated import EMULATED
 from meshtwin.sim.profiles.mathworks import MATHWORKS
 from meshtwin.sim.profiles.stack_profile import StackProfile
 from meshtwin.sim.profiles.zephyr import ZEPHYR
@@ -16,7 +17,7 @@ from meshtwin.sim.profiles.zephyr import ZEPHYR
 __all__ = ["PROFILES", "StackProfile", "get_profile"]
 
 PROFILES: Final[Mapping[str, StackProfile]] = MappingProxyType(
-    {profile.name: profile for profile in (ZEPHYR, MATHWORKS, BLUEZ)}
+    {profile.name: profile for profile in (ZEPHYR, MATHWORKS, BLUEZ, EMULATED)}
 )
 
 

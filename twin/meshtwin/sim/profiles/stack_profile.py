@@ -22,6 +22,8 @@ class StackProfile:
     jitter_ns: int
     originated_extra_ns: int = 0  # added for messages the node itself sends
     originated_jitter_ns: int = 0
+    own_delay_ns: tuple[int, int] | None = None  # least and jitter for own messages, in place of all the above
+    queue_after_delay: bool = False  # the delay passes before a message is queued, and holds no advertising set
     response_ns: int = 0  # from receiving a request to asking for the response to be sent
     first_send_after_interval: bool = False  # the first transmission waits for a whole transmit interval
     start_at_scan_window_end: bool = False  # an advertising event waits for the running scan window
@@ -32,9 +34,13 @@ class StackProfile:
     advertising_delay_ns: int = 10_000_000  # advDelay, Bluetooth Core, Vol 6 Part B, 4.4.2.2.1
     channel_gap_ns: int = 150_000
     event_overhead_ns: int = 0
+    pdu_airtime_ns: int = 0  # of every PDU, whatever its size; 0: as its size asks
     event_window_ns: int = 0
     event_window_jitter_ns: int = 0
     originated_sets: int = 1  # advertising sets for the node's own messages; 0: they share the relay sets
     relay_sets: int = 1
+    one_queue: bool = False  # own and relayed messages wait in one queue, first come first sent, all bounded
+    rests_after_last: bool = False  # a set is free one interval after its last copy, not at once
     relay_buffer: int = 32  # relayed PDUs that wait for an advertising set; more are dropped
     message_cache: int = 32  # messages remembered; the oldest is forgotten first
+    capture_db: float | None = None  # a PDU survives this much above the sum of interferers; None: by bit errors

@@ -1,0 +1,62 @@
+"""How much a gateway lets its nodes report: a rule of the mesh, followed by gateways and foreseen by models."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from meshtwin.mesh.configuration import NodeSettings
+
+__all__ = ["HEARD_LEAST", "RECORDS_PER_MESSAGE", "REPORTS_MAX", "ReportRate", "compute_flood_s", "compute_report_rate"]
+
+AIRTIME_S: Final = 376e-6  # of one PDU on one channel: 47 bytes at 1 Mbit/s (Bluetooth Core 5.4, vol 6, B)
+HEARD_LEAST: Final = 4.0  # neighbours: with fewer told, too little is known to go by them
+REPORTS_MAX: Final = 8  # messages of one report: 16 neighbours
+RECORDS_PER_MESSAGE: Final = 2  # neighbours in an unsegmented message
+FOREIGN_FLOOD_S: Final = 0.175  # assumed of relays of other segments: five transmissions, 35 ms apart
+OCCUPANCY_SHARE: Final = 0.15  # of a relay's advertiser for reports
+MEAN_JITTER_S: Final = 0.005  # advDelay, 0 to 10 ms; Bluetooth Core 5.4, vol 6, B, 4.4.2.2.1
+PER_NODE_ASSUMED: Final = 3.0  # transmissions per node and flood, before settings are known
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRate:
+    """Each node sends ``messages`` report messages every ``interval_s`` seconds."""
+
+    interval_s: float
+    messages: int
+
+
+def compute_flood_s(settings: Iterable[NodeSettings]) -> float | None:
+    """How long one flood occupies the advertiser of the busiest relay, in seconds; None without a relay."""
+    transmits = [s.relay_retransmit for s in settings if s.relay and s.relay_retransmit]
+    return max((t.transmissions * (t.interval_s + MEAN_JITTER_S) for t in transmits), default=None)
+
+
+def compute_report_rate(
+    settings: Iterable[NodeSettings],
+    *,
+    interval_s: float,
+    budget_ratio: float,
+    nodes: int,
+    heard: float,
+    flood_s: float,
+) -> ReportRate:
+    """As many report messages as the airtime budget allows, fewer reports where it allows not even one.
+
+    Every report message is flooded: about ``heard`` x (share of relays x relayed copies) transmissions are
+    heard by a node, ``heard`` being the mean number of neighbours. An estimate, on purpose a simple one: it
+    decides how much is told, not what. A second bound is the time ``flood_s`` that each flood occupies the
+    advertiser of a relay: reports may take `OCCUPANCY_SHARE` of it. A flood does not end at the border of its
+    segment, and the gateway knows nothing of the relays beyond: they are taken to need `FOREIGN_FLOOD_S` at
+    least, so that a segment made lean does not drown its neighbour in reports. ``budget_ratio`` is 0..1.
+    """
+    known = list(settings)
+    relayed = [s.relay_retransmit.transmissions if s.relay_retransmit else 1 for s in known if s.relay]
+    per_node = sum(relayed) / len(known) if known else PER_NODE_ASSUMED
+    message_s = AIRTIME_S * max(heard * per_node, 1.0)
+    messages_per_s = min(budget_ratio / message_s, OCCUPANCY_SHARE / max(flood_s, FOREIGN_FLOOD_S))
+    affordable = messages_per_s * interval_s / max(1, nodes)
+    if affordable < 1:
+        return ReportRate(interval_s / affordable, 1)
+    return ReportRate(interval_s, min(REPORTS_MAX, math.floor(affordable)))

@@ -1,0 +1,33 @@
+"""The reference emulated mesh of ``meshtwin mesh --emulate`` with its stack settings left at their defaults."""
+
+from typing import Final
+
+from meshtwin.sim.profiles.stack_profile import StackProfile
+
+__all__ = ["EMULATED"]
+
+EMULATED: Final = StackProfile(
+    name="emulated",
+    source=(
+        "documented rules of the emulated firmware: one advertiser sends own and relayed messages in the order "
+        "of their queue (12 places), and pauses one interval after every transmission, the last included; own "
+        "messages are queued after 0.5 to 5 ms, relayed ones after 0.5 to 8 ms; every PDU is 47 bytes on the "
+        "air; channels 400 us apart; a receiver keeps what is 8 dB above the sum of its interferers. Nothing of "
+        "the world around it (shadowing, weak nodes, interference) is known here"
+    ),
+    processing_ns=500_000,
+    jitter_ns=7_500_000,
+    own_delay_ns=(500_000, 4_500_000),
+    queue_after_delay=True,
+    one_queue=True,
+    rests_after_last=True,
+    advertising_delay_ns=10_000_000,
+    pdu_airtime_ns=376_000,
+    channel_gap_ns=400_000,
+    event_overhead_ns=0,
+    originated_sets=0,
+    relay_sets=1,
+    relay_buffer=12,
+    message_cache=256,
+    capture_db=8.0,
+)
