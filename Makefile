@@ -29,7 +29,7 @@ demo: install ## the whole loop on an emulated office, without a cluster (APPROV
 	$(BIN)/meshtwin demo --approve $(APPROVE) --once
 
 test: install ## unit, contract and integration tests
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q --numprocesses 2 --dist loadfile
 
 check: install ## format, lint, types, floors, generated files
 	$(BIN)/ruff format --check .

@@ -1,6 +1,6 @@
 """From ``kubectl apply`` to a verified configuration, and what must not be possible. Tests build on each other."""
 
-import subprocess
+import json
 import time
 from typing import Any
 
@@ -15,7 +15,9 @@ pytestmark = pytest.mark.cluster
 KILL_GATEWAY = """
 import os, pathlib, signal
 for folder in pathlib.Path("/proc").iterdir():
-    if folder.name.isdigit() and int(folder.name) != os.getpid() and b"gw-north.json" in (folder / "cmdline").read_bytes():
+    if not folder.name.isdigit() or int(folder.name) == os.getpid():
+        continue
+    if b"gw-north.json" in (folder / "cmdline").read_bytes():
         os.kill(int(folder.name), signal.SIGKILL)
 """
 RUN = f"-{int(time.time())}"  # names of this run's proposals
@@ -253,6 +255,51 @@ def test_a_gateway_killed_between_commit_and_confirm_keeps_its_word() -> None:
         assert shown["revisionHash"] != found["spec"]["digest"]
 
 
+def operator_pods() -> list[dict[str, Any]]:
+    """Pods of the operator."""
+    text = kubectl(
+        "get", "pods", "-n", "meshtwin-system", "-l", "app.kubernetes.io/name=meshtwin-operator", "-o", "json"
+    )
+    return list(json.loads(text)["items"])
+
+
+def lease() -> dict[str, Any]:
+    """Spec of the operator's Lease."""
+    text = kubectl("get", "lease", "meshtwin-operator", "-n", "meshtwin-system", "-o", "json")
+    return dict(json.loads(text)["spec"])
+
+
+def test_an_operator_killed_while_staging_goes_on_with_a_higher_epoch() -> None:
+    before = lease()["leaseTransitions"]
+    proposal = propose("steady" + RUN, "office-south", [{"nodes": ["000b-0034"], "defaultTtl": 11}])
+    kubectl("create", "-f", "-", stdin=approval(proposal, "approver@example.com"), user="approver@example.com")
+    early = {"Staging", "MeasuringBaseline"}
+    until("staging", lambda: any(
+        c["spec"].get("proposalRef", {}).get("name") == "steady" + RUN and step(c) in early
+        for c in items("meshconfigurations")))  # fmt: skip
+    name = operator_pods()[0]["metadata"]["name"]
+    kubectl("delete", "pod", name, "-n", "meshtwin-system", "--grace-period=0", "--force")
+    found = verdict_of("steady" + RUN)
+    assert lease()["leaseTransitions"] > before
+    assert step(found) in {"Confirmed", "RolledBack"}
+    expected = found["spec"]["digest"] if step(found) == "Confirmed" else None
+    assert expected is None or in_force("office-south") == expected
+
+
+def test_of_two_operators_one_acts_and_the_other_takes_over_when_it_dies() -> None:
+    kubectl("scale", "deployment/meshtwin-operator", "-n", "meshtwin-system", "--replicas=2")
+    until("two pods", lambda: sum(pod["status"].get("phase") == "Running" for pod in operator_pods()) == 2)
+    first = lease()
+    holder = next(p for p in operator_pods() if first["holderIdentity"].startswith(p["metadata"]["name"]))
+    other = next(p for p in operator_pods() if p is not holder and p["metadata"] != holder["metadata"])
+    states = {p["metadata"]["name"]: p["status"]["containerStatuses"][0]["ready"] for p in operator_pods()}
+    assert states[other["metadata"]["name"]] is False
+    kubectl("delete", "pod", holder["metadata"]["name"], "-n", "meshtwin-system", "--grace-period=0", "--force")
+    until("another holds it", lambda: lease()["leaseTransitions"] > first["leaseTransitions"], within_s=60)
+    kubectl("scale", "deployment/meshtwin-operator", "-n", "meshtwin-system", "--replicas=1")
+    until("one pod", lambda: len(operator_pods()) == 1)
+
+
 def test_a_child_that_somebody_edits_is_restored() -> None:
     kubectl("patch", "service", "office-parent", "-n", NAMESPACE, "--type=merge", "-p",
             '{"spec":{"ports":[{"name":"http","port":8081,"targetPort":8081}]}}')  # fmt: skip
@@ -290,8 +337,7 @@ def test_a_restarted_broker_is_found_again() -> None:
 
 def test_deletion_with_the_operator_away_leaves_nothing_behind() -> None:
     kubectl("scale", "deployment/meshtwin-operator", "-n", "meshtwin-system", "--replicas=0")
-    until("operator away", lambda: not subprocess.run(
-        ["kubectl", "get", "pods", "-n", "meshtwin-system", "-o", "name"], capture_output=True, check=True).stdout)  # fmt: skip
+    until("operator away", lambda: not operator_pods())
     started_s = time.monotonic()
     kubectl("delete", "-k", str(MANIFESTS / "samples" / "office"), "--wait=true", "--timeout=120s")
     kubectl("scale", "deployment/meshtwin-operator", "-n", "meshtwin-system", "--replicas=1")

@@ -33,8 +33,9 @@ from meshtwin_operator.reconcile.outcome import (
     Workload,
     WorkloadRole,
 )
+from meshtwin_operator.reconcile.relations import shown_above
 from meshtwin_operator.reconcile.world import ObjectKey, World
-from meshtwin_operator.resources.twins import DigitalTwin
+from meshtwin_operator.resources.twins import DigitalTwin, MeshSegment
 from meshtwin_operator.southbound.fleet import Fleet
 from meshtwin_operator.southbound.runs import Runs
 from meshtwin_operator.workqueue import WorkQueue
@@ -73,6 +74,7 @@ class Driver:
         self._fleet, self._runs, self._secrets = fleet, runs, secrets
         self._settings, self._clock = settings, clock
         self._posted: dict[tuple[ObjectKey, str, str], None] = {}
+        self._shown_above: dict[ObjectKey, tuple[object, ...]] = {}
         self._writing: dict[ObjectKey, Mapping[str, Any]] = {}  # sent, not answered yet
         self.turned_s = time.monotonic()
 
@@ -95,9 +97,24 @@ class Driver:
             self.queue_with_related(segment)
 
     def _queue_related(self, key: ObjectKey) -> None:
+        is_news_above = self._is_news_above(key)
         for other in related(key, self._world):
-            is_roll_up = other.kind == "DigitalTwin" and key.kind != "DigitalTwin"
-            self._queue.add_after(other, ROLL_UP_AFTER_S if is_roll_up else 0.0)
+            if other.kind != "DigitalTwin" or key.kind == "DigitalTwin":
+                self._queue.add(other)
+            elif is_news_above:
+                self._queue.add_after(other, ROLL_UP_AFTER_S)
+
+    def _is_news_above(self, key: ObjectKey) -> bool:
+        """Whether the twins above an object see a difference; of a segment they read little."""
+        if key.kind != "MeshSegment":
+            return True
+        segment = self._world.get(key)
+        if not isinstance(segment, MeshSegment):
+            self._shown_above.pop(key, None)
+            return True
+        shown, before = shown_above(segment), self._shown_above.get(key)
+        self._shown_above[key] = shown
+        return shown != before
 
     async def work(self) -> None:
         """One worker; never returns."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from meshtwin.errors import InvalidInput
+from meshtwin_operator.reconcile.conditions import condition_of
 from meshtwin_operator.reconcile.naming import parent_workload, segment_workload
 from meshtwin_operator.reconcile.tree import child_twins, configurations_of, find_lineage, segments_of, step_of
 from meshtwin_operator.reconcile.world import ObjectKey, World
@@ -12,7 +13,7 @@ from meshtwin_operator.resources.pipelines import Pipeline, WhatIf
 from meshtwin_operator.resources.records import Approval, ConfigurationProposal, MeshConfiguration
 from meshtwin_operator.resources.twins import DigitalTwin, MeshSegment
 
-__all__ = ["NEWS_KINDS", "related"]
+__all__ = ["NEWS_KINDS", "related", "shown_above"]
 
 NEWS_KINDS: Final = frozenset({"Gateway", "Twin", "Run"})
 SETTLED: Final = frozenset({"RolledBack", "Rejected", "TimedOut", "Superseded", "Confirmed", "Adopted"})
@@ -37,6 +38,20 @@ def related(key: ObjectKey, world: World) -> tuple[ObjectKey, ...]:
     finder = finders.get(key.kind)
     found = finder(key, world) if finder else iter(())
     return tuple(dict.fromkeys(other for other in found if other != key))
+
+
+def shown_above(segment: MeshSegment) -> tuple[object, ...]:
+    """What the twins above read of a segment: as long as it is equal, they need not look because of it."""
+    synced, diverged = (condition_of(segment.status, kind) for kind in ("Synced", "Diverged"))
+    return (
+        segment.metadata.uid,
+        segment.spec.twin_ref.name,
+        segment.spec.stage,
+        segment.spec.gateway_id,
+        synced and synced.status,
+        diverged and diverged.status,
+        segment.status and segment.status.url,  # its workload is there: the parent twin may ask it
+    )
 
 
 def _keys(resources: Iterable[Resource]) -> Iterator[ObjectKey]:

@@ -1,14 +1,14 @@
 """Blocks of the README."""
 
 import pytest
-
 from tests.readme.blocks import parse_blocks
 
 TICKS = "```"
 
 
 def test_blocks_keep_their_order_group_and_line() -> None:
-    text = f"# a\n{TICKS}sh local\nmake demo\n{TICKS}\n{TICKS}yaml\na: 1\n{TICKS}\n{TICKS}sh cluster\nkubectl get x\n{TICKS}\n"
+    fences = (("sh local", "make demo"), ("yaml", "a: 1"), ("sh cluster", "kubectl get x"))
+    text = "# a\n" + "".join(f"{TICKS}{info}\n{body}\n{TICKS}\n" for info, body in fences)
     assert [(b.group, b.commands, b.line) for b in parse_blocks(text)] == [
         ("local", "make demo\n", 3),
         ("cluster", "kubectl get x\n", 9),

@@ -56,7 +56,8 @@ def build_nodes(scenario: Scenario, root_key: int) -> list[NodeElements]:
             outgoing[source.index].append(OutgoingLink(target, delivery, rx_mw, key))
     for node in nodes:
         node.links = tuple(outgoing[node.index])
-        node.audible = tuple(link.target for link in node.links if link.delivery >= OCCUPYING_DELIVERY)
+        node.relay_links = tuple(link for link in node.links if link.target.settings.relay)
+        node.audible = (node, *(link.target for link in node.links if link.delivery >= OCCUPYING_DELIVERY))
     return nodes
 
 

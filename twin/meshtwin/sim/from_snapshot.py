@@ -6,7 +6,6 @@ from typing import Final
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Configuration, NodeSettings
 from meshtwin.mesh.nodes import Flow
-from meshtwin.mesh.reporting import compute_flood_s
 from meshtwin.mesh.snapshots import Snapshot
 from meshtwin.sim.background import DEFAULT_SETTINGS, background_of
 from meshtwin.sim.profiles import get_profile
@@ -14,12 +13,10 @@ from meshtwin.sim.scenario import Scenario, ScenarioFlow, ScenarioLink, Scenario
 
 __all__ = ["DEFAULT_SETTINGS", "scenario_from_snapshot"]
 
-# Judged messages come so far apart that the flood of one is over before the next: that is why probes space theirs
-# by 1.0 to 1.5 s. Simulating the quiet in between tells nothing, so less is left where floods are short.
-PRESS_SPACING_MOST_S: Final = 1.25
-PRESS_SPACING_LEAST_S: Final = 0.5
-PRESS_SPACING_FLOODS: Final = 3.0  # times a relay is busy with one flood
-PRESS_SPREAD: Final = 0.4  # of the spacing
+# Probes space messages by 1.0 to 1.5 s, so that the flood of one is over before the next one begins. Less would be
+# quicker to simulate, and wrong: at half of it, a sixth of the on-time messages of a slow configuration is late.
+PRESS_SPACING_S: Final = 1.25
+PRESS_SPREAD_S: Final = 0.25
 WARM_UP_S: Final = 1.0  # the background fills the queues before the first message
 
 
@@ -47,7 +44,6 @@ def scenario_from_snapshot(
     known = {node.address for node in snapshot.nodes}
     external = _external_pdus_per_s(snapshot, known)
     asked = snapshot.flows if flows is None else tuple(flows)
-    spacing_s = _press_spacing_s(snapshot)
     judged = [(f, members) for f in asked if f.source in known and (members := _members(snapshot, f))]
     deviation = (lambda link: link.delivery_deviation) if sample_posterior else (lambda link: 0.0)
     return Scenario(
@@ -73,9 +69,9 @@ def scenario_from_snapshot(
                 source=flow.source,
                 members=members,
                 count=messages_per_flow,
-                period_s=len(judged) * spacing_s,
-                spread_s=PRESS_SPREAD * spacing_s,
-                start_s=WARM_UP_S + turn * spacing_s,
+                period_s=len(judged) * PRESS_SPACING_S,
+                spread_s=PRESS_SPREAD_S,
+                start_s=WARM_UP_S + turn * PRESS_SPACING_S,
                 deadline_ms=flow.deadline_ms if deadline_ms is None else deadline_ms,
                 rate_per_s=flow.rate_per_minute / 60.0,
             )
@@ -84,12 +80,6 @@ def scenario_from_snapshot(
         background=background_of(snapshot, settings),
         profile=get_profile(snapshot.profile, "snapshot.profile"),
     )
-
-
-def _press_spacing_s(snapshot: Snapshot) -> float:
-    """From what is in force and not from a candidate: all candidates meet the same messages."""
-    flood_s = compute_flood_s(settings for _, settings in snapshot.configuration.entries) or 0.0
-    return min(PRESS_SPACING_MOST_S, max(PRESS_SPACING_LEAST_S, PRESS_SPACING_FLOODS * flood_s))
 
 
 def _to_node(address: UnicastAddress, said: NodeSettings, external_pdus_per_s: float) -> ScenarioNode:

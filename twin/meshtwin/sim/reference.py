@@ -129,7 +129,7 @@ class ReferenceEngine:
 
     @property
     def _now(self) -> int:
-        return int(self._env.now)
+        return self._env.now  # type: ignore[return-value]  # integers in, integers out
 
     def _send(self, node: NodeElements, job: Job) -> None:
         if self._profile.queue_after_delay:
@@ -154,7 +154,7 @@ class ReferenceEngine:
         env, profile, packet = self._env, self._profile, job.packet
         key = extend_key(node.key, packet.properties.key)
         interval_ns = s_to_ns(job.transmit.interval_s)
-        begin_ns = self._now
+        begin_ns = free_ns = self._now
         if not profile.queue_after_delay:
             begin_ns = max(job.asked_ns + self._first_delay_ns(job, key, interval_ns), begin_ns)
         for copy in range(job.transmit.transmissions):
@@ -165,11 +165,16 @@ class ReferenceEngine:
                 begin_ns = self._free_start(node, self._now)
             event = plan_event(profile, begin_ns, packet.properties.airtime_ns, copy_key)
             yield from self._transmit(node, job, event, copy)
+            free_ns = event.end_ns
             if profile.scan_restarts_after_event:
-                node.scanner.restart(event.end_ns)
+                if free_ns > self._now:
+                    yield env.timeout(free_ns - self._now)
+                node.scanner.restart(free_ns)
             begin_ns += interval_ns + draw_below_ns(copy_key, 3, profile.advertising_delay_ns)
-        if profile.rests_after_last and begin_ns > self._now:
-            yield env.timeout(begin_ns - self._now)
+        if profile.rests_after_last:
+            free_ns = max(free_ns, begin_ns)
+        if free_ns > self._now:
+            yield env.timeout(free_ns - self._now)
         node.queue.release(job)
         self._serve(node)
 
@@ -190,7 +195,7 @@ class ReferenceEngine:
         return node.scanner.window_end(time_ns) if self._profile.start_at_scan_window_end else time_ns
 
     def _transmit(self, node: NodeElements, job: Job, event: Advertisement, copy: int) -> SimpyProcess:
-        """One advertising event: three PDUs on the air, each judged at its end."""
+        """One advertising event: three PDUs on the air, each judged at its end; ends with the last one judged."""
         env, packet = self._env, job.packet
         node.occupy_radio(event)
         packet.monitoring.transmissions += 1
@@ -202,23 +207,20 @@ class ReferenceEngine:
             on_air.append((start_ns, end_ns, node))
             if channel == AIRTIME_CHANNEL:
                 packet.monitoring.busy_ns += node.occupy_channel(start_ns, end_ns)
-                for hearer in node.audible:
-                    packet.monitoring.busy_ns += hearer.occupy_channel(start_ns, end_ns)
         message = packet.properties.key
-        waiting = [link for link in node.links if message not in link.target.cache.known]
-        asked = len(waiting)
-        packet.monitoring.losses[LossCause.CACHE] += len(node.links) - asked
+        links = node.links
         if packet.properties.flow_index < 0:  # background concerns those alone who would relay it
-            waiting = [link for link in waiting if job.ttl >= 2 and link.target.settings.relay]
-            asked = len(waiting)
-        if waiting:
-            for pdu in event.pdus:
-                yield env.timeout(pdu.end_ns - self._now)
-                asked -= self._end_pdu(waiting, node, job, copy, pdu)
+            links = node.relay_links if job.ttl >= 2 else ()
+        waiting = [link for link in links if message not in link.known]
+        asked = len(waiting)
+        packet.monitoring.losses[LossCause.CACHE] += len(links) - asked
+        if not waiting:
+            return
+        for pdu in event.pdus:
+            yield env.timeout(pdu.end_ns - self._now)
+            asked -= self._end_pdu(waiting, node, job, copy, pdu)
         if asked > 0:
             self._lose(packet, LossCause.NOT_LISTENING, node, asked)
-        if event.end_ns > self._now:
-            yield env.timeout(event.end_ns - self._now)
 
     def _end_pdu(self, waiting: Sequence[OutgoingLink], node: NodeElements, job: Job, copy: int, pdu: Pdu) -> int:
         """Judges one PDU at the receivers ``waiting``; gives how many of those without the message listened."""
@@ -227,7 +229,7 @@ class ReferenceEngine:
         listened = 0
         for link in waiting:
             receiver = link.target
-            if message in receiver.cache.known:
+            if message in link.known:
                 continue
             scanner = receiver.scanner
             if scanner.channel_at(start_ns) != channel or scanner.channel_at(end_ns) != channel:

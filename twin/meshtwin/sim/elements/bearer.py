@@ -31,8 +31,13 @@ def plan_event(profile: StackProfile, start_ns: int, airtime_ns: int, key: int) 
     if profile.event_window_ns == 0:
         step = airtime_ns + profile.channel_gap_ns
         first = start_ns + profile.event_overhead_ns // 2
-        pdus = tuple(Pdu(c, first + c * step, first + c * step + airtime_ns) for c in range(3))
-        return Advertisement(start_ns, pdus[-1][2] + profile.event_overhead_ns // 2, pdus)
+        second, third = first + step, first + 2 * step
+        pdus = (
+            Pdu(0, first, first + airtime_ns),
+            Pdu(1, second, second + airtime_ns),
+            Pdu(2, third, third + airtime_ns),
+        )
+        return Advertisement(start_ns, third + airtime_ns + profile.event_overhead_ns // 2, pdus)
     window_ns = profile.event_window_ns + draw_below_ns(key, 0, profile.event_window_jitter_ns)
     order = CHANNEL_ORDERS[int(draw(key, 1) * len(CHANNEL_ORDERS))]
     # uniform order statistics over the time that the three PDUs leave free, so that they never overlap

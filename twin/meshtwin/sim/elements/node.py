@@ -10,15 +10,19 @@ __all__ = ["NodeElements", "OutgoingLink"]
 
 
 class OutgoingLink:
-    """One directed link as the engine uses it; ``key`` is the link's part of all its draws."""
+    """One directed link as the engine uses it; ``key`` is the link's part of all its draws.
 
-    __slots__ = ("delivery", "key", "rx_mw", "target")
+    ``known``: the messages in the target's cache, at hand for the innermost loop.
+    """
+
+    __slots__ = ("delivery", "key", "known", "rx_mw", "target")
 
     def __init__(self, target: "NodeElements", delivery: float, rx_mw: float, key: int) -> None:
         self.target = target
         self.delivery = delivery
         self.rx_mw = rx_mw
         self.key = key
+        self.known = target.cache.known
 
 
 class NodeElements:
@@ -35,6 +39,7 @@ class NodeElements:
         "radio_busy_from_ns",
         "radio_busy_until_ns",
         "radio_previous_until_ns",
+        "relay_links",
         "rx_mw_of",
         "scanner",
         "settings",
@@ -57,7 +62,8 @@ class NodeElements:
         self.queue = queue
         self.key = key
         self.links: tuple[OutgoingLink, ...] = ()
-        self.audible: tuple[NodeElements, ...] = ()  # nodes whose channel this node's sending occupies
+        self.relay_links: tuple[OutgoingLink, ...] = ()  # those to nodes that relay
+        self.audible: tuple[NodeElements, ...] = ()  # whose channel this node's sending occupies, itself first
         self.rx_mw_of: dict[int, float] = {}  # interferer's index: power received here
         self.busy_until_ns = 0  # of one channel, as heard here
         self.radio_busy_from_ns = -1
@@ -77,9 +83,14 @@ class NodeElements:
         return self.radio_previous_until_ns > start_ns
 
     def occupy_channel(self, start_ns: int, end_ns: int) -> int:
-        """Notes that one channel is in use as heard here; gives the nanoseconds not in use before."""
-        until = self.busy_until_ns
-        if until >= end_ns:
-            return 0
-        self.busy_until_ns = end_ns
-        return end_ns - (until if until > start_ns else start_ns)
+        """Notes that one channel is in use here and where this node is heard.
+
+        Gives the nanoseconds, summed over these nodes, in which it was not in use before.
+        """
+        taken = 0
+        for node in self.audible:
+            until = node.busy_until_ns
+            if until < end_ns:
+                node.busy_until_ns = end_ns
+                taken += end_ns - (until if until > start_ns else start_ns)
+        return taken
