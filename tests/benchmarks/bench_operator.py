@@ -8,17 +8,14 @@ import json
 import os
 import signal
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import psutil
 from tests.benchmarks.figures import Figure, at_most, percentile, told
-from tests.cluster import control_plane
+from tests.benchmarks.operator_process import Operator, apply_all, inventory, running_api_server
 
 from meshtwin_operator.kube.api import KubeApi
 
@@ -33,80 +30,22 @@ COMMAND = "python -m tests.benchmarks operator"
 
 def run() -> list[Figure]:
     """Figures of one run; about two minutes on two cores."""
-    with tempfile.TemporaryDirectory() as folder, control_plane(Path(folder)) as kubeconfig:
-        os.environ["KUBECONFIG"] = str(kubeconfig)
-        subprocess.run(["kubectl", "apply", "--server-side", "-k", "crds"], check=True, stdout=subprocess.DEVNULL)
-        for name in (NAMESPACE, "meshtwin-system"):
-            subprocess.run(["kubectl", "create", "namespace", name], check=True, stdout=subprocess.DEVNULL)
-        return asyncio.run(_measure(str(kubeconfig)))
-
-
-class _Operator:
-    """The operator as a process, watched through its own metrics."""
-
-    def __init__(self, kubeconfig: str, port: int) -> None:
-        self.port = port
-        environment = os.environ | {
-            "KUBECONFIG": kubeconfig,
-            "MESHTWIN_IMAGE": "meshtwin:bench",
-            "MESHTWIN_HEALTH_PORT": str(port),
-        }
-        self.log = open(os.environ.get("BENCH_LOG", os.devnull), "ab+")  # noqa: SIM115  # lives as long as the process
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "meshtwin_operator.main"], env=environment, stdout=self.log, stderr=self.log
-        )
-
-    def text(self, path: str) -> str | None:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{path}", timeout=5) as answer:
-                return str(answer.read().decode())
-        except OSError:
-            return None
-
-    def writes(self) -> float:
-        """Mutating requests so far, the Lease left out."""
-        lines = (self.text("metrics") or "").splitlines()
-        return sum(
-            float(line.rsplit(" ", 1)[1])
-            for line in lines
-            if line.startswith("meshtwin_kube_writes_total{") and 'kind="Lease"' not in line
-        )
-
-    def writes_by_kind(self) -> str:
-        lines = (self.text("metrics") or "").splitlines()
-        return "\n".join(line for line in lines if line.startswith("meshtwin_kube_writes_total{"))
-
-    def metric(self, name: str) -> float:
-        lines = (self.text("metrics") or "").splitlines()
-        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
-
-    async def wait_ready(self) -> None:
-        deadline = time.monotonic() + 60
-        while self.text("readyz") is None:
-            if time.monotonic() > deadline or self.process.poll() is not None:
-                self.log.seek(0)
-                raise RuntimeError(f"operator not ready:\n{self.log.read().decode()[-3000:]}")
-            await asyncio.sleep(0.05)
-
-    def processor_s(self) -> float:
-        return float(sum(psutil.Process(self.process.pid).cpu_times()[:2]))
-
-    def resident_mebibytes(self) -> float:
-        return float(psutil.Process(self.process.pid).memory_info().rss / 2**20)
+    with running_api_server(NAMESPACE) as kubeconfig:
+        return asyncio.run(_measure(kubeconfig))
 
 
 async def _measure(kubeconfig: str) -> list[Figure]:
     api = await KubeApi.connect()
-    operator = _Operator(kubeconfig, 18081)
+    operator = Operator(kubeconfig, 18081)
     try:
         await operator.wait_ready()
         await api.apply(_twin())
-        await _in_parallel(api, [_inventory(i) for i in range(SEGMENTS)])
+        await apply_all(api, [inventory(NAMESPACE, i) for i in range(SEGMENTS)])
         figures = await _apply_all(api, operator)
         figures += await _change_some(api, operator)
         operator.process.send_signal(signal.SIGKILL)
         operator.process.wait()
-        operator = _Operator(kubeconfig, 18082)
+        operator = Operator(kubeconfig, 18082)
         figures += await _after_restart(operator)
         return figures
     finally:
@@ -115,12 +54,12 @@ async def _measure(kubeconfig: str) -> list[Figure]:
         await api.close()
 
 
-async def _apply_all(api: KubeApi, operator: _Operator) -> list[Figure]:
+async def _apply_all(api: KubeApi, operator: Operator) -> list[Figure]:
     before, used_s, others_s = operator.writes(), operator.processor_s(), _others_s()
     started_s = time.monotonic()
     watcher = asyncio.create_task(_watch_status(api))
     await asyncio.sleep(0)
-    await _in_parallel(api, [_segment(i) for i in range(SEGMENTS)])
+    await apply_all(api, [_segment(i) for i in range(SEGMENTS)])
     await watcher
     await _wait_for_children(api)
     taken_s = time.monotonic() - started_s
@@ -137,7 +76,7 @@ async def _apply_all(api: KubeApi, operator: _Operator) -> list[Figure]:
     ]
 
 
-async def _change_some(api: KubeApi, operator: _Operator) -> list[Figure]:
+async def _change_some(api: KubeApi, operator: Operator) -> list[Figure]:
     sent: dict[tuple[str, int], float] = {}
     seen: dict[tuple[str, int], float] = {}
     watcher = asyncio.create_task(_watch_config_maps(api, seen))
@@ -161,7 +100,7 @@ async def _change_some(api: KubeApi, operator: _Operator) -> list[Figure]:
     ]
 
 
-async def _after_restart(operator: _Operator) -> list[Figure]:
+async def _after_restart(operator: Operator) -> list[Figure]:
     started_s = time.monotonic()
     await operator.wait_ready()
     await _settled(operator, SEGMENTS)
@@ -176,7 +115,7 @@ async def _after_restart(operator: _Operator) -> list[Figure]:
     ]
 
 
-async def _settled(operator: _Operator, looks: int) -> None:
+async def _settled(operator: Operator, looks: int) -> None:
     """Wait until ``looks`` looks at segments and one at the twin succeeded, and no key waits, twice in a row."""
     calm = 0
     while calm < 2:
@@ -232,16 +171,6 @@ async def _watch_config_maps(api: KubeApi, seen: dict[tuple[str, int], float]) -
             seen.setdefault((event["object"]["metadata"]["name"], interval), time.monotonic())
 
 
-async def _in_parallel(api: KubeApi, manifests: list[dict[str, Any]]) -> None:
-    gate = asyncio.Semaphore(16)
-
-    async def apply(manifest: dict[str, Any]) -> None:
-        async with gate:
-            await api.apply(manifest)
-
-    await asyncio.gather(*(apply(manifest) for manifest in manifests))
-
-
 def _twin() -> dict[str, Any]:
     return {
         "apiVersion": "meshtwin.dev/v1alpha1",
@@ -262,24 +191,4 @@ def _segment(index: int, report_interval_s: int = 60) -> dict[str, Any]:
             "inventory": {"configMapRef": {"name": f"seg-{index}", "key": "network.json"}},
             "monitoring": {"reportIntervalSeconds": report_interval_s},
         },
-    }
-
-
-def _inventory(index: int) -> dict[str, Any]:
-    nodes = [
-        {
-            "UUID": f"{index:08x}-0000-4000-8000-{n:012x}",
-            "unicastAddress": f"{n:04x}",
-            "name": f"lamp {n}",
-            "elements": [{"index": 0, "location": "0000", "models": []}],
-            "features": {"relay": 1},
-        }
-        for n in range(1, 6)
-    ]
-    network = {"meshUUID": f"{index:08x}-0000-4000-8000-ffffffffffff", "netKeys": [], "appKeys": [], "nodes": nodes}
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": f"seg-{index}", "namespace": NAMESPACE, "labels": {"meshtwin.dev/inventory": "true"}},
-        "data": {"network.json": json.dumps(network)},
     }
