@@ -6,7 +6,6 @@ The bench plays user and watcher; children are only API objects here. Every figu
 import asyncio
 import json
 import os
-import signal
 import statistics
 import sys
 import time
@@ -43,14 +42,12 @@ async def _measure(kubeconfig: str) -> list[Figure]:
         await apply_all(api, [inventory(NAMESPACE, i) for i in range(SEGMENTS)])
         figures = await _apply_all(api, operator)
         figures += await _change_some(api, operator)
-        operator.process.send_signal(signal.SIGKILL)
-        operator.process.wait()
+        operator.stop()
         operator = Operator(kubeconfig, 18082)
         figures += await _after_restart(operator)
         return figures
     finally:
-        operator.process.kill()
-        operator.process.wait()
+        operator.stop()
         await api.close()
 
 

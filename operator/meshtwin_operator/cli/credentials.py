@@ -25,7 +25,10 @@ def print_credentials(options: TargetOptions, gateway_id: str | None, *, rotate:
     known = [s["spec"].get("gatewayId") for s in segments if s["spec"].get("gatewayId")]
     if gateway_id is None or gateway_id not in known:
         listed = ", ".join(sorted(known)) or "none"
-        raise InvalidInput(f"gateway {gateway_id!r} is not named by a segment of {access.namespace} ({listed})")
+        what = (
+            "name a gateway" if gateway_id is None else f"no segment of {access.namespace} names gateway {gateway_id}"
+        )
+        raise InvalidInput(f"{what} (there are: {listed})", reason="NotFound")
     segment = next(s for s in segments if s["spec"].get("gatewayId") == gateway_id)
     root = find_root(access, segment["spec"]["twinRef"]["name"])
     if isinstance(access, LocalAccess):
@@ -33,7 +36,9 @@ def print_credentials(options: TargetOptions, gateway_id: str | None, *, rotate:
     else:
         from meshtwin_operator.cli.kube_credentials import read_credentials
 
-        found = read_credentials(_on_cluster(access), gateway_id, rotate=rotate)
+        twin = access.get("DigitalTwin", root) or {}
+        address = (twin.get("status") or {}).get("brokerAddress")
+        found = read_credentials(_on_cluster(access), gateway_id, rotate=rotate, outside=address)
     typer.echo(json.dumps(found, indent=2))
 
 
@@ -43,7 +48,7 @@ def find_root(access: ObjectAccess, twin: str) -> str:
     while True:
         found = access.get("DigitalTwin", seen[-1])
         if found is None:
-            raise InvalidInput(f"no DigitalTwin {seen[-1]} in {access.namespace}")
+            raise InvalidInput(f"no DigitalTwin {seen[-1]} in {access.namespace}", reason="NotFound")
         parent = (found["spec"].get("parentRef") or {}).get("name")
         if parent is None:
             return seen[-1]
@@ -73,7 +78,7 @@ def fetch_export(access: ObjectAccess, name: str, what: str, url: str | None) ->
         if found is not None:
             break
     else:
-        raise InvalidInput(f"no MeshSegment or DigitalTwin {name} in {access.namespace}")
+        raise InvalidInput(f"no MeshSegment or DigitalTwin {name} in {access.namespace}", reason="NotFound")
     twin = found["spec"]["twinRef"]["name"] if found["kind"] == "MeshSegment" else name
     base = url or (found.get("status") or {}).get("url")
     if not base:

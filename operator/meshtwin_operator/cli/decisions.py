@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 from meshtwin.errors import InvalidInput
 from meshtwin_operator.cli.target import Manifest, ObjectAccess
+from meshtwin_operator.reconcile.naming import CREATED_BY_ANNOTATION
 from meshtwin_operator.resources.base import API_GROUP, API_VERSION
 
 __all__ = ["accepted_condition", "check_decidable", "condition", "decide", "propose_rollback"]
@@ -61,7 +62,8 @@ def decide(
     proposal = access.get("ConfigurationProposal", name)
     if proposal is None:
         known = ", ".join(p["metadata"]["name"] for p in access.list_objects("ConfigurationProposal")) or "none"
-        raise InvalidInput(f"no ConfigurationProposal {name} in {access.namespace} (there are: {known})")
+        message = f"no ConfigurationProposal {name} in {access.namespace} (there are: {known})"
+        raise InvalidInput(message, reason="NotFound")
     pinned = check_decidable(proposal, now, digest)
     user = access.whoami()
     try:
@@ -87,7 +89,7 @@ def propose_rollback(
     """Create a proposal with the settings of an earlier revision; by default the one before that in force."""
     found = access.get("MeshSegment", segment)
     if found is None:
-        raise InvalidInput(f"no MeshSegment {segment} in {access.namespace}")
+        raise InvalidInput(f"no MeshSegment {segment} in {access.namespace}", reason="NotFound")
     in_force = (found.get("status") or {}).get("revision")
     if in_force is None:
         raise InvalidInput(f"segment {segment} has no revision in force yet: wait for its adoption")
@@ -101,13 +103,14 @@ def propose_rollback(
     target = to_revision if to_revision is not None else max(older, default=None)
     if target is None or target not in proven:
         listed = ", ".join(str(r) for r in sorted(proven)) or "none"
-        message = f"segment {segment}: revision {target} cannot be returned to (confirmed ones: {listed})"
-        raise InvalidInput(message)
+        what = f"no revision before {in_force}" if target is None else f"revision {target}"
+        message = f"segment {segment}: {what} can be returned to (in force: {in_force}; confirmed others: {listed})"
+        raise InvalidInput(message, reason="NoSuchRevision")
     configuration = proven[target]
     tag = hashlib.sha256(f"{segment} {target} {now.isoformat()}".encode()).hexdigest()[:8]
     return access.create(
         {
-            **_head("ConfigurationProposal", f"{segment}-rollback-{tag}"),
+            **_head("ConfigurationProposal", f"{segment}-rollback-{tag}", {CREATED_BY_ANNOTATION: access.whoami()}),
             "spec": {
                 "segmentRef": {"name": segment},
                 "origin": "Rollback",
@@ -131,8 +134,9 @@ def accepted_condition(approval: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return found if found is not None and found["status"] in ("True", "False") else None
 
 
-def _head(kind: str, name: str) -> dict[str, Any]:
-    return {"apiVersion": f"{API_GROUP}/{API_VERSION}", "kind": kind, "metadata": {"name": name}}
+def _head(kind: str, name: str, annotations: Mapping[str, str] | None = None) -> dict[str, Any]:
+    metadata = {"name": name, **({"annotations": dict(annotations)} if annotations else {})}
+    return {"apiVersion": f"{API_GROUP}/{API_VERSION}", "kind": kind, "metadata": metadata}
 
 
 def _decision_name(proposal: str, user: str, digest: str) -> str:

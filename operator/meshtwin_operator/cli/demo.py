@@ -20,10 +20,11 @@ from typing import Final
 from meshtwin.errors import InvalidInput, MeshTwinError
 from meshtwin_operator.cli.decisions import decide
 from meshtwin_operator.cli.demo_processes import SCENARIO, SampleProcesses
+from meshtwin_operator.cli.demo_progress import RunProgress
 from meshtwin_operator.cli.demo_story import Story
 from meshtwin_operator.cli.demo_tables import print_effects, result_document
 from meshtwin_operator.cli.target import LocalAccess
-from meshtwin_operator.local.state import StateFolder
+from meshtwin_operator.local.state import Lock, StateFolder
 from meshtwin_operator.local.supervisor import ChildSpec, Supervisor
 
 __all__ = ["DemoOptions", "run_demo"]
@@ -51,7 +52,7 @@ async def run_demo(options: DemoOptions) -> int:
     sample = (options.sample or find_sample()).resolve()
     root = options.state.resolve() if options.state else Path(tempfile.mkdtemp(prefix="meshtwin-demo-"))
     if options.state and root.exists():
-        _empty(root)
+        _empty(StateFolder(root))
     demo = _Demo(options, sample, StateFolder(root))
     task = asyncio.ensure_future(demo.run())
     loop = asyncio.get_running_loop()
@@ -110,6 +111,7 @@ class _Demo:
         await self._wait_for_store()
         access = LocalAccess(self._state, self._processes.namespace)
         story = Story(access, say=self._say, state=self._state.root)
+        progress = RunProgress(access, self._processes.root, say=self._say)
         deadline_s = self._started_s + self._options.timeout_s
         told = False
         while time.monotonic() < deadline_s:
@@ -126,6 +128,7 @@ class _Demo:
                 self._say("going on until Ctrl-C; look with: meshtwin get all --local " + str(self._state.root))
                 deadline_s = float("inf")
             self._check_children()
+            await progress.tell(story.runs)
             await asyncio.sleep(WATCH_S)
         self._say(f"not finished within {self._options.timeout_s:.0f} s: see {self._state.logs}")
         self._finish(story)
@@ -176,9 +179,15 @@ async def _no_probe() -> bool:
     return True
 
 
-def _empty(root: Path) -> None:
-    """Make the folder empty; refuses one that does not look like a state folder."""
+def _empty(state: StateFolder) -> None:
+    """Make the folder empty; refuses one that is in use, or does not look like a state folder."""
+    root = state.root
+    if not root.is_dir():
+        raise InvalidInput(f"{root} is no folder: choose another --state")
     entries = {path.name for path in root.iterdir()}
     if entries and not entries & {"store.sqlite", "demo", "lock"}:
         raise InvalidInput(f"{root} is not empty and no state folder: choose another --state")
+    lock = Lock(state)
+    lock.acquire()
+    lock.release()
     shutil.rmtree(root)

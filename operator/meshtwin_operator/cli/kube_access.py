@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import kubernetes.client
 import kubernetes.config
+import yaml
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError
@@ -31,7 +32,7 @@ class KubeAccess:
             if context is not None:
                 contexts, _ = kubernetes.config.list_kube_config_contexts(kubeconfig)
                 active = next(c for c in contexts if c["name"] == context)
-        except ConfigException as error:
+        except (ConfigException, OSError, TypeError, yaml.YAMLError) as error:  # TypeError: YAML of another shape
             hint = "name one with --kubeconfig, or a local state folder with --local"
             raise InvalidInput(f"no usable kubeconfig: {error}; {hint}") from error
         self.namespace: str = namespace or active["context"].get("namespace") or "default"

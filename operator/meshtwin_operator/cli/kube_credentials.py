@@ -3,6 +3,7 @@
 import base64
 import secrets
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from meshtwin.errors import InvalidInput
 from meshtwin_operator.cli.kube_access import KubeAccess
@@ -13,9 +14,13 @@ __all__ = ["read_credentials", "read_rest_key"]
 PASSWORD_BYTES: Final = 32
 
 
-def read_credentials(access: KubeAccess, gateway_id: str, *, rotate: bool) -> dict[str, Any]:
+def read_credentials(
+    access: KubeAccess, gateway_id: str, *, rotate: bool, outside: str | None = None
+) -> dict[str, Any]:
     """What a gateway needs to connect; with ``rotate`` a new password, which the operator brings to the broker.
 
+    ``outside`` is the broker's URL as the root twin's status tells it: for a broker behind a NodePort or a load
+    balancer that is where a device outside the cluster finds it; the Secret itself has the address inside.
     Raises `InvalidInput` where the Secret is missing or the user may not read it.
     """
     name = gateway_secret(gateway_id)
@@ -25,9 +30,10 @@ def read_credentials(access: KubeAccess, gateway_id: str, *, rotate: bool) -> di
     data = access.read_secret(name)
     if data is None:
         raise InvalidInput(f"no Secret {name} in {access.namespace} yet: is the operator running?")
+    url = urlsplit(outside or "")
     return {
-        "host": data["host"].decode(),
-        "port": int(data["port"]),
+        "host": url.hostname or data["host"].decode(),
+        "port": url.port or int(data["port"]),
         "username": data["username"].decode(),
         "password": data["password"].decode(),
         "caCertificate": data["ca.crt"].decode(),

@@ -53,6 +53,8 @@ def validate(
     from meshtwin_operator.resources.admission import Refused, admit
 
     manifests = read_folder(path) if path.is_dir() else read_documents(path)
+    if not manifests:
+        raise InvalidInput(f"{path} holds no manifests: name a folder with YAML files, or a file", reason="NotFound")
     bad = 0
     for manifest in manifests:
         if manifest.get("kind") in ("ConfigMap", "Namespace"):

@@ -16,7 +16,9 @@ def find_proposal(access: ObjectAccess, name: str) -> Manifest:
     found = access.get("ConfigurationProposal", name)
     if found is None:
         known = ", ".join(p["metadata"]["name"] for p in access.list_objects("ConfigurationProposal"))
-        raise InvalidInput(f"no ConfigurationProposal {name} in {access.namespace} (there are: {known or 'none'})")
+        raise InvalidInput(
+            f"no ConfigurationProposal {name} in {access.namespace} (there are: {known or 'none'})", reason="NotFound"
+        )
     return found
 
 

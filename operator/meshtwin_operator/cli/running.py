@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 def up(
     folder: Annotated[Path, typer.Argument(help="Folder with manifests.")],
     state: State = None,
-    log_level: Annotated[str, typer.Option("--log-level")] = "info",
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], typer.Option("--log-level")] = "info",
 ) -> None:
     """Run twins from a folder of manifests, without Kubernetes, until Ctrl-C."""
     from meshtwin_operator.local.operator import LocalOperator

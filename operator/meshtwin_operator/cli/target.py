@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from meshtwin.errors import InvalidInput
-from meshtwin_operator.local.state import StateFolder, find_state
+from meshtwin_operator.local.state import StateFolder, default_state, find_state
 from meshtwin_operator.local.users import local_user
 from meshtwin_operator.reconcile.world import ObjectKey
 
@@ -63,7 +63,7 @@ def open_target(options: TargetOptions) -> ObjectAccess:
         state = find_state(options.local) or options.local
         return LocalAccess(StateFolder(state), options.namespace)
     if not options.kubeconfig and not options.context:
-        found = find_state(Path.cwd())
+        found = default_state(Path.cwd())
         if found is not None:
             return LocalAccess(StateFolder(found), options.namespace)
     from meshtwin_operator.cli.kube_access import KubeAccess

@@ -128,7 +128,12 @@ class OperatorProcess:
     async def _act(self, api: KubeApi, lease: Lease) -> None:
         fleet = Fleet(changed=self._gateway_changed, now=_now)
         store = SecretStore(api, changed=self._queue.add)
-        secrets = TreeSecrets(store, fleet, now=_now)
+        secrets = TreeSecrets(
+            store,
+            fleet,
+            now=_now,
+            service=lambda namespace, name: self._cache.raw(ObjectKey("Service", namespace, name)),
+        )
         runs = Runs(rest_key=secrets.rest_key, changed=self._queue.add, now=_now)
         world = KubeWorld(self._cache, fleet, runs, epoch=lambda: lease.epoch, broker=secrets.broker)
         driver = Driver(

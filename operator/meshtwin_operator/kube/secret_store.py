@@ -32,6 +32,7 @@ Data = dict[str, bytes]
 class _Known:
     data: Data
     version: str  # resourceVersion
+    labels: Mapping[str, str]
     users: tuple[ObjectKey, ...]  # who must be looked at when it changes
 
 
@@ -49,6 +50,11 @@ class SecretStore:
         if known is None:
             known = await self._fetch(namespace, name, root_twin)
         return None if known is None else known.data
+
+    def has_label(self, namespace: str, name: str, label: str) -> bool:
+        """Whether the Secret, as last read, carries ``label: "true"``."""
+        known = self._known.get((namespace, name))
+        return known is not None and known.labels.get(label) == "true"
 
     async def ensure(self, workload: Workload, name: str, make: Callable[[], Data]) -> Data:
         """Content; made by ``make`` if there is no such Secret."""
@@ -72,7 +78,8 @@ class SecretStore:
         applied = await self._api.apply(manifest)
         version = str(applied["metadata"]["resourceVersion"])
         users = _users(workload.namespace, workload.root_twin, applied)
-        self._take((workload.namespace, name), _Known(dict(data), version, users))
+        labels = applied["metadata"].get("labels") or {}
+        self._take((workload.namespace, name), _Known(dict(data), version, labels, users))
         return dict(data)
 
     async def keep_fresh(self) -> None:
@@ -104,7 +111,8 @@ class SecretStore:
             self._take((namespace, name), None)
             return None
         data = {key: base64.b64decode(value) for key, value in (raw.get("data") or {}).items()}
-        known = _Known(data, str(raw["metadata"]["resourceVersion"]), _users(namespace, root_twin, raw))
+        meta = raw["metadata"]
+        known = _Known(data, str(meta["resourceVersion"]), meta.get("labels") or {}, _users(namespace, root_twin, raw))
         self._take((namespace, name), known)
         return known
 

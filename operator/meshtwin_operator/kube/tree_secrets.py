@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -23,6 +23,7 @@ from meshtwin_operator.kube.secret_store import Data, SecretStore
 from meshtwin_operator.reconcile.naming import OPERATOR_IDENTITY, broker_workload, gateway_identity
 from meshtwin_operator.reconcile.outcome import Workload, WorkloadRole
 from meshtwin_operator.reconcile.world import BrokerView
+from meshtwin_operator.resources.hosting import EmbeddedBroker
 from meshtwin_operator.resources.twins import DigitalTwin
 from meshtwin_operator.southbound.accounts import gateway_account, operator_account, twin_account
 from meshtwin_operator.southbound.broker_files import initial_security, mosquitto_configuration
@@ -35,12 +36,13 @@ from meshtwin_operator.southbound.certificates import (
 from meshtwin_operator.southbound.fleet import Fleet
 from meshtwin_operator.southbound.security_sync import Credential, sync_accounts
 
-__all__ = ["TreeSecrets", "gateway_secret"]
+__all__ = ["TreeSecrets", "gateway_secret", "outside_address"]
 
 log = structlog.get_logger(__name__)
 
 SYNC_AGAIN_AFTER: Final = timedelta(minutes=10)  # accounts changed at the broker by somebody else are mended
 READS_AT_ONCE: Final = 8  # at the first look: a tree of 1,000 gateways has 2,000 Secrets
+CREDENTIALS_LABEL: Final = "meshtwin.dev/broker-credentials"  # set by who may read the Secret: a twin may use it
 PLUGIN: Final = "/usr/lib/mosquitto_dynamic_security.so"  # the image links it there on every architecture
 
 
@@ -57,13 +59,22 @@ class _Tree:
 
     view: BrokerView
     settings: BrokerSettings
+    hosting: EmbeddedBroker | None = None  # None: somebody else's
 
 
 class TreeSecrets:
     """Makes missing Secrets, keeps accounts at embedded brokers, tells the fleet where to connect."""
 
-    def __init__(self, store: SecretStore, fleet: Fleet, *, now: Callable[[], datetime]) -> None:
-        self._store, self._fleet, self._now = store, fleet, now
+    def __init__(
+        self,
+        store: SecretStore,
+        fleet: Fleet,
+        *,
+        now: Callable[[], datetime],
+        service: Callable[[str, str], Mapping[str, Any] | None] = lambda _namespace, _name: None,
+    ) -> None:
+        """``service`` gives a Service of ours by namespace and name: its node port is chosen by Kubernetes."""
+        self._store, self._fleet, self._now, self._service = store, fleet, now, service
         self._trees: dict[tuple[str, str], _Tree] = {}
         self._synced: dict[tuple[str, str], tuple[str, datetime]] = {}
         self._looked: dict[tuple[str, str], tuple[tuple[object, ...], datetime]] = {}
@@ -74,8 +85,16 @@ class TreeSecrets:
         tree = self._trees.get((namespace, root_twin))
         if tree is None:
             return None
-        connected = self._fleet.is_connected(namespace, root_twin)
-        return replace(tree.view, connected=connected, problem=self._fleet.refusal(namespace, root_twin))
+        outside = tree.view.external_address
+        if tree.hosting is not None and tree.hosting.service_type != "ClusterIP":
+            service = self._service(namespace, broker_workload(root_twin))
+            outside = (service and outside_address(tree.hosting, service)) or outside
+        return replace(
+            tree.view,
+            external_address=outside,
+            connected=self._fleet.is_connected(namespace, root_twin),
+            problem=self._fleet.refusal(namespace, root_twin),
+        )
 
     async def rest_key(self, namespace: str, root_twin: str) -> bytes:
         """The key that signs bearer tokens of a tree; raises `Unavailable` before it exists."""
@@ -103,8 +122,18 @@ class TreeSecrets:
         assert twin.spec.broker is not None and twin.spec.broker.external is not None  # noqa: S101, PT018
         external, namespace = twin.spec.broker.external, workload.namespace
         data = await self._store.read(namespace, external.credentials_secret_ref.name, workload.root_twin)
-        if data is None:
-            raise Unavailable("the broker's credentials do not exist", place=external.credentials_secret_ref.name)
+        place = f"Secret {namespace}/{external.credentials_secret_ref.name}"
+        # Who writes a DigitalTwin need not be one who reads Secrets: without this they could have any Secret of
+        # the namespace, our own among them, sent to a host of their choice.
+        if data is None or not self._store.has_label(
+            namespace, external.credentials_secret_ref.name, CREDENTIALS_LABEL
+        ):
+            raise Unavailable(
+                f'no Secret with the label {CREDENTIALS_LABEL}: "true" (spec.broker.external)', place=place
+            )
+        needed = {"username", "password", *(("ca.crt",) if external.tls else ())}
+        if missing := sorted(needed - data.keys()):
+            raise Unavailable(f"the broker's credentials lack {', '.join(missing)}", place=place)
         await self._store.ensure(
             workload,
             f"{workload.root_twin}-tree",
@@ -145,7 +174,7 @@ class TreeSecrets:
             password=account["password"].decode(),
             ca_file=ca_file,
         )
-        await self._connect(namespace, root, view, settings)
+        await self._connect(namespace, root, view, settings, workload.broker)
         await self._sync(workload)
         return _hash({key: broker[key] for key in ("tls.crt", "mosquitto.conf")})
 
@@ -212,9 +241,16 @@ class TreeSecrets:
             return None
         return Credential(account=twin_account(identity), password=data["password"].decode())
 
-    async def _connect(self, namespace: str, root: str, view: BrokerView, settings: BrokerSettings) -> None:
+    async def _connect(
+        self,
+        namespace: str,
+        root: str,
+        view: BrokerView,
+        settings: BrokerSettings,
+        hosting: EmbeddedBroker | None = None,
+    ) -> None:
         await self._fleet.connect(namespace, root, settings)
-        self._trees[(namespace, root)] = _Tree(view, settings)
+        self._trees[(namespace, root)] = _Tree(view, settings, hosting)
 
     def _authority(self, root: str) -> Data:
         pair = make_authority(f"meshtwin {root}", self._now())
@@ -245,6 +281,23 @@ class TreeSecrets:
         if not path.exists() or path.read_bytes() != certificate:
             path.write_bytes(certificate)
         return str(path)
+
+
+def outside_address(hosting: EmbeddedBroker, service: Mapping[str, Any]) -> str | None:
+    """URL of the broker for a device outside the cluster; None while it is not known.
+
+    The host is the first of ``hostNames``: the certificate holds it, and the operator may not look at nodes.
+    """
+    host = hosting.host_names[0] if hosting.host_names else None
+    port: int | None = BROKER_PORT
+    if hosting.service_type == "NodePort":
+        port = service["spec"]["ports"][0].get("nodePort")
+    elif host is None:
+        ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or [{}]
+        host = ingress[0].get("hostname") or ingress[0].get("ip")
+    if host is None or port is None:
+        return None
+    return f"mqtts://[{host}]:{port}" if ":" in host else f"mqtts://{host}:{port}"
 
 
 def _server_files(server: KeyPair) -> Data:

@@ -128,11 +128,11 @@ class LocalBrokers:
 
     def _write_access(self, namespace: str, root: str, folder: Path, accounts: list[Account]) -> bool:
         passwords = self._passwords(self._roots[namespace, root])
-        acl = {a.username: {"publish": a.publish, "receive": a.receive} for a in accounts}
         changed = write_private(folder / "acl", acl_text(accounts).encode())
-        changed |= write_private(
-            folder / "access.json", json.dumps({"passwords": dict(passwords), "acl": acl}).encode()
-        )
+        if find_mosquitto() is None:  # only amqtt reads it, and it holds passwords
+            acl = {a.username: {"publish": a.publish, "receive": a.receive} for a in accounts}
+            access = json.dumps({"passwords": dict(passwords), "acl": acl})
+            changed |= write_private(folder / "access.json", access.encode())
         if write_private(folder / "passwords.sha256", _digest(passwords).encode()):
             salts = [os.urandom(12) for _ in passwords]
             write_private(folder / "passwords", password_text(passwords, salts).encode())

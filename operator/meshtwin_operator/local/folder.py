@@ -93,7 +93,7 @@ def sync_folder(folder: Path, store: Store, *, user: str) -> FolderReport:
 
 
 def _check(manifest: Mapping[str, Any], folder: Path) -> None:
-    kind = manifest.get("kind")
+    kind = str(manifest.get("kind"))
     if kind not in KINDS_BY_NAME and kind != "ConfigMap" and kind not in SKIPPED_KINDS:
         known = ", ".join(sorted(KINDS_BY_NAME))
         raise InvalidInput(f"kind {kind!r} is not known to local mode ({known}, ConfigMap)", place=str(folder))

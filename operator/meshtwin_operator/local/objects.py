@@ -35,6 +35,8 @@ class NotFound(InvalidInput):
 def key_of(manifest: Mapping[str, Any]) -> ObjectKey:
     """Kind, namespace and name of a manifest; raises `InvalidInput` when one is missing."""
     metadata = manifest.get("metadata") or {}
+    if not isinstance(metadata, Mapping):
+        raise InvalidInput(f"metadata is a {type(metadata).__name__} where an object belongs")
     kind, namespace, name = manifest.get("kind"), metadata.get("namespace", "default"), metadata.get("name")
     if not isinstance(kind, str) or not isinstance(namespace, str) or not isinstance(name, str):
         raise InvalidInput(f"kind {kind!r} with metadata.name {name!r}: both must be said")

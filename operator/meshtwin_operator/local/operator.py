@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 
 from meshtwin.connectors.mqtt import BrokerSettings
+from meshtwin.errors import InvalidInput
 from meshtwin_operator.local.brokers import LocalBrokers
 from meshtwin_operator.local.driver import LocalDriver
 from meshtwin_operator.local.folder import FolderReport, fingerprint, sync_folder
@@ -43,6 +44,8 @@ class LocalOperator:
 
     async def run(self) -> None:
         """Run until cancelled; raises `InvalidInput` if the state is in use or the folder is none."""
+        if not self._folder.is_dir():
+            raise InvalidInput(f"{self._folder} is not a folder: name one with manifests", reason="NotFound")
         self._state.prepare()
         lock = Lock(self._state)
         lock.acquire()
@@ -112,7 +115,15 @@ class LocalOperator:
             current = await asyncio.to_thread(fingerprint, self._folder)
             if current != seen:
                 seen = current
-                self._report(sync_folder(self._folder, store, user=local_user()), first=False)
+                self._report(self._sync(store), first=False)
+
+    def _sync(self, store: Store) -> FolderReport:
+        try:
+            return sync_folder(self._folder, store, user=local_user())
+        except Exception as error:
+            # A manifest that trips a bug of ours must not stop the twins; the next edit is looked at again.
+            log.exception("Failing to read the folder", folder=str(self._folder))
+            return FolderReport(problems=(f"the folder was not read: {type(error).__name__}: {error}",))
 
     async def _keep_connected(self, fleet: Fleet, brokers: LocalBrokers) -> None:
         connected: set[tuple[str, str]] = set()

@@ -3,29 +3,42 @@
 Everything is below one folder (``.meshtwin`` beside the manifests, mode 0700); secrets have mode 0600.
 """
 
+import contextlib
 import errno
 import fcntl
 import json
 import os
 import secrets
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
 from meshtwin.errors import InvalidInput, Unavailable
 
-__all__ = ["STATE_NAME", "Lock", "StateFolder", "find_state"]
+__all__ = ["STATE_NAME", "Lock", "StateFolder", "default_state", "find_state"]
 
 STATE_NAME: Final = ".meshtwin"
 SECRET_BYTES: Final = 32  # 256 bits; also what HS256 asks for (RFC 7518, 3.2)
 
 
 def find_state(start: Path) -> Path | None:
-    """The state folder that MESHTWIN_STATE names, or ``.meshtwin`` in ``start``; None if there is none."""
+    """``start`` or ``.meshtwin`` in it, whichever holds a store; None if neither does."""
+    for candidate in (start, start / STATE_NAME):
+        try:
+            if (candidate / "store.sqlite").is_file():
+                return candidate
+        except OSError as error:
+            raise Unavailable(f"{candidate} cannot be read: {error.strerror}") from error
+    return None
+
+
+def default_state(start: Path) -> Path | None:
+    """The state folder that MESHTWIN_STATE names, else the one found at ``start``; None if there is none."""
     named = os.environ.get("MESHTWIN_STATE")
-    candidate = Path(named) if named else start / STATE_NAME
-    return candidate if (candidate / "store.sqlite").is_file() else None
+    return Path(named) if named else find_state(start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +48,11 @@ class StateFolder:
     root: Path
 
     def prepare(self) -> None:
-        """Make the folders; raises `Unavailable` when the place cannot be written."""
+        """Make the folders; raises `Unavailable` when the place cannot be written or is somebody else's."""
         try:
+            if self.root.exists() and self.root.stat().st_uid != os.getuid():
+                # Also as root: who owns the folder could put secrets of his own there, and read ours.
+                raise Unavailable(f"state folder {self.root} belongs to another user: choose another --state")
             for folder in (self.root, self.secrets, self.logs, self.children):
                 folder.mkdir(parents=True, exist_ok=True)
                 folder.chmod(0o700)
@@ -69,7 +85,11 @@ class StateFolder:
         """File with a secret of that name; generated on the first call (URL-safe, 256 bits)."""
         path = self.secrets / name
         if not path.exists():
-            write_private(path, secrets.token_urlsafe(SECRET_BYTES).encode())
+            fresh = path.with_name(f"{name}.{os.getpid()}.new")
+            write_private(fresh, secrets.token_urlsafe(SECRET_BYTES).encode())
+            with contextlib.suppress(FileExistsError):  # another process was first: its value holds
+                path.hardlink_to(fresh)
+            fresh.unlink()
         return path
 
     def rotate_secret(self, name: str) -> Path:
@@ -79,18 +99,24 @@ class StateFolder:
 
     def port(self, name: str) -> int:
         """A TCP port on loopback for ``name``: free when first chosen, the same ever after."""
-        path = self.root / "ports.json"
-        ports: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
-        if name not in ports:
-            ports[name] = _free_port(set(ports.values()))
-            write_private(path, json.dumps(ports, indent=1, sort_keys=True).encode())
-        return ports[name]
+        with self._ports() as ports:
+            if name not in ports:
+                ports[name] = _free_port(set(ports.values()))
+            return ports[name]
 
     def forget_port(self, name: str) -> None:
         """Choose another one next time: somebody else has it now."""
+        with self._ports() as ports:
+            ports.pop(name, None)
+
+    @contextmanager
+    def _ports(self) -> Iterator[dict[str, int]]:
+        """The ports to read and change; one process at a time, and written when they changed."""
         path = self.root / "ports.json"
-        ports: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
-        if ports.pop(name, None) is not None:
+        with (self.root / "ports.lock").open("a") as guard:
+            fcntl.flock(guard, fcntl.LOCK_EX)
+            ports: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+            yield ports
             write_private(path, json.dumps(ports, indent=1, sort_keys=True).encode())
 
 

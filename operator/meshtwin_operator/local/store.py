@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from meshtwin.errors import InvalidInput, Unavailable
+from meshtwin.errors import Unavailable
+from meshtwin_operator.local.admitting import admit_by_schema, check_config_map, check_namespace, plain_copy
 from meshtwin_operator.local.objects import (
     Conflict,
     NotFound,
@@ -31,7 +32,6 @@ from meshtwin_operator.reconcile.world import ObjectKey
 
 __all__ = ["Change", "Store", "StoredEvent"]
 
-CONFIG_MAP_LIMIT_BYTES: Final = 1_048_576  # as at the API server
 BUSY_TIMEOUT_S: Final = 10.0  # another process writes; each write takes milliseconds
 Admit = Callable[[dict[str, Any], dict[str, Any] | None], dict[str, Any]]
 
@@ -66,15 +66,15 @@ class Store:
         admit: Admit | None = None,
     ) -> None:
         self._clock = clock
-        self._admit = admit or _admit_by_schema
+        self._admit = admit or admit_by_schema
         try:
             self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")  # status must be durable before a command is sent
             self._db.executescript(SCHEMA)
-        except sqlite3.Error as error:
+            path.chmod(0o600)
+        except (sqlite3.Error, OSError) as error:
             raise Unavailable(f"store {path} cannot be opened: {error}") from error
-        path.chmod(0o600)
 
     def close(self) -> None:
         """End the connection."""
@@ -275,12 +275,10 @@ class Store:
         return self._write(key_of(manifest), {**wanted, "status": current.get("status")}, generation, origin), True
 
     def _admitted(self, manifest: Mapping[str, Any], old: dict[str, Any] | None, user: str) -> dict[str, Any]:
-        plain: dict[str, Any] = json.loads(json.dumps(dict(manifest), default=str))
+        plain = plain_copy(manifest)
+        check_namespace(key_of(plain).namespace)
         if plain["kind"] == "ConfigMap":
-            size = sum(len(v.encode()) for f in ("data", "binaryData") for v in (plain.get(f) or {}).values())
-            if size > CONFIG_MAP_LIMIT_BYTES:
-                name = plain["metadata"]["name"]
-                raise InvalidInput(f"ConfigMap {name}: {size} bytes is above {CONFIG_MAP_LIMIT_BYTES}")
+            check_config_map(plain)
             return plain
         check_writer(plain, user)
         plain.pop("status", None)
@@ -324,14 +322,3 @@ class Store:
 
 WHERE_KEY: Final = " WHERE kind=? AND namespace=? AND name=?"
 SELECT: Final = "SELECT kind, namespace, name, uid, generation, resource_version, created_at, body, status FROM objects"
-
-
-def _admit_by_schema(manifest: dict[str, Any], old: dict[str, Any] | None) -> dict[str, Any]:
-    from meshtwin_operator.resources.admission import Refused, admit  # the CEL library is loaded on need
-
-    verdict = admit(manifest, old)
-    if isinstance(verdict, Refused):
-        metadata = manifest.get("metadata") or {}
-        causes = "; ".join(f"{cause.path}: {cause.message}" for cause in verdict.causes)
-        raise InvalidInput(f"{manifest.get('kind')} {metadata.get('name')}: {causes}", reason="Invalid")
-    return dict(verdict.manifest)

@@ -98,7 +98,14 @@ def _judge_person(world: World, approval: Approval, proposal: ConfigurationPropo
         text = f"{who!r} is not the GitOps account {policy.git_ops_account!r} (spec.approval.gitOpsAccount)"
         return Verdict(False, "NotAllowed", text)
     creator = proposal.metadata.annotations.get(CREATED_BY_ANNOTATION)
-    if twin.spec.security_level in TWO_PERSON_LEVELS and creator == who and approval.spec.decision == "Approve":
+    needs_two = twin.spec.security_level in TWO_PERSON_LEVELS and proposal.spec.origin != "Pipeline"
+    if needs_two and creator is None and approval.spec.decision == "Approve":
+        text = (
+            f"securityLevel {twin.spec.security_level} asks for another person than the one who made the proposal, "
+            f"and it does not say who did: make it again with the annotation {CREATED_BY_ANNOTATION}"
+        )
+        return Verdict(False, "CreatorUnknown", text)
+    if needs_two and creator == who and approval.spec.decision == "Approve":
         text = f"{who!r} made the proposal; securityLevel {twin.spec.security_level} asks for another person"
         return Verdict(False, "SelfApproval", text)
     return Verdict(True, "Accepted")

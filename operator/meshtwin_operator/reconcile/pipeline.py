@@ -9,6 +9,7 @@ from meshtwin.errors import InvalidInput
 from meshtwin.recipes.messages import RecipeUseModel
 from meshtwin_operator.reconcile.conditions import (
     Said,
+    is_true,
     progressing,
     ready,
     said,
@@ -31,6 +32,7 @@ from meshtwin_operator.resources.twins import MeshSegment
 
 __all__ = ["check_objectives", "reconcile_pipeline"]
 
+NAMED_MAX: Final = 16
 FOLLOW_S: Final = 5.0  # a run is looked at this often, besides news of it
 
 
@@ -56,7 +58,7 @@ def reconcile_pipeline(pipeline: Pipeline, world: World, now: datetime) -> Outco
     after = [action for step in steps for action in step.after]
     runs = [step.run for step in steps if step.run is not None]
     requeue = FOLLOW_S if after else _next_look_s(pipeline, runs, now)
-    outcome = _outcome(pipeline, runs, _summary(steps), _verdicts(runs), now, requeue=requeue)
+    outcome = _outcome(pipeline, runs, _summary(segments, steps), _verdicts(runs), now, requeue=requeue)
     return replace(outcome, before=tuple(before), after=tuple(after))
 
 
@@ -137,9 +139,12 @@ def _clear(pipeline: Pipeline, segments: Sequence[MeshSegment], world: World) ->
     return gone
 
 
-def _summary(steps: Sequence[SegmentStep]) -> tuple[Said, ...]:
+def _summary(segments: Sequence[MeshSegment], steps: Sequence[SegmentStep]) -> tuple[Said, ...]:
+    """Conditions over all segments; one that is at fault itself holds up nothing, and is named."""
     results = {step.run.result for step in steps if step.run is not None}
-    blocked = sorted({step.blocked for step in steps if step.blocked is not None})
+    held_up = [(step.blocked, one) for one, step in zip(segments, steps, strict=True) if step.blocked is not None]
+    at_fault = [one.metadata.name for _, one in held_up if is_true(one.status, "Stalled")]
+    blocked = sorted({why for why, one in held_up if one.metadata.name not in at_fault})
     if not steps:
         return waiting("NoSegments", "the twin has no segment")
     if "Running" in results:
@@ -150,8 +155,13 @@ def _summary(steps: Sequence[SegmentStep]) -> tuple[Said, ...]:
         failed = next(step.run for step in steps if step.run is not None and step.run.result == "Failed")
         return progressing("RunFailed", f"{failed.segment}: {failed.message}")
     if "AwaitingDecision" in results:
-        return ready("AwaitingDecision", "a proposal waits for a person")
-    return ready("Ran", "every segment was looked at")
+        return ready("AwaitingDecision", "a proposal waits for a person" + _left_out(at_fault))
+    return ready("Ran", "every segment was looked at" + _left_out(at_fault))
+
+
+def _left_out(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else ""
+    return f"; left out, being Stalled: {', '.join(names[:NAMED_MAX])}{more}" if names else ""
 
 
 WHY_BLOCKED: Final = {

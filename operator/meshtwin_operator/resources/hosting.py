@@ -55,7 +55,9 @@ class ExternalBroker(ResourceModel):
     host: str = Field(min_length=1, max_length=253)
     port: int = Field(default=8883, ge=1, le=65535)
     tls: bool = True
-    credentials_secret_ref: NameRef = Field(description="Secret with ca.crt, username and password.")
+    credentials_secret_ref: NameRef = Field(
+        description='Secret with ca.crt, username and password, labelled meshtwin.dev/broker-credentials: "true".'
+    )
 
 
 class BrokerSpec(ResourceModel):

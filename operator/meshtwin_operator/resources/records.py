@@ -42,6 +42,11 @@ class ConfigurationProposalSpec(ResourceModel):
             field_path=".pipelineRef",
         ),
         CelRule(
+            rule="self.origin == 'Pipeline' || !has(self.prediction)",
+            message="prediction belongs to proposals with origin Pipeline; others are judged into their status",
+            field_path=".prediction",
+        ),
+        CelRule(
             rule="self.settings.all(s, has(s.relay) || has(s.relayRetransmit) || "
             "has(s.networkTransmit) || has(s.defaultTtl))",
             message="every entry must set something",

@@ -197,6 +197,7 @@ class GatewayProcess:
                 port=broker.port,
                 username=broker.username,
                 password=_read_secret(broker.password_file),
+                password_file=None if broker.password_file is None else str(broker.password_file),
                 ca_file=None if broker.ca_file is None else str(broker.ca_file),
             ),
             client_id=f"meshtwin-gateway-{self._settings.gateway_id}",

@@ -51,6 +51,7 @@ class BrokerConfig(Settings):
             port=self.port,
             username=self.username,
             password=password,
+            password_file=None if self.password_file is None else str(self.password_file),
             ca_file=None if self.ca_file is None else str(self.ca_file),
         )
 

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import paho.mqtt.client as paho
@@ -31,12 +32,16 @@ QUEUE_LIMIT: Final = 20_000  # messages between wire and reader; about 20 MB of 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerSettings:
-    """Where the broker is and who we are; ``ca_file`` switches TLS on."""
+    """Where the broker is and who we are; ``ca_file`` switches TLS on.
+
+    ``password_file`` is read again when the broker refuses us: a rotated password needs no restart.
+    """
 
     host: str
     port: int
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    password_file: str | None = None
     ca_file: str | None = None
 
 
@@ -193,7 +198,22 @@ class MqttLink:
 
     def _connect_seen(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         self._connection += 1  # only in this thread, before any message of the connection
+        if reason.is_failure:
+            self._read_password_again()
         self._hand_over(self._connected_now, reason.is_failure, str(reason))
+
+    def _read_password_again(self) -> None:
+        """Use what the password file holds now at the next attempt; in paho's thread, which makes it."""
+        path = self._settings.password_file
+        if path is None:
+            return
+        try:
+            password = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            log.warning("Keeping the old password, its file is not readable", problem=str(error))
+            return
+        if password:  # it may be looked at while it is being written
+            self._client.username_pw_set(self._settings.username, password)
 
     def _connected_now(self, failed: bool, reason: str) -> None:
         if failed:

@@ -10,6 +10,7 @@ from meshtwin.contract.wire import UnicastText
 from meshtwin.errors import InvalidInput, Unavailable
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.northbound import views
+from meshtwin.northbound.limits import BodyLimit
 from meshtwin.northbound.messages import SnapshotMessage
 from meshtwin.northbound.problems import add_problem_handlers
 from meshtwin.northbound.rfc8345 import to_rfc8345
@@ -27,6 +28,7 @@ def create_app(*, title: str, twin: TwinView, runs: RunDesk, key: bytes, now: Ca
     """The application; ``key`` signs the tokens of the tree, ``title`` is the twin's name."""
     app = FastAPI(title=f"meshtwin {title}", version="v1", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     add_problem_handlers(app)
+    app.add_middleware(BodyLimit)
     allow = _make_guard(key, now)
     app.include_router(_health_routes(twin, allow))
     app.include_router(_reading_routes(twin, title), prefix=API, dependencies=[Depends(allow(Role.VIEWER))])
