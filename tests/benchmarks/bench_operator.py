@@ -42,6 +42,7 @@ async def _measure(kubeconfig: str) -> list[Figure]:
         await apply_all(api, [inventory(NAMESPACE, i) for i in range(SEGMENTS)])
         figures = await _apply_all(api, operator)
         figures += await _change_some(api, operator)
+        await _settled(operator, SEGMENTS)  # what is left undone at a kill is rightly written after it
         operator.stop()
         operator = Operator(kubeconfig, 18082)
         figures += await _after_restart(operator)
@@ -113,12 +114,14 @@ async def _after_restart(operator: Operator) -> list[Figure]:
 
 
 async def _settled(operator: Operator, looks: int) -> None:
-    """Wait until ``looks`` looks at segments and one at the twin succeeded, and no key waits, twice in a row."""
-    calm = 0
-    while calm < 2:
+    """Wait until ``looks`` looks at segments and one at the twin succeeded, no key waits, and nothing is written."""
+    calm, before = 0, -1.0
+    while calm < 4:
         seen = operator.metric('meshtwin_reconcile_total{kind="MeshSegment",result="ok"}')
         roots = operator.metric('meshtwin_reconcile_total{kind="DigitalTwin",result="ok"}')
-        idle = operator.metric("meshtwin_queue_keys") == 0
+        written = operator.writes()
+        idle = operator.metric("meshtwin_queue_keys") == 0 and written == before
+        before = written
         calm = calm + 1 if idle and seen >= looks and roots >= 1 else 0
         await asyncio.sleep(0.2)
 

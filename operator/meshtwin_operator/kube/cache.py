@@ -1,10 +1,11 @@
 """A mirror in memory of the objects that the watches deliver: raw, parsed on demand, indexed by kind.
 
-Only what decisions need is kept, as JSON text: ``managedFields`` are dropped, and a dict of dicts takes five
-times the memory of its text. So 1,000 segments fit in a small pod; reading one again takes microseconds.
+Only what decisions need is kept, as packed JSON text: ``managedFields`` are dropped, and a dict of dicts takes
+five times the memory of its text. So 1,000 segments fit in a small pod; reading one again takes microseconds.
 """
 
 import json
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,6 +22,7 @@ __all__ = ["Cache", "is_newer", "key_of", "owners_of"]
 
 log = structlog.get_logger(__name__)
 
+PACKING: Final = 1  # zlib level: the fastest; a third of the text is left
 DROPPED_METADATA: Final = ("managedFields", "selfLink")
 
 
@@ -42,7 +44,12 @@ class _Stored:
     uid: str | None
     version: str
     is_ending: bool  # being deleted
-    text: bytes
+    packed: bytes
+
+    @property
+    def text(self) -> bytes:
+        """The object as JSON."""
+        return zlib.decompress(self.packed)
 
 
 def is_newer(one: tuple[str | None, str], than: tuple[str | None, str]) -> bool:
@@ -79,8 +86,8 @@ class Cache:
         if known is not None and not is_newer((uid, version), (known.uid, known.version)):
             return False
         kept = {**raw, "metadata": {k: v for k, v in meta.items() if k not in DROPPED_METADATA}}
-        text = json.dumps(kept, separators=(",", ":")).encode()
-        self._stored[key] = _Stored(uid, version, bool(meta.get("deletionTimestamp")), text)
+        packed = zlib.compress(json.dumps(kept, separators=(",", ":")).encode(), PACKING)
+        self._stored[key] = _Stored(uid, version, bool(meta.get("deletionTimestamp")), packed)
         self._lists.pop((key.kind, key.namespace), None)
         self._by_kind.setdefault((key.kind, key.namespace), set()).add(key.name)
         self._tell(key)

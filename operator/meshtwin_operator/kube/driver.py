@@ -7,6 +7,7 @@ announces it was written under the resourceVersion that the decision had read.
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, assert_never
 
@@ -14,9 +15,10 @@ import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 from meshtwin.errors import Inconsistent, InvalidInput, MeshTwinError, Unavailable
-from meshtwin_operator.kube.api import FIELD_MANAGER, KubeApi, path_of
+from meshtwin_operator.kube.api import KubeApi, path_of
 from meshtwin_operator.kube.cache import Cache, key_of, owners_of
 from meshtwin_operator.kube.compare import is_as_desired, with_hash
+from meshtwin_operator.kube.events import EventPoster
 from meshtwin_operator.kube.render import RenderSettings, render_workload
 from meshtwin_operator.kube.tree_secrets import TreeSecrets
 from meshtwin_operator.reconcile.dispatch import reconcile, related
@@ -26,7 +28,6 @@ from meshtwin_operator.reconcile.outcome import (
     CreateRecord,
     DeleteRecord,
     DeleteWorkload,
-    KubeEvent,
     Outcome,
     PublishCommand,
     StartRun,
@@ -48,7 +49,6 @@ RECONCILES = Counter("meshtwin_reconcile_total", "Decisions carried out", ["kind
 RECONCILE_SECONDS = Histogram("meshtwin_reconcile_seconds", "Time of one decision and its effects", ["kind"])
 QUEUE_DEPTH = Gauge("meshtwin_queue_keys", "Keys waiting to be looked at")
 ROLL_UP_AFTER_S: Final = 0.5  # a twin of 1,000 segments is not looked at for each change of one of them
-EVENT_MEMORY: Final = 4096  # (object, reason, message) already posted by this process
 
 # Children of a workload, deleted in this order when it is not wanted any more.
 CHILD_KINDS: Final = ("StatefulSet", "Service", "NetworkPolicy", "ConfigMap")
@@ -73,7 +73,7 @@ class Driver:
         self._api, self._cache, self._queue, self._world = api, cache, queue, world
         self._fleet, self._runs, self._secrets = fleet, runs, secrets
         self._settings, self._clock = settings, clock
-        self._posted: dict[tuple[ObjectKey, str, str], None] = {}
+        self._events = EventPoster(api, clock=clock)
         self._shown_above: dict[ObjectKey, tuple[object, ...]] = {}
         self._writing: dict[ObjectKey, Mapping[str, Any]] = {}  # sent, not answered yet
         self.turned_s = time.monotonic()
@@ -147,18 +147,34 @@ class Driver:
     async def _look_at(self, key: ObjectKey) -> None:
         raw = self._cache.raw(key)
         outcome = reconcile(key, self._world, self._clock())
-        for action in outcome.before:
-            await self._act(action)
+        try:
+            for action in outcome.before:
+                await self._act(action)
+        except MeshTwinError as error:
+            if key.kind == "DigitalTwin" and raw is not None:
+                await self._say_why_not(key, raw, outcome, error)
+            raise
         if outcome.status is not None and raw is not None:
             await self._write_status(key, raw, outcome)
         for action in outcome.after:
             await self._act(action)
         for event in outcome.events:
-            await self._post(key, raw, event)
+            await self._events.post(key, raw, event)
         for other in outcome.touch:
             self._queue.add(other)
         if outcome.requeue_after_s is not None:
             self._queue.add_after(key, outcome.requeue_after_s)
+
+    async def _say_why_not(
+        self, key: ObjectKey, raw: Mapping[str, Any], outcome: Outcome, error: MeshTwinError
+    ) -> None:
+        """A twin whose children cannot be applied says so; whether they run is looked at, not assumed."""
+        conditions = outcome.status["conditions"] if outcome.status else []
+        for condition in conditions:
+            if (condition["type"], condition["status"]) in (("Ready", "False"), ("Reconciling", "True")):
+                condition |= {"reason": "ChildrenNotApplied", "message": str(error)[:1024]}
+        if any(c["reason"] == "ChildrenNotApplied" for c in conditions):
+            await self._write_status(key, raw, replace(outcome, after=()))
 
     async def _write_status(self, key: ObjectKey, raw: Mapping[str, Any], outcome: Outcome) -> None:
         if raw.get("status") == outcome.status:
@@ -253,41 +269,6 @@ class Driver:
         if broker is None:
             raise Unavailable(f"waiting for the broker of twin {workload.root_twin}")
         return broker.host, broker.port, broker.tls
-
-    async def _post(self, key: ObjectKey, raw: Mapping[str, Any] | None, event: KubeEvent) -> None:
-        memory = (key, event.reason, event.message)
-        if raw is None or memory in self._posted:
-            return
-        self._posted[memory] = None
-        while len(self._posted) > EVENT_MEMORY:
-            del self._posted[next(iter(self._posted))]
-        now = self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
-        reference = {
-            "apiVersion": path_of(key.kind).api_version,
-            "kind": key.kind,
-            "name": key.name,
-            "namespace": key.namespace,
-            "uid": raw["metadata"].get("uid", ""),
-        }
-        try:
-            await self._api.create(
-                {
-                    "apiVersion": "v1",
-                    "kind": "Event",
-                    "metadata": {"generateName": f"{key.name}-", "namespace": key.namespace},
-                    "involvedObject": reference,
-                    "reason": event.reason,
-                    "message": event.message[:1024],
-                    "type": event.type,
-                    "source": {"component": FIELD_MANAGER},
-                    "reportingComponent": FIELD_MANAGER,
-                    "firstTimestamp": now,
-                    "lastTimestamp": now,
-                    "count": 1,
-                }
-            )
-        except MeshTwinError as error:
-            log.warning("Leaving an event out", key=str(key), reason=event.reason, problem=str(error))
 
 
 async def run_workers(driver: Driver, count: int) -> None:

@@ -1,6 +1,6 @@
 """Adoption: what a network has now is read and becomes the first revision on record."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -47,7 +47,7 @@ def plan_adoption(
 ) -> AdoptionPlan:
     """Read, then record. After the records were lost, what the gateway holds is adopted under its number."""
     if records:
-        return AdoptionPlan(said=said("Adopted", True, "Adopted"))
+        return _remind(segment, lineage, inventory, view, epoch=epoch, now=now)
     if lineage.mode == "Observe":
         return AdoptionPlan(said=said("Adopted", False, "Observing", "mode Observe: nothing is ever sent"))
     if view.state is None or not view.state.online:
@@ -58,6 +58,22 @@ def plan_adoption(
     if reported is not None and reported.revision is not None and _is_enough(reported, inventory):
         return _record(segment, inventory, reported)
     return _read(segment, lineage, inventory, view, epoch=epoch, now=now)
+
+
+def _remind(
+    segment: MeshSegment, lineage: Lineage, inventory: Inventory, view: GatewayView, *, epoch: int, now: datetime
+) -> AdoptionPlan:
+    """There are records. A gateway that lost its own (a new device, a new disk) has to read the nodes again.
+
+    Until it did nothing can be pushed through it; then it holds revision 0 and is healed (`healing`).
+    """
+    adopted = said("Adopted", True, "Adopted")
+    knows_nothing = view.reported is not None and view.reported.revision is None
+    is_online = view.state is not None and view.state.online
+    held = lineage.mode == "Observe" or lineage.stopped_by or lineage.suspended_by
+    if held or not (knows_nothing and is_online):
+        return AdoptionPlan(said=adopted)
+    return replace(_read(segment, lineage, inventory, view, epoch=epoch, now=now), said=adopted)
 
 
 def _is_enough(reported: Reported, inventory: Inventory) -> bool:

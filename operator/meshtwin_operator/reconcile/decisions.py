@@ -70,12 +70,12 @@ def judge_approval(world: World, approval: Approval, proposal: ConfigurationProp
     if proposal is None:
         return Verdict(False, "ProposalNotFound", f"ConfigurationProposal {wanted!r} does not exist")
     status = proposal.status
+    if status is not None and status.phase in ("Void", "Invalid"):
+        return Verdict(False, status.phase, f"{wanted} is {status.phase.lower()}")
     if status is None or status.phase in (None, "Pending", "Judging") or status.digest is None:
         return Verdict(False, "NotJudgedYet", f"{wanted} has no digest to decide on yet")
     if approval.spec.digest != status.digest:
         return Verdict(False, "DigestMismatch", f"approved is {approval.spec.digest}, {wanted} has {status.digest}")
-    if status.phase in ("Void", "Invalid"):
-        return Verdict(False, status.phase, f"{wanted} is {status.phase.lower()}")
     if status.phase == "Expired" or (status.phase == "AwaitingDecision" and is_expired(proposal, now)):
         return Verdict(False, "Expired", f"{wanted} expired at {status.expires_at}")
     if status.phase in ("Approved", "Rejected"):

@@ -46,9 +46,12 @@ def plan_heal(case: Case) -> Plan:
     base = find_base(case.records)
     if base is None or base.metadata.name != case.record.metadata.name or find_wanted(case.records):
         return heal, (), None
-    if reported is None or not reported.drifted or case.lineage.twin.spec.push.drift != "Heal":
+    if reported is None or case.lineage.twin.spec.push.drift != "Heal":
         return heal, (), None
-    if reported.revision != case.record.spec.revision or reported.hash != case.record.spec.digest:
+    # 0 is what a gateway holds that has only read its nodes: one that lost its own record, as a new device.
+    is_forgotten = reported.revision == 0 < case.record.spec.revision and reported.phase is GatewayPhase.IDLE
+    is_held = reported.revision == case.record.spec.revision and reported.hash == case.record.spec.digest
+    if not is_forgotten and not (is_held and reported.drifted):
         return heal, (), None
     if find_hold(case.lineage, case.view, case.record, case.world, case.now) is not None:
         return heal, (), 30.0
@@ -61,6 +64,8 @@ def plan_heal(case: Case) -> Plan:
         failures=heal.failures if heal else 0,
         attempt_id=attempt_id(case.record.metadata.uid, "heal", attempts),
     )
+    if is_forgotten:
+        return _enter(case, fresh, Step.STAGING, "GatewayForgot", "the gateway holds no revision of ours any more")
     return _enter(case, fresh, Step.STAGING, "Drift", "nodes were changed by someone else")
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,6 +71,26 @@ def test_relay_buffer_drops_what_does_not_fit():
     profile = StackProfile(name="x", source="", processing_ns=0, jitter_ns=0, relay_buffer=1, relay_sets=1)
     queue = TransmitQueue(profile)
     assert [queue.put(make_job()) for _ in range(2)] == [True, False]
+
+
+def test_one_queue_sends_in_the_order_of_arrival_and_bounds_own_messages_too():
+    queue = TransmitQueue(replace(get_profile("emulated"), relay_buffer=2))
+    own, relayed = make_job(is_originated=True), make_job()
+    assert [queue.put(job) for job in (own, relayed, make_job(is_originated=True))] == [True, True, False]
+    assert queue.take() is own
+    assert queue.take() is None
+    queue.release(own)
+    assert queue.take() is relayed
+
+
+def test_place_of_what_is_being_sent_stays_taken_in_one_queue():
+    queue = TransmitQueue(replace(get_profile("emulated"), relay_buffer=1))
+    job = make_job()
+    queue.put(job)
+    queue.take()
+    assert not queue.put(make_job())
+    queue.release(job)
+    assert queue.put(make_job())
 
 
 def test_shared_set_sends_relayed_before_originated():

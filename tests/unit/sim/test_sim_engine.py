@@ -203,7 +203,37 @@ def test_impossible_scenarios_are_refused():
         replace(scenario, nodes=(*scenario.nodes, scenario.nodes[0]))
 
 
-@pytest.mark.parametrize("profile", ["zephyr", "mathworks", "bluez"])
+def test_advertiser_that_rests_after_its_last_copy_makes_the_next_message_wait():
+    profile = replace(get_profile("emulated"), jitter_ns=0, own_delay_ns=(0, 0), advertising_delay_ns=0)
+    flows = tuple(
+        replace(make_chain(length=2).flows[0], name=name, spread_in_period=False, count=1) for name in ("a", "b")
+    )
+
+    def last_start_ns(rests):
+        scenario = replace(
+            make_chain(length=2, profile=replace(profile, rests_after_last=rests)), flows=flows, is_traced=True
+        )
+        sent = [r for r in simulate(scenario, seed=1).records if r.kind is RecordKind.TRANSMITTED and r.node == 1]
+        return sent[-1].time_ns
+
+    assert last_start_ns(True) > last_start_ns(False)
+
+
+@pytest.mark.parametrize(("interferer_dbm", "is_heard"), [(-90.0, True), (-72.0, False)])
+def test_receiver_with_a_capture_ratio_keeps_what_is_strong_enough(interferer_dbm, is_heard):
+    profile = replace(get_profile("emulated"), jitter_ns=0, own_delay_ns=(0, 0))
+    quiet = make_chain(length=3, profile=profile, transmit=ONCE)
+    first = replace(quiet.flows[0], members=(2,), spread_in_period=False)
+    links = (
+        ScenarioLink(source=1, target=2, delivery=1.0, rx_power_dbm=-70.0),
+        ScenarioLink(source=3, target=2, delivery=0.02, rx_power_dbm=interferer_dbm),
+    )
+    both = replace(quiet, links=links, flows=(first, replace(first, name="g", source=3)))
+    arrived = [bool(m.arrivals) for m in simulate(both, seed=1).messages if m.flow == "f"]
+    assert any(arrived) is is_heard
+
+
+@pytest.mark.parametrize("profile", ["zephyr", "mathworks", "bluez", "emulated"])
 @given(seed=st.integers(0, 10_000), delivery=st.floats(0.05, 1.0))
 @settings(max_examples=10, deadline=None)
 def test_every_message_is_accounted_for_whatever_the_links(profile, seed, delivery):

@@ -1,12 +1,14 @@
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
+from statistics import fmean
 
 import pytest
 
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.configuration import Configuration, NodeSettings, Transmit
 from meshtwin.mesh.nodes import Flow, Node
-from meshtwin.mesh.snapshots import LinkEstimate, Snapshot
+from meshtwin.mesh.snapshots import LinkEstimate, SegmentView, Snapshot
 from meshtwin.sim.engine import simulate, simulate_replications
 from meshtwin.sim.from_snapshot import scenario_from_snapshot
 from meshtwin.sim.results import summarise
@@ -55,14 +57,66 @@ def test_border_link_from_an_unknown_node_is_external_traffic_only():
     scenario = scenario_from_snapshot(make_snapshot(notification_interval_s=10.0))
     heard = {n.address: n.external_pdus_per_s for n in scenario.nodes}
     assert {link.source for link in scenario.links} == {1, 2, 3}
-    assert heard[3] == pytest.approx(2 * 0.9 / 10)
+    assert heard == {1: 0.0, 2: 0.0, 3: pytest.approx(0.9 / 10)}
 
 
-def test_reports_load_the_air_by_the_number_of_relay_transmissions():
-    lean = Configuration.of({a: NodeSettings(relay=a == 2) for a in (1, 2, 3)})
-    full_load = scenario_from_snapshot(make_snapshot(), report_messages_per_s=1.0)
-    lean_load = scenario_from_snapshot(make_snapshot(), lean, report_messages_per_s=1.0)
-    assert simulate(lean_load, seed=1).airtime_ratio < simulate(full_load, seed=1).airtime_ratio
+def reporting(snapshot, *, budget_ratio=0.05, nodes=(1, 2, 3)):
+    """The snapshot with its nodes as one segment that reports every 30 s to node 1."""
+    segment = SegmentView(
+        name="all",
+        addresses=nodes,
+        inventory_hash="",
+        revision=0,
+        newest_report=None,
+        gateway_address=1,
+        report_interval_s=30.0,
+        airtime_budget_ratio=budget_ratio,
+    )
+    return replace(snapshot, segments=(segment,))
+
+
+def background_rates(snapshot, configuration=None):
+    return {b.name: b.rate_per_s for b in scenario_from_snapshot(snapshot, configuration).background}
+
+
+def test_flows_notifications_and_reports_go_on_in_the_background():
+    snapshot = reporting(make_snapshot(notification_interval_s=10.0))
+    rates = background_rates(snapshot)
+    assert rates["flow/lights"] == pytest.approx(0.1)
+    assert rates["notifications"] == pytest.approx(0.3)
+    assert rates["reports/all"] == pytest.approx(2 / 30)  # two nodes, each with one message's worth of neighbours
+
+
+def test_reports_keep_to_their_airtime_budget():
+    assert background_rates(reporting(make_snapshot(), budget_ratio=1e-4))["reports/all"] < 2 / 30
+
+
+def test_leaner_configuration_lets_no_more_be_reported_than_other_segments_can_relay():
+    lean = Configuration.of({a: NodeSettings(relay_retransmit=Transmit(count=0, interval_steps=0)) for a in (1, 2, 3)})
+    snapshot = reporting(make_snapshot(), nodes=(1, 2, 3), budget_ratio=1.0)
+    assert background_rates(snapshot, lean) == background_rates(snapshot)
+
+
+def test_background_delays_messages_and_is_no_message_itself():
+    busy = reporting(make_snapshot(profile="emulated", notification_interval_s=0.2))
+    quiet = make_snapshot(profile="emulated")
+    loud, calm = (simulate(scenario_from_snapshot(s), seed=1) for s in (busy, quiet))
+    assert len(loud.messages) == len(calm.messages)
+    assert mean_latency(loud) > mean_latency(calm)
+    assert loud.airtime_ratio > calm.airtime_ratio
+    assert 0.0 < loud.reporting_airtime_ratio < loud.airtime_ratio
+    assert calm.reporting_airtime_ratio == 0.0
+
+
+def mean_latency(run):
+    return fmean(a.latency_ns for m in run.messages for a in m.arrivals)
+
+
+def test_judged_messages_follow_each_other_as_those_of_a_probe():
+    messages = simulate(scenario_from_snapshot(make_snapshot()), seed=1).messages
+    gaps_s = [(b.started_ns - a.started_ns) * 1e-9 for a, b in pairwise(messages)]
+    assert min(gaps_s) >= 1.0
+    assert max(gaps_s) <= 1.5
 
 
 def test_candidate_that_cuts_the_network_is_predicted_late():

@@ -25,7 +25,7 @@ __all__ = ["PRESSES_MAX", "Measured", "ProbeJob", "to_report"]
 
 BUCKETS_MS: Final = (10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 120, 150, 180, 200, 250, 300, 400, 500)
 PRESSES_MAX: Final = 256 * RESULTS_PER_PAGE  # the page number is one byte
-QUIET_S: Final = 15.0  # mesh time without own traffic, in which the airtime is measured
+QUIET_S: Final = 30.0  # mesh time without own traffic, in which the airtime is measured; a usual report interval
 SETTLE_S: Final = 3.0  # mesh time for the last message to arrive
 
 

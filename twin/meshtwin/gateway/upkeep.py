@@ -18,10 +18,10 @@ from meshtwin.gateway.memory import Monitoring
 from meshtwin.gateway.monitor import CounterBook, MonitorSchedule, plan_reports
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Configuration, NodeSettings
+from meshtwin.mesh.reporting import READ_BACK_PAUSE_S
 
 __all__ = ["Upkeep"]
 
-DRIFT_PAUSE_S: Final = 30.0  # mesh time between two nodes read back; 6 floods each
 REPAIR_PAUSE_S: Final = 30.0  # mesh time between two tries at one node
 AIRTIME_WINDOW_S: Final = 30.0  # mesh time
 
@@ -177,7 +177,7 @@ class Upkeep:
         bench = self._bench
         if self._drift_at is not None and now < self._drift_at:
             return
-        first, self._drift_at = self._drift_at is None, now + bench.mesh_time(DRIFT_PAUSE_S)
+        first, self._drift_at = self._drift_at is None, now + bench.mesh_time(READ_BACK_PAUSE_S)
         memory = bench.memory
         idle = bench.work is None and memory.phase is GatewayPhase.IDLE
         if first or not idle or not memory.nodes or memory.revision is None:

@@ -7,7 +7,16 @@ from typing import Final
 
 from meshtwin.mesh.configuration import NodeSettings
 
-__all__ = ["HEARD_LEAST", "RECORDS_PER_MESSAGE", "REPORTS_MAX", "ReportRate", "compute_flood_s", "compute_report_rate"]
+__all__ = [
+    "HEARD_LEAST",
+    "READ_BACK_MESSAGES",
+    "READ_BACK_PAUSE_S",
+    "RECORDS_PER_MESSAGE",
+    "REPORTS_MAX",
+    "ReportRate",
+    "compute_flood_s",
+    "compute_report_rate",
+]
 
 AIRTIME_S: Final = 376e-6  # of one PDU on one channel: 47 bytes at 1 Mbit/s (Bluetooth Core 5.4, vol 6, B)
 HEARD_LEAST: Final = 4.0  # neighbours: with fewer told, too little is known to go by them
@@ -16,6 +25,8 @@ RECORDS_PER_MESSAGE: Final = 2  # neighbours in an unsegmented message
 FOREIGN_FLOOD_S: Final = 0.175  # assumed of relays of other segments: five transmissions, 35 ms apart
 OCCUPANCY_SHARE: Final = 0.15  # of a relay's advertiser for reports
 MEAN_JITTER_S: Final = 0.005  # advDelay, 0 to 10 ms; Bluetooth Core 5.4, vol 6, B, 4.4.2.2.1
+READ_BACK_PAUSE_S: Final = 30.0  # between two nodes that a gateway reads back, looking for drift
+READ_BACK_MESSAGES: Final = 6  # three questions and their answers
 PER_NODE_ASSUMED: Final = 3.0  # transmissions per node and flood, before settings are known
 
 

@@ -78,8 +78,8 @@ def find_harm(question: Question, before: NetworkKpis, after: NetworkKpis) -> tu
 def rank(question: Question, judged: Judged, before: NetworkKpis) -> tuple[float, int, int, float, int, str]:
     """Smaller is better: distance from objectives and harm, doubtful flows, airtime, latency, relays, digest.
 
-    Airtime without monitoring reports, which fill a budget of their own, is compared in steps of 3 %: below that, luck would choose, and latency (the worst 99th
-    percentile of the touching flows) is the better judge.
+    Airtime is compared without monitoring reports, which fill a budget of their own, and in steps of 3 %: below
+    that, luck would choose, and latency (the worst 99th percentile of the touching flows) is the better judge.
 
     A flow is doubtful if its on-time interval reaches below the objective. In early rounds all are, which
     then decides nothing; in the last one it keeps the cheapest from being the one that was merely lucky.

@@ -14,8 +14,8 @@ from meshtwin.recipes.values import Judged, Question
 
 __all__ = ["BETTER_BY", "Confirmation", "Verdict", "decide", "describe_trials", "find_warnings"]
 
-# Relative airtime saved, reports left out; below it a push is not worth its risk and its messages. It also keeps an hourly
-# pipeline from swinging between configurations that differ by luck only.
+# Relative airtime saved, reports left out; below it a push is not worth its risk and its messages. It also keeps
+# an hourly pipeline from swinging between configurations that differ by luck only.
 BETTER_BY: Final = 0.10
 TRIALS_REPORTED: Final = 32  # enough to understand, small enough for a status page
 

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from meshtwin.radio.reception import (
     NOISE_FLOOR_DBM,
+    compute_capture_survival,
     compute_overlap_survival,
     compute_packet_error_ratio,
     compute_rx_power_dbm,
@@ -25,7 +26,6 @@ __all__ = ["Interference", "build_nodes"]
 NOISE_MW = dbm_to_mw(NOISE_FLOOR_DBM)
 AUDIBLE_DELIVERY = 0.01  # a link that delivers less receives nothing; saves time
 OCCUPYING_DELIVERY = 0.5  # a node hears the channel in use where it would rather receive than not
-CAPTURE_ATTEMPT_MARGIN_DB = 3.0  # as the profiles with a capture ratio have it
 REFERENCE_PDU_BYTES = 20  # size for which delivery follows from received power
 
 
@@ -143,15 +143,8 @@ class Interference:
             sinr_db = 10.0 * math.log10(rx_mw / (interference_mw + NOISE_MW))
             survival *= _overlap_survival(round(sinr_db * 10.0), overlap_ns // 1000)
         if self._capture_db is not None and summed_mw > 0.0:
-            survival *= _capture_chance(10.0 * math.log10(rx_mw / summed_mw) - self._capture_db)
+            survival *= compute_capture_survival(10.0 * math.log10(rx_mw / summed_mw) - self._capture_db)
         return survival
-
-
-def _capture_chance(margin_db: float) -> float:
-    """Survival above the capture ratio is sure; in the 3 dB below it one in four."""
-    if margin_db >= 0.0:
-        return 1.0
-    return 0.25 if margin_db > -CAPTURE_ATTEMPT_MARGIN_DB else 0.0
 
 
 @lru_cache(maxsize=65536)

@@ -7,6 +7,8 @@ from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import NodeSettings, Transmit
 from meshtwin.mesh.reporting import (
     HEARD_LEAST,
+    READ_BACK_MESSAGES,
+    READ_BACK_PAUSE_S,
     RECORDS_PER_MESSAGE,
     ReportRate,
     compute_flood_s,
@@ -35,9 +37,10 @@ def background_of(
     Flows come at their declared rates, though their airtime is not told here (it is reckoned from the judged
     messages). Every node notifies once per interval. Every node but the gateway's reports as often as the
     gateway's rule allows (`meshtwin.mesh.reporting`), no more messages than it has neighbours to tell of.
+    While one gateway measures, the others read back a node now and then.
     """
     full = {n.address: DEFAULT_SETTINGS.overlaid(settings.get(n.address, NodeSettings())) for n in snapshot.nodes}
-    return (*_flows(snapshot), *_notifications(snapshot), *_reports(snapshot, full))
+    return (*_flows(snapshot), *_notifications(snapshot), *_reports(snapshot, full), *_read_backs(snapshot))
 
 
 def _flows(snapshot: Snapshot) -> Iterator[ScenarioBackground]:
@@ -78,6 +81,16 @@ def _reports(snapshot: Snapshot, full: Mapping[UnicastAddress, NodeSettings]) ->
             sources=reporters,
             rate_per_s=len(reporters) * min(rate.messages, most) / rate.interval_s,
             is_reporting=True,
+        )
+
+
+def _read_backs(snapshot: Snapshot) -> Iterator[ScenarioBackground]:
+    others = sum(segment.gateway_address is not None for segment in snapshot.segments) - 1
+    if others > 0:
+        yield ScenarioBackground(
+            name="read-backs",
+            sources=tuple(node.address for node in snapshot.nodes),
+            rate_per_s=others * READ_BACK_MESSAGES / READ_BACK_PAUSE_S,
         )
 
 

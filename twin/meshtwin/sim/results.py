@@ -79,7 +79,7 @@ class RunResult:
     messages: tuple[MessageResult, ...]
     transmissions: int  # advertising events
     airtime_ratio: float
-    reporting_airtime_ratio: float
+    reporting_airtime_ratio: float = 0.0
     losses: Mapping[LossCause, int]
     records: tuple[Record, ...] = ()
 

@@ -44,5 +44,5 @@ def plan_event(profile: StackProfile, start_ns: int, airtime_ns: int, key: int) 
     free_ns = window_ns - 3 * airtime_ns
     slack = sorted(draw_below_ns(extend_key(key, 2), i, free_ns) for i in range(3))
     starts = [start_ns + slack[i] + i * airtime_ns for i in range(3)]
-    pdus = tuple(Pdu(order[i], starts[i], starts[i] + airtime_ns) for i in range(3))
-    return Advertisement(start_ns, start_ns + window_ns, pdus)
+    a, b, c = (Pdu(order[i], starts[i], starts[i] + airtime_ns) for i in range(3))
+    return Advertisement(start_ns, start_ns + window_ns, (a, b, c))
