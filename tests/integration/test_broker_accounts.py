@@ -7,6 +7,7 @@ import subprocess
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -158,3 +159,23 @@ async def test_nobody_connects_without_a_password(broker: BrokerSettings) -> Non
     with pytest.raises(Unavailable):
         await link.wait_connected(2)
     await link.stop()
+
+
+async def test_a_rotated_password_in_the_file_is_used_without_a_restart(broker: BrokerSettings, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text(GATEWAY.password)
+    await sync_accounts(broker, [GATEWAY], client_id="sync")
+    settings = replace(broker, username=GATEWAY.account.username, password=GATEWAY.password, password_file=str(file))
+    link = MqttLink(settings, client_id="gateway")
+    link.start()
+    try:
+        await link.wait_connected(10)
+        rotated = replace(GATEWAY, password="n" * 32)
+        await sync_accounts(broker, [rotated], client_id="sync")
+        async with asyncio.timeout(20):
+            while link.refusal is None:  # noqa: ASYNC110  # set by the link, which tells nobody
+                await asyncio.sleep(0.05)
+        file.write_text(rotated.password)
+        await link.wait_connected(20)
+    finally:
+        await link.stop()

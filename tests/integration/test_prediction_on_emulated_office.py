@@ -51,7 +51,7 @@ class Comparison:
     measured: tuple[Side, Side]
 
 
-def compare(seed: int, *, messages_per_flow: int = 20, replications: int = 4, presses: int = PRESSES) -> Comparison:
+def compare(seed: int, *, messages_per_flow: int = 40, replications: int = 8, presses: int = PRESSES) -> Comparison:
     """One building from its start to the pushed proposals; ``predicted`` is from before the first push."""
     manifests = list(yaml.safe_load_all((SAMPLES / "office" / "segments.yaml").read_text()))
     scenario = read_scenario(SAMPLES / "emulated-building" / "mesh.yaml")
@@ -71,7 +71,7 @@ def compare(seed: int, *, messages_per_flow: int = 20, replications: int = 4, pr
             building.push(name, mine.overlaid(result.configuration), revision)
             building.run(60)
             proposed = proposed.overlaid(result.configuration)
-        plan = JudgePlan(seed=seed + 1, replications=6, messages_per_flow=40)
+        plan = JudgePlan(seed=seed + 1, replications=8, messages_per_flow=40)
         kpis = judge.judge(first, (first.configuration, first.configuration.overlaid(proposed)), plan, no_progress)
     predicted = (as_predicted(kpis[0]), as_predicted(kpis[1]))
     return Comparison(seed=seed, predicted=predicted, measured=(before, measure(building, presses)))

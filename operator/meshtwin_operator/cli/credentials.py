@@ -87,7 +87,8 @@ def fetch_export(access: ObjectAccess, name: str, what: str, url: str | None) ->
     try:
         answer = httpx.get(f"{base.rstrip('/')}/api/v1/{what}", headers=headers, timeout=30, trust_env=False)
     except httpx.HTTPError as error:
-        raise Unavailable(f"{base} does not answer: {error}") from error
+        hint = "" if url else "; from outside the cluster: `kubectl port-forward` its Service and give --url"
+        raise Unavailable(f"{base} does not answer: {error}{hint}") from error
     if answer.status_code != httpx.codes.OK:
         raise Unavailable(f"{base} answers {answer.status_code}: {answer.text[:300]}")
     return json.dumps(answer.json(), indent=2)

@@ -103,8 +103,8 @@ def propose_rollback(
     target = to_revision if to_revision is not None else max(older, default=None)
     if target is None or target not in proven:
         listed = ", ".join(str(r) for r in sorted(proven)) or "none"
-        what = f"no revision before {in_force}" if target is None else f"revision {target}"
-        message = f"segment {segment}: {what} can be returned to (in force: {in_force}; confirmed others: {listed})"
+        what = f"revision {target} cannot" if target is not None else f"no revision before {in_force} can"
+        message = f"segment {segment}: {what} be returned to (in force: {in_force}; confirmed ones: {listed})"
         raise InvalidInput(message, reason="NoSuchRevision")
     configuration = proven[target]
     tag = hashlib.sha256(f"{segment} {target} {now.isoformat()}".encode()).hexdigest()[:8]

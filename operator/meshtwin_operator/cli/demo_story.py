@@ -130,10 +130,11 @@ class Story:
 
     def _tell_push(self, name: str, configuration: Mapping[str, Any]) -> None:
         step = _step(configuration)
-        if configuration["spec"]["revision"] == 0 or step is None or not self._is_new(("push", name), step):
-            return
         status = configuration.get("status") or {}
-        push = status["push"]
+        push = status.get("push") or {}
+        told = (step, push.get("reason") if step == "Pending" else None)  # what it waits for may change
+        if configuration["spec"]["revision"] == 0 or step is None or not self._is_new(("push", name), told):
+            return
         self._say(f"configuration {name}: {STEP_WORDS.get(step, step)} {push.get('message', '')}".rstrip())
         if step in VERDICTS:
             outcomes = status.get("outcomes") or {}

@@ -53,6 +53,9 @@ def print_effects(document: Mapping[str, Any]) -> None:
     console.print(table)
     for segment in document["segments"]:
         step = segment.get("step") or segment.get("pipelineResult") or "not reached"
-        console.print(f"{segment['segment']}: {segment.get('configuration', 'nothing pushed')}, {step}")
-    word = "every configuration was confirmed" if document["ok"] else "not confirmed"
-    console.print(f"{word} after {document['seconds']} s")
+        why = f" ({segment['message']})" if not segment.get("step") and segment.get("message") else ""
+        console.print(f"{segment['segment']}: {segment.get('configuration', 'nothing pushed')}, {step}{why}")
+    segments = document["segments"]
+    pushed = sum(1 for segment in segments if "configuration" in segment)
+    word = "every pushed configuration was confirmed" if document["ok"] else "not confirmed"
+    console.print(f"{pushed} of {len(segments)} segments were changed; {word}; {document['seconds']} s")

@@ -98,6 +98,7 @@ def diff(
     from rich.table import Table
 
     from meshtwin_operator.cli.console import make_console
+    from meshtwin_operator.cli.decisions import condition
     from meshtwin_operator.cli.differences import kpi_rows
     from meshtwin_operator.cli.proposals import changes_of, find_proposal
     from meshtwin_operator.cli.target import open_target
@@ -121,7 +122,12 @@ def diff(
     before = {(flow, title): text for flow, title, text in kpi_rows(prediction.get("before"))}
     for flow, title, text in kpi_rows(prediction.get("after")):
         effect.add_row(flow, title, before.get((flow, title), "-"), text)
-    console.print(effect)
+    if effect.row_count:
+        console.print(effect)
+    else:
+        judged = condition(proposal, "Judged") or {}
+        why = " ".join(filter(None, (judged.get("reason"), judged.get("message")))) or "not judged yet"
+        console.print(f"no effect predicted: {why}")
 
 
 def _print_tables(found: Mapping[Any, Sequence[Mapping[str, Any]]], namespace: str) -> None:

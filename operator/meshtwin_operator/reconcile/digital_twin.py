@@ -156,6 +156,7 @@ def _rolled_up(twin: DigitalTwin, world: World) -> list[Said]:
         (t.metadata.name, condition_of(t.status, "Synced"), condition_of(t.status, "Diverged"))
         for t in child_twins(world, namespace, name)
     ]
+    below = [one for one in below if one[1] is None or one[1].reason != "NoSegments"]  # nothing to hear from there
     if not below:
         return [said("Synced", None, "NoSegments"), said("Diverged", None, "NoSegments")]
     behind = [child for child, fresh, _ in below if fresh is None or fresh.status != "True"]

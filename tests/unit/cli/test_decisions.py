@@ -146,7 +146,7 @@ def test_rollback_proposes_the_settings_of_the_revision_before() -> None:
 
 def test_rollback_to_a_revision_that_did_harm_is_refused() -> None:
     access = MemoryAccess(segment(2), configuration(0, "Adopted"), configuration(1, "RolledBack"))
-    with pytest.raises(InvalidInput, match=r"revision 1 cannot be returned to \(confirmed ones: 0\)"):
+    with pytest.raises(InvalidInput, match=r"revision 1 cannot be returned to \(in force: 2; confirmed ones: 0\)"):
         propose_rollback(access, "north", to_revision=1, reason="", now=NOW)
 
 

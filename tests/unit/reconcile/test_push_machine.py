@@ -321,6 +321,18 @@ def test_drift_is_healed_by_sending_the_revision_in_force_again() -> None:
     assert step(world) == "Confirmed"
 
 
+def test_a_gateway_that_lost_its_record_reads_the_nodes_and_gets_the_revision_in_force_again() -> None:
+    world, driver = make_approved()
+    driver.settle(REVISION_1)
+    gateway = world.gateways["gw-north"]
+    confirmed = gateway.digest
+    gateway.revision = gateway.digest = None  # a new device
+    driver.wait(121)  # nodes are read at most every two minutes
+    driver.sweep(10)
+    assert (gateway.revision, gateway.digest) == (1, confirmed)
+    assert world.status(REVISION_1)["heal"]["step"] == "Confirmed"
+
+
 def test_drift_is_accepted_as_a_new_revision_where_the_policy_says_so() -> None:
     world, driver = make_adopted(push={"drift": "Accept"})
     gateway = world.gateways["gw-north"]

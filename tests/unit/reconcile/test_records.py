@@ -273,6 +273,21 @@ def test_creator_cannot_approve_where_the_security_level_asks_for_two_people() -
     assert world.condition(APPROVAL, "Accepted") == ("False", "SelfApproval")
 
 
+def test_an_approval_counts_not_where_two_people_are_asked_for_and_the_creator_is_unknown() -> None:
+    world, driver = make_adopted(securityLevel="essential")
+    driver.look_at(propose(world))
+    driver.look_at(approve(world))
+    assert world.condition(APPROVAL, "Accepted") == ("False", "CreatorUnknown")
+
+
+def test_approval_of_a_proposal_that_never_had_a_digest_says_that_it_is_invalid() -> None:
+    world, driver = make_adopted()
+    driver.look_at(propose(world, [{"nodes": ["0070"], "defaultTtl": 5}]))
+    driver.look_at(approve(world))
+    assert world.condition(APPROVAL, "Accepted") == ("False", "Invalid")
+    assert world.condition(APPROVAL, "Stalled") == ("True", "Invalid")
+
+
 # Pipelines
 
 

@@ -92,7 +92,7 @@ class FlowTelemetry(Envelope):
     """Reports of flows since the previous message."""
 
     flows: list[FlowReport] = Field(max_length=256)
-    airtime_ratio: float | None = Field(default=None, ge=0)  # measured mean over nodes, one channel
+    airtime_ratio: float | None = Field(default=None, ge=0)  # measured at the gateway's node, one channel
 
 
 class NodeReport(WireModel):

@@ -24,7 +24,7 @@ CONFIRMATIONS: Final = 3  # finalists judged on fresh states before giving up
 
 # (survivors, divisor of the replications asked for) after the first round, which has an eighth of them and
 # half of the messages: most candidates fail plainly, and many of them are slow to simulate.
-LATER_ROUNDS: Final = ((9, 4), (3, 2))
+LATER_ROUNDS: Final = ((8, 4), (3, 1))
 FIRST_DIVISOR: Final = 8
 
 # Shares of the whole work, for progress: recipes, two later rounds, confirmation.

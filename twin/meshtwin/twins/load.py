@@ -62,7 +62,8 @@ def loss_by_load(busy_ratio: float) -> float:
 def estimate_load(state: TwinState, traffic: Traffic) -> Load:
     """The load as the gateway measured it, else that of notifications, reports and flows as far as known.
 
-    The measured figure is a mean over nodes; a node in a crowd hears more (unverified on hardware).
+    The measured figure is that of the gateway's node; a node in a crowd hears more (unverified on hardware; in
+    the emulated office it is within a quarter of the mean over nodes).
     """
     outage = estimate_outage(state)
     if state.airtime_ratio is not None:

@@ -1,0 +1,77 @@
+"""Secrets of a tree: where a broker is found from outside, and whose Secrets may be used."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from tests.unit.kube.fake_api import FakeApi
+
+from meshtwin.errors import Unavailable
+from meshtwin_operator.kube.secret_store import SecretStore
+from meshtwin_operator.kube.tree_secrets import CREDENTIALS_LABEL, TreeSecrets, outside_address
+from meshtwin_operator.reconcile.outcome import Workload, WorkloadRole
+from meshtwin_operator.reconcile.world import ObjectKey
+from meshtwin_operator.resources.hosting import EmbeddedBroker
+from meshtwin_operator.resources.twins import DigitalTwin
+from meshtwin_operator.southbound.fleet import Fleet
+
+NS = "buildings"
+
+
+def service(node_port: int | None = None, ingress: list[dict[str, str]] | None = None) -> dict[str, Any]:
+    status = {"loadBalancer": {"ingress": ingress}} if ingress else {}
+    return {"spec": {"ports": [{"port": 8883, "nodePort": node_port}]}, "status": status}
+
+
+@pytest.mark.parametrize(
+    ("kind", "names", "found", "address"),
+    [
+        ("NodePort", ["192.0.2.7"], service(30883), "mqtts://192.0.2.7:30883"),
+        ("NodePort", ["2001:db8::7"], service(30883), "mqtts://[2001:db8::7]:30883"),
+        ("NodePort", [], service(30883), None),
+        ("NodePort", ["192.0.2.7"], service(None), None),
+        ("LoadBalancer", ["mqtt.example.com"], service(30883), "mqtts://mqtt.example.com:8883"),
+        ("LoadBalancer", [], service(30883, [{"ip": "192.0.2.9"}]), "mqtts://192.0.2.9:8883"),
+        ("LoadBalancer", [], service(30883), None),
+    ],
+)
+def test_address_outside_is_that_of_the_service(
+    kind: str, names: list[str], found: dict[str, Any], address: str | None
+) -> None:
+    hosting = EmbeddedBroker.model_validate({"serviceType": kind, "hostNames": names})
+    assert outside_address(hosting, found) == address
+
+
+async def test_a_secret_that_nobody_offered_is_not_sent_to_a_broker_outside() -> None:
+    api = FakeApi()
+    api.store(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "theirs", "namespace": NS},
+            "data": {"username": "b3A=", "password": "b3A="},
+        }
+    )
+    store = SecretStore(api, changed=lambda _: None)  # type: ignore[arg-type]  # what is used of it
+    fleet = Fleet(changed=lambda _: None, now=lambda: datetime.now(UTC))
+    trees = TreeSecrets(store, fleet, now=lambda: datetime.now(UTC))
+    external = {"host": "192.0.2.66", "tls": False, "credentialsSecretRef": {"name": "theirs"}}
+    twin = DigitalTwin.model_validate(
+        {
+            "apiVersion": "meshtwin.dev/v1alpha1",
+            "kind": "DigitalTwin",
+            "metadata": {"name": "site", "namespace": NS},
+            "spec": {"broker": {"external": external}},
+        }
+    )
+    workload = Workload(
+        role=WorkloadRole.PARENT_TWIN,
+        namespace=NS,
+        name="site-parent",
+        owner=ObjectKey("DigitalTwin", NS, "site"),
+        owner_uid="uid-1",
+        root_twin="site",
+    )
+    with pytest.raises(Unavailable, match=CREDENTIALS_LABEL):
+        await trees.ensure_external(twin, workload)
+    assert trees.broker(NS, "site") is None
