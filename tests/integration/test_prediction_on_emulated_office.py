@@ -26,10 +26,10 @@ FILLING_S = 300.0
 QUIET_S = 60.0
 PRESSES = 200
 
-# 200 presses at 0.8 have a standard deviation of 0.028, 240 simulated ones of 0.026, and links are estimated from
-# five minutes of reports: 0.12 is about three standard deviations of the difference.
-ON_TIME_TOLERANCE = 0.12
-AIRTIME_TOLERANCE = 0.30  # relative, of the mean over nodes in a minute without probes
+# 200 presses at 0.8 have a standard deviation of 0.028, 320 simulated ones of 0.022, and links are estimated from
+# five minutes of reports: 0.10 is about three standard deviations of the difference.
+ON_TIME_TOLERANCE = 0.10
+AIRTIME_TOLERANCE = 0.20  # relative, of the mean over nodes in a minute without probes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,5 +141,5 @@ def test_what_is_predicted_for_both_configurations_is_what_probes_measure(seed):
         assert predicted.airtime == pytest.approx(measured.airtime, rel=AIRTIME_TOLERANCE), comparison
     assert max(comparison.predicted[0].on_time.values()) < 0.95
     assert max(comparison.measured[0].on_time.values()) < 0.95
-    assert min(comparison.predicted[1].on_time.values()) >= 0.98
-    assert min(comparison.measured[1].on_time.values()) >= 0.96
+    assert min(comparison.predicted[1].on_time.values()) >= 0.985
+    assert min(comparison.measured[1].on_time.values()) >= 0.97
