@@ -34,6 +34,8 @@ def main() -> None:
     except MeshTwinError as error:
         sys.stderr.write(f"meshtwin: {error.reason}: {error}\n")
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)  # as a shell says of a program that Ctrl-C ended; before the program's own handlers stand
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone, as `| head` does
         sys.exit(1)
