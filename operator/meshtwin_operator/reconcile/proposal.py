@@ -8,6 +8,7 @@ from meshtwin.errors import InvalidInput
 from meshtwin.mesh.addresses import format_address
 from meshtwin.mesh.configuration import Configuration, NodeSettings, compute_digest, expand_settings
 from meshtwin.mesh.nodes import Inventory, Node
+from meshtwin.recipes.messages import RunStatus
 from meshtwin_operator.reconcile.conditions import (
     Said,
     progressing,
@@ -36,6 +37,8 @@ from meshtwin_operator.resources.twins import MeshSegment
 __all__ = ["check_settable", "reconcile_proposal"]
 
 DECIDED: Final = frozenset({"Approved", "Rejected", "Void", "Expired", "Invalid"})
+JUDGING_TRIES: Final = 3
+TWIN_ENDED: Final = frozenset({"Interrupted", "WorkerDied"})  # reasons of a run that may go well another time
 JUDGING_LIMIT_S: Final = 900  # a proposal is shown unjudged after this; people may know better than we
 NAMED_MAX: Final = 16
 
@@ -175,9 +178,7 @@ def _judge(
 ) -> Outcome | ConfigurationProposalStatus:
     """The models' word: the status with a prediction, or an outcome that waits for it."""
     meta = case.proposal.metadata
-    run = run_id(meta.uid, "judge", case.base.spec.revision)
-    view = world.run(meta.namespace, run)
-    answer = view.status if view else None
+    run, answer = _judging_run(case, world)
     if answer is not None and answer.state == "Done" and answer.what_if_result is not None:
         prediction = to_prediction(answer.what_if_result.prediction)
         return status.model_copy(update={"prediction": prediction, "run_id": run})
@@ -197,6 +198,18 @@ def _judge(
         )
         after = (start,)
     return _outcome(case.proposal, judging, wanted, now, after=after, requeue=5.0)
+
+
+def _judging_run(case: _Case, world: World) -> tuple[str, RunStatus | None]:
+    """The run that judges the proposal: asked again where a twin ended half-way, for that says nothing of it."""
+    meta = case.proposal.metadata
+    for attempt in range(JUDGING_TRIES):
+        run = run_id(meta.uid, "judge", case.base.spec.revision, *([attempt] if attempt else []))
+        view = world.run(meta.namespace, run)
+        answer = view.status if view else None
+        if answer is None or answer.error is None or answer.error.reason not in TWIN_ENDED:
+            break
+    return run, answer
 
 
 def _decide(case: _Case, status: ConfigurationProposalStatus, world: World, now: datetime) -> Outcome:

@@ -152,6 +152,18 @@ def test_proposal_that_the_models_cannot_judge_is_shown_as_such() -> None:
     assert world.condition(key, "Judged") == ("False", "ModelsUnavailable")
 
 
+def test_judging_that_a_restarted_twin_interrupted_is_asked_again() -> None:
+    world, driver = make_adopted()
+    key = world.put("ConfigurationProposal", "fewer", {"segmentRef": {"name": "north"}, "settings": FEWER})
+    driver.look_at(key)
+    run = driver.started[-1].run_id
+    error = {"reason": "Interrupted", "message": "the twin ended"}
+    world.runs[run] = RunView(status=RunStatus.model_validate({"runId": run, "state": "Failed", "error": error}))
+    driver.look_at(key)
+    assert world.status(key)["phase"] == "Judging"
+    assert driver.started[-1].run_id != run
+
+
 def test_approved_digest_is_the_digest_of_the_revision() -> None:
     world, driver = make_adopted()
     driver.look_at(propose(world))
