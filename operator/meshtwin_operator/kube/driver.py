@@ -36,6 +36,7 @@ from meshtwin_operator.reconcile.outcome import (
 )
 from meshtwin_operator.reconcile.relations import shown_above
 from meshtwin_operator.reconcile.world import ObjectKey, World
+from meshtwin_operator.resources.kinds import KINDS_BY_NAME
 from meshtwin_operator.resources.twins import DigitalTwin, MeshSegment
 from meshtwin_operator.southbound.fleet import Fleet
 from meshtwin_operator.southbound.runs import Runs
@@ -202,7 +203,7 @@ class Driver:
             del self._writing[key]
         if not self._cache.put(written) and self._cache.version(key) != written["metadata"]["resourceVersion"]:
             # Changed by somebody else since: the watch told it while we took it for our own write.
-            for user in (key, *owners_of(written)):
+            for user in owners_of(written) if key.kind not in KINDS_BY_NAME else (key,):
                 self._queue.add(user)
         return written
 
