@@ -14,9 +14,8 @@ from tests.integration.office_in_one_process import Building
 
 from meshtwin.app.workers import PoolJudge
 from meshtwin.emulation.scenario import read_scenario
-from meshtwin.mesh.configuration import Configuration
 from meshtwin.mesh.kpis import NetworkKpis
-from meshtwin.ports import JudgePlan, no_progress
+from meshtwin.ports import no_progress
 from meshtwin.recipes.messages import ObjectivesModel, PipelineRequest, RecipeUseModel
 from meshtwin.recipes.pipeline import run_pipeline
 from meshtwin.recipes.results import Outcome
@@ -52,14 +51,17 @@ class Comparison:
 
 
 def compare(seed: int, *, messages_per_flow: int = 40, replications: int = 8, presses: int = PRESSES) -> Comparison:
-    """One building from its start to the pushed proposals; ``predicted`` is from before the first push."""
+    """One building from its start to the pushed proposals, one segment after the other.
+
+    Predicted before is what the first proposal says of what is in force, predicted after what the last one says
+    of the building with both: the figures that an approver sees.
+    """
     manifests = list(yaml.safe_load_all((SAMPLES / "office" / "segments.yaml").read_text()))
     scenario = read_scenario(SAMPLES / "emulated-building" / "mesh.yaml")
     building = Building(scenario, seed, manifests, SAMPLES / "office")
     building.adopt(FILLING_S)
-    first = building.snapshot().snapshot
     before = measure(building, presses)
-    proposed = Configuration()
+    predictions = []
     with PoolJudge() as judge:
         for revision, name in enumerate(building.segments, start=1):
             snapshot = building.snapshot().snapshot
@@ -67,13 +69,12 @@ def compare(seed: int, *, messages_per_flow: int = 40, replications: int = 8, pr
             result = run_pipeline(request, snapshot, judge, seed=seed, progress=no_progress)
             assert result.outcome is Outcome.PROPOSED, f"{name}: {result.outcome} {result.message}"
             assert result.configuration is not None
+            assert result.prediction is not None
             mine = snapshot.configuration.restricted(building.segments[name].facts.inventory.addresses)
             building.push(name, mine.overlaid(result.configuration), revision)
             building.run(60)
-            proposed = proposed.overlaid(result.configuration)
-        plan = JudgePlan(seed=seed + 1, replications=8, messages_per_flow=40)
-        kpis = judge.judge(first, (first.configuration, first.configuration.overlaid(proposed)), plan, no_progress)
-    predicted = (as_predicted(kpis[0]), as_predicted(kpis[1]))
+            predictions.append(result.prediction)
+    predicted = (as_predicted(predictions[0].before), as_predicted(predictions[-1].after))
     return Comparison(seed=seed, predicted=predicted, measured=(before, measure(building, presses)))
 
 
