@@ -183,7 +183,7 @@ def _push_until(steps: set[str]) -> dict[str, Any]:
 def test_an_operator_killed_between_commit_and_confirm_goes_on_where_it_stopped() -> None:
     found = _push_until({"Verifying"})
     segment, name = found["spec"]["segmentRef"]["name"], found["metadata"]["name"]
-    before = get("meshsegment", segment)["status"]["revisionHash"]
+    before = get("meshconfiguration", f"{segment}-r{found['spec']['baseRevision']:04d}")["spec"]["digest"]
     kubectl("delete", "pod", "-n", "meshtwin-system", "-l", "app.kubernetes.io/name=meshtwin-operator",
             "--grace-period=0", "--force")  # fmt: skip
     until("a verdict", lambda: step(get("meshconfiguration", name)) in TERMINAL, within_s=600)
