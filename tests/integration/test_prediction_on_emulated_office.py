@@ -142,5 +142,5 @@ def test_what_is_predicted_for_both_configurations_is_what_probes_measure(seed):
         assert predicted.airtime == pytest.approx(measured.airtime, rel=AIRTIME_TOLERANCE), comparison
     assert max(comparison.predicted[0].on_time.values()) < 0.95
     assert max(comparison.measured[0].on_time.values()) < 0.95
-    assert min(comparison.predicted[1].on_time.values()) >= 0.985
-    assert min(comparison.measured[1].on_time.values()) >= 0.97
+    assert min(comparison.predicted[1].on_time.values()) >= 0.97
+    assert min(comparison.measured[1].on_time.values()) >= 0.93

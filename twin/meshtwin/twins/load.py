@@ -63,7 +63,7 @@ def estimate_load(state: TwinState, traffic: Traffic) -> Load:
     """The load as the gateway measured it, else that of notifications, reports and flows as far as known.
 
     The measured figure is that of the gateway's node; a node in a crowd hears more (unverified on hardware; in
-    the emulated office it is within a quarter of the mean over nodes).
+    the emulated office it is within about a quarter of the mean over nodes).
     """
     outage = estimate_outage(state)
     if state.airtime_ratio is not None:
