@@ -24,6 +24,7 @@ SAMPLES = Path(__file__).parents[2] / "manifests" / "samples"
 FILLING_S = 300.0
 QUIET_S = 60.0
 PRESSES = 200
+AT_LEAST_PER_MILLE = 980  # more than the sample asks: what is chosen should stand clear of the bad configuration
 
 # 200 presses at 0.8 have a standard deviation of 0.028, 320 simulated ones of 0.022, and links are estimated from
 # five minutes of reports: 0.10 is about three standard deviations of the difference.
@@ -121,7 +122,7 @@ def lighting(segment: str, messages_per_flow: int, replications: int) -> Pipelin
         recipes=[RecipeUseModel(name=r["name"], uses=r["name"]) for r in pipeline["recipes"]],
         objectives=ObjectivesModel(
             on_time_within_milliseconds=wanted["groupOnTime"]["withinMilliseconds"],
-            on_time_at_least_per_mille=wanted["groupOnTime"]["atLeastPerMille"],
+            on_time_at_least_per_mille=AT_LEAST_PER_MILLE,
             spread_at_most_milliseconds=wanted["spread"]["atMostMilliseconds"],
             redundancy_at_least_paths=wanted["redundancy"]["atLeastPaths"],
         ),
