@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.cluster.commands import answers, run, say
+from tests.cluster.errors import ClusterError
 from tests.cluster.state import CACHE
 
 __all__ = ["STORAGE", "apt_sources", "buildah", "prepare_base"]
@@ -24,15 +25,11 @@ PACKAGES: Final = (
 STORAGE: Final = CACHE / "images"
 STORAGE_RUN: Final = Path("/run/meshtwin-images")
 
-PUBLIC_SOURCES: Final = (
-    f"deb http://deb.debian.org/debian {SUITE} main\n"
-    f"deb http://deb.debian.org/debian {SUITE}-updates main\n"
-    f"deb http://deb.debian.org/debian-security {SUITE}-security main\n"
-)
 EXCLUDED: Final = ("doc", "info", "locale", "man")
 TRIM: Final = (  # what mmdebstrap copies from this machine or leaves of its own; "$1" is the new root
     'rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/dpkg/dpkg.cfg.d/99mmdebstrap',
-    'rm -f "$1"/etc/apt/sources.list.d/*; rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*',
+    'rm -f "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/*',
+    'rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*',
     ': > "$1"/etc/resolv.conf; : > "$1"/etc/hostname; rm -f "$1"/var/log/*.log "$1"/var/log/apt/*',
 )
 ORIGIN_FORMAT: Final = "$(ORIGIN)|$(SIGNED_BY)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)"
@@ -85,11 +82,10 @@ def _bootstrap(archive: Path) -> None:
     options = [f"--aptopt={name} {value}" for name, value in _read_apt_options().items()]
     excluded = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in EXCLUDED]
     hooks = [f"--customize-hook={hook}" for hook in TRIM]
-    sources = f"--customize-hook=printf '%s' '{PUBLIC_SOURCES}' > \"$1\"/etc/apt/sources.list"
     run(
         [
             *("mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}"),
-            *(*options, *excluded, *hooks, sources),
+            *(*options, *excluded, *hooks),
             *(SUITE, archive, "-"),
         ],
         text_in=_read_sources(),
@@ -97,11 +93,14 @@ def _bootstrap(archive: Path) -> None:
 
 
 def _read_sources() -> str:
-    """Where this machine gets Debian from, else where everybody does."""
-    if shutil.which("apt-get") is None:
-        return PUBLIC_SOURCES
-    targets = run(["apt-get", "indextargets", "--format", ORIGIN_FORMAT, "Created-By: Packages"])
-    return apt_sources(targets) or PUBLIC_SOURCES
+    """Where this machine gets Debian from; raises `ClusterError` if apt is told nowhere."""
+    targets = ""
+    if shutil.which("apt-get") is not None:
+        targets = run(["apt-get", "indextargets", "--format", ORIGIN_FORMAT, "Created-By: Packages"])
+    sources = apt_sources(targets)
+    if not sources:
+        raise ClusterError(f"apt knows no Debian {SUITE} to make the base image from: name one in its sources")
+    return sources
 
 
 def _read_apt_options() -> dict[str, str]:
