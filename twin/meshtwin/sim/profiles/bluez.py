@@ -11,7 +11,7 @@ BLUEZ: Final = StackProfile(
     source=(
         "mesh/net.c: a relayed PDU is sent after a random delay of 20 to 50 ms (msg_min_delay, "
         "msg_max_delay), message cache of 70 entries; mesh/mesh-io-generic.c: one transmission at a time, "
-        "passive scan; read from source, not measured"
+        "passive scan; recalled from its source, neither looked up again nor measured"
     ),
     processing_ns=20_000_000,  # lower end of BlueZ's relay delay
     jitter_ns=30_000_000,
