@@ -11,9 +11,9 @@ from typing import Any
 
 import kopf
 
+from meshtwin.app.logs import configure_logs
 from meshtwin_operator.kube.process import OperatorProcess
 from meshtwin_operator.kube.settings import OperatorSettings
-from meshtwin_operator.logs import configure_logs
 from meshtwin_operator.resources.kinds import KINDS
 
 __all__ = ["run"]

@@ -33,10 +33,10 @@ def up(
     log_level: Annotated[Literal["debug", "info", "warning", "error"], typer.Option("--log-level")] = "info",
 ) -> None:
     """Run twins from a folder of manifests, without Kubernetes, until Ctrl-C."""
+    from meshtwin.app.logs import configure_logs
+    from meshtwin.app.running import run_until_signal
     from meshtwin_operator.local.operator import LocalOperator
-    from meshtwin_operator.local.run import run_until_signal
     from meshtwin_operator.local.state import STATE_NAME, StateFolder
-    from meshtwin_operator.logs import configure_logs
 
     configure_logs(log_level, stream=sys.stderr)
     place = StateFolder((state or folder / STATE_NAME).resolve())
@@ -79,7 +79,7 @@ def mesh(
 ) -> None:
     """Run an emulated mesh."""
     from meshtwin.app.emulated_mesh import EmulatedMeshSettings, run_emulated_mesh
-    from meshtwin_operator.local.run import run_until_signal
+    from meshtwin.app.running import run_until_signal
 
     settings = EmulatedMeshSettings(scenario=emulate, port=port, token_file=token_file, speed=speed, seed=seed)
     ready = typer.echo

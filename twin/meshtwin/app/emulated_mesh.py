@@ -4,9 +4,7 @@ It prints one line of JSON with the port it serves, then runs until it is told t
 """
 
 import asyncio
-import contextlib
 import json
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -16,10 +14,11 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from meshtwin.app.running import run_device
 from meshtwin.emulation.scenario import read_scenario
 from meshtwin.emulation.server import LINE_LIMIT, MeshServer
 from meshtwin.emulation.world import World
-from meshtwin.errors import InvalidInput, MeshTwinError, Unavailable
+from meshtwin.errors import InvalidInput, Unavailable
 
 __all__ = ["EmulatedMeshSettings", "run_emulated_mesh"]
 
@@ -83,25 +82,14 @@ def load_settings(path: Path) -> EmulatedMeshSettings:
 
 def main(arguments: list[str]) -> int:
     """Exit code 0 after a signal, 2 for bad input, 1 if something is not available."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+
+    def say(port: int) -> None:
+        print(json.dumps({"port": port}), flush=True)
 
     async def run() -> None:
-        task = asyncio.ensure_future(
-            run_emulated_mesh(
-                load_settings(Path(arguments[0])), on_ready=lambda port: print(json.dumps({"port": port}), flush=True)
-            )
-        )
-        for name in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(name, task.cancel)
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await run_emulated_mesh(load_settings(Path(arguments[0])), on_ready=say)
 
-    try:
-        asyncio.run(run())
-    except MeshTwinError as error:
-        print(f"{error.reason}: {error}", file=sys.stderr)
-        return 2 if isinstance(error, InvalidInput) else 1
-    return 0
+    return run_device(run)
 
 
 if __name__ == "__main__":

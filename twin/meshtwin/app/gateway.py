@@ -8,7 +8,6 @@ included), 2 bad input (a broken memory file included).
 import asyncio
 import contextlib
 import random
-import signal
 import sys
 import uuid
 from collections.abc import Callable
@@ -20,10 +19,11 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from meshtwin.app.running import run_device
 from meshtwin.connectors.mqtt import BrokerSettings, Message, MqttLink, Will
 from meshtwin.contract.telemetry import GatewayState
 from meshtwin.contract.topics import gateway_topic
-from meshtwin.errors import InvalidInput, MeshTwinError, Unavailable
+from meshtwin.errors import InvalidInput, Unavailable
 from meshtwin.gateway.core import GatewayCore
 from meshtwin.gateway.effects import Effect, Publish, Save, SendMesh, Sense
 from meshtwin.gateway.mesh_client import EmulatedMeshLink, Received, Sensed, Welcome
@@ -258,23 +258,11 @@ def _now() -> datetime:
 
 def main(arguments: list[str]) -> int:
     """Exit code 0 after a signal, 2 for bad input, 1 if something is not available."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
     async def run() -> None:
-        task = asyncio.ensure_future(
-            run_gateway(load_settings(Path(arguments[0])), on_ready=lambda: print('{"ready": true}', flush=True))
-        )
-        for name in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(name, task.cancel)
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await run_gateway(load_settings(Path(arguments[0])), on_ready=lambda: print('{"ready": true}', flush=True))
 
-    try:
-        asyncio.run(run())
-    except MeshTwinError as error:
-        print(f"{error.reason}: {error}", file=sys.stderr)
-        return 2 if isinstance(error, InvalidInput) else 1
-    return 0
+    return run_device(run)
 
 
 if __name__ == "__main__":

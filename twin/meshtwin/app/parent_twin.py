@@ -16,6 +16,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from meshtwin.app.children import ChildSnapshots, parse_summary
+from meshtwin.app.running import run_twin
 from meshtwin.app.runs import RunRegistry
 from meshtwin.app.serving import serve_until_signal, utc_now
 from meshtwin.app.settings import ChildConfig, ParentTwinSettings, read_settings
@@ -23,14 +24,13 @@ from meshtwin.app.summaries import SummaryPublisher, make_will
 from meshtwin.connectors.mqtt import MqttLink
 from meshtwin.contract.summaries import TwinSummary
 from meshtwin.contract.topics import twin_topic
-from meshtwin.errors import InvalidInput, MeshTwinError
 from meshtwin.metrics.parent import ParentMetrics
 from meshtwin.northbound.rest import create_app
 from meshtwin.northbound.views import Health
 from meshtwin.twins.partial import PartialSnapshot
 from meshtwin.twins.rollup import roll_up_children
 
-__all__ = ["ParentTwin", "main", "run_parent_twin"]
+__all__ = ["ParentTwin", "run_parent_twin"]
 
 log = structlog.get_logger(__name__)
 
@@ -159,22 +159,9 @@ async def run_parent_twin(settings: ParentTwinSettings) -> None:
         await twin.close()
 
 
-def main() -> int:
-    """Exit code 0 after a signal, 2 for bad settings, 1 otherwise."""
-    if len(sys.argv) != 2:
-        print("usage: python -m meshtwin.app.parent_twin CONFIG.json", file=sys.stderr)
-        return 2
-    try:
-        settings = read_settings(ParentTwinSettings, Path(sys.argv[1]))
-        asyncio.run(run_parent_twin(settings))
-    except InvalidInput as error:
-        log.error("Not started", reason=error.reason, message=str(error))
-        return 2
-    except (MeshTwinError, OSError) as error:
-        log.error("Ended", error=str(error))
-        return 1
-    return 0
+async def _start(config: Path) -> None:
+    await run_parent_twin(read_settings(ParentTwinSettings, config))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_twin("meshtwin.app.parent_twin", _start))

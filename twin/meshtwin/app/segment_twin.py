@@ -15,6 +15,7 @@ import structlog
 
 from meshtwin.app.ingest import LEAVES, Ingest
 from meshtwin.app.keeping import Keeper
+from meshtwin.app.running import run_twin
 from meshtwin.app.runs import RunRegistry
 from meshtwin.app.serving import serve_until_signal, utc_now
 from meshtwin.app.settings import SegmentTwinSettings, read_settings
@@ -22,7 +23,7 @@ from meshtwin.app.summaries import SummaryPublisher, make_will
 from meshtwin.connectors.mqtt import MqttLink
 from meshtwin.contract.summaries import SegmentSummary, TwinSummary
 from meshtwin.contract.topics import gateway_topic, twin_topic
-from meshtwin.errors import InvalidInput, MeshTwinError
+from meshtwin.errors import InvalidInput
 from meshtwin.mesh.addresses import format_address
 from meshtwin.mesh.inventory import parse_inventory
 from meshtwin.metrics.segment import SegmentFigures, SegmentMetrics
@@ -33,7 +34,7 @@ from meshtwin.twins.partial import PartialSnapshot
 from meshtwin.twins.snapshot import SegmentFacts, take_snapshot
 from meshtwin.twins.state import TwinState
 
-__all__ = ["SegmentTwin", "main", "run_segment_twin"]
+__all__ = ["SegmentTwin", "run_segment_twin"]
 
 log = structlog.get_logger(__name__)
 
@@ -211,22 +212,9 @@ async def run_segment_twin(settings: SegmentTwinSettings) -> None:
         twin.keeper.journal.close()
 
 
-def main() -> int:
-    """Exit code 0 after a signal, 2 for bad settings, 1 otherwise."""
-    if len(sys.argv) != 2:
-        print("usage: python -m meshtwin.app.segment_twin CONFIG.json", file=sys.stderr)
-        return 2
-    try:
-        settings = read_settings(SegmentTwinSettings, Path(sys.argv[1]))
-        asyncio.run(run_segment_twin(settings))
-    except InvalidInput as error:
-        log.error("Not started", reason=error.reason, message=str(error))
-        return 2
-    except (MeshTwinError, OSError) as error:
-        log.error("Ended", error=str(error))
-        return 1
-    return 0
+async def _start(config: Path) -> None:
+    await run_segment_twin(read_settings(SegmentTwinSettings, config))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_twin("meshtwin.app.segment_twin", _start))
