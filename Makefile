@@ -10,7 +10,7 @@ APPROVE ?= wait
 LOCKING := --quiet --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test e2e bench check crds image lock clean
+.PHONY: help install demo test bounds e2e bench check crds image lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -30,6 +30,9 @@ demo: install ## the whole loop on an emulated office, without a cluster (APPROV
 
 test: install ## unit, contract and integration tests
 	$(BIN)/pytest -q --numprocesses 2 --dist loadfile
+
+bounds: install ## the tests of the compiled engine with array bounds checked
+	NUMBA_BOUNDSCHECK=1 $(BIN)/pytest -q tests/unit/sim/test_compiled.py tests/unit/sim/test_engines_agree.py
 
 check: install ## format, lint, types, floors, generated files
 	$(BIN)/ruff format --check .
