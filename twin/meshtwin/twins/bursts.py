@@ -15,7 +15,7 @@ from meshtwin.twins.load import Load
 
 __all__ = ["BURST_CORRELATION", "log_likelihoods"]
 
-BURST_CORRELATION: Final = 0.2
+BURST_CORRELATION: Final = 0.05
 # Reckoned, not fitted, and unverified on hardware: indoor fading of 3 to 4 dB per channel against a reception
 # curve of 1 to 2 dB makes copies on one channel correlate with about 0.6, and a scanner that changes channel
 # about as often as copies come (30 ms) has two copies on the same one in a third of the cases.
