@@ -25,7 +25,7 @@ def proposals(question, name="fewest-sufficient-relays", **parameters):
 
 
 def test_built_in_recipes_are_known_by_name():
-    assert set(BUILT_IN) == {"fewest-sufficient-relays", "end-to-end-latency", "path-redundancy"}
+    assert set(BUILT_IN) == {"fewest-sufficient-relays", "end-to-end-latency", "path-redundancy", "local-search"}
 
 
 def test_plug_in_can_not_take_a_built_in_name():

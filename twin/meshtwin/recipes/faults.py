@@ -1,43 +1,60 @@
 """What a candidate may not do, whoever proposed it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from meshtwin.graph.links import configured_graph, configured_relays
 from meshtwin.graph.reach import hops_from, hops_to
 from meshtwin.mesh.addresses import UnicastAddress, format_address
-from meshtwin.mesh.configuration import Configuration
+from meshtwin.mesh.configuration import Configuration, NodeSettings
 from meshtwin.mesh.nodes import Capabilities
 from meshtwin.recipes.building import USABLE_DELIVERY
 from meshtwin.recipes.values import Question
 
-__all__ = ["find_fault", "find_managed"]
+__all__ = ["FaultFinder", "find_fault", "find_managed"]
 
 BEYOND: Final = 1_000  # hops of a node that no flood reaches; above any TTL
 ASSUMED_TTL: Final = 7  # where a configuration is silent; Zephyr's default
 
 
-def find_fault(question: Question, configuration: Configuration) -> str | None:
-    """Why a candidate may not be judged, or None.
+@dataclass(slots=True)
+class FaultFinder:
+    """Looks at many candidates of one question; what the gateway reaches now is worked out once."""
 
-    It changes a frozen node or one of another segment, sets what a node can't do, or cuts off nodes that
-    the gateway reaches now (it would lose the way by which it is configured). Built-in recipes avoid the
-    first two; plug-ins may not.
-    """
-    settable = {n.address: n for n in question.settable}
-    in_force = question.snapshot.configuration
-    for address in in_force.changed_nodes(configuration):
-        if address not in settable:
-            return f"node {format_address(address)} is frozen or not of the segment"
-        differing = in_force.get(address).differing(configuration.get(address))
-        able = _able(settable[address].capabilities)
-        if beyond := [name for name in differing if not able[name]]:
-            return f"node {format_address(address)} can't be set {', '.join(beyond)}"
-    lost = find_managed(question, in_force) - find_managed(question, in_force.overlaid(configuration))
-    if lost:
-        names = ", ".join(format_address(a) for a in sorted(lost)[:8])
-        return f"{len(lost)} nodes are cut off from the gateway: {names}"
-    return None
+    question: Question
+    _managed_now: frozenset[UnicastAddress] | None = field(default=None, init=False)
+
+    def find(self, configuration: Configuration) -> str | None:
+        """Why a candidate may not be judged, or None.
+
+        It changes a frozen node or one of another segment, sets what a node can't do, or cuts off nodes that
+        the gateway reaches now (it would lose the way by which it is configured). Built-in recipes avoid the
+        first two; plug-ins may not.
+        """
+        question = self.question
+        settable = {n.address: n for n in question.settable}
+        in_force = question.snapshot.configuration
+        now, then = in_force.as_dict(), configuration.as_dict()
+        for address in in_force.changed_nodes(configuration):
+            if address not in settable:
+                return f"node {format_address(address)} is frozen or not of the segment"
+            differing = now.get(address, NodeSettings()).differing(then[address])
+            able = _able(settable[address].capabilities)
+            if beyond := [name for name in differing if not able[name]]:
+                return f"node {format_address(address)} can't be set {', '.join(beyond)}"
+        if self._managed_now is None:
+            self._managed_now = find_managed(question, in_force)
+        lost = self._managed_now - find_managed(question, in_force.overlaid(configuration))
+        if lost:
+            names = ", ".join(format_address(a) for a in sorted(lost)[:8])
+            return f"{len(lost)} nodes are cut off from the gateway: {names}"
+        return None
+
+
+def find_fault(question: Question, configuration: Configuration) -> str | None:
+    """`FaultFinder.find` for one candidate."""
+    return FaultFinder(question).find(configuration)
 
 
 def find_managed(question: Question, configuration: Configuration) -> frozenset[UnicastAddress]:
