@@ -12,7 +12,7 @@ from meshtwin.sim.results import RunResult
 from meshtwin.sim.scenario import Scenario
 from meshtwin.sim.states import PresetStates, preset_states
 
-__all__ = ["ENGINES", "simulate", "simulate_replications", "simulate_selective"]
+__all__ = ["ENGINES", "resolve_engine", "simulate", "simulate_replications", "simulate_selective"]
 
 Engine = Callable[[Scenario, int, int, PresetStates | None], RunResult]
 
@@ -63,9 +63,15 @@ def simulate_replications(
     return tuple(simulate(scenario, seed=seed, replication=r, engine=engine) for r in range(replications))
 
 
-def _choose(engine: str, scenario: Scenario) -> Engine:
+def resolve_engine(engine: str, scenario: Scenario) -> str:
+    """The name of the engine that `simulate` takes for ``scenario`` when asked for ``engine``."""
     if engine == AUTO:
-        engine = "compiled" if unsupported(scenario) is None else "reference"
+        return "compiled" if unsupported(scenario) is None else "reference"
+    return engine
+
+
+def _choose(engine: str, scenario: Scenario) -> Engine:
+    engine = resolve_engine(engine, scenario)
     if engine not in ENGINES:
         raise InvalidInput(f"engine {engine!r} is not one of {', '.join(sorted([AUTO, *ENGINES]))}", place="engine")
     return ENGINES[engine]

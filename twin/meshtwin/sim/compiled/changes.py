@@ -18,7 +18,8 @@ class Changes:
     def __init__(self, prepared: Prepared, root_key: int) -> None:
         self._prepared = prepared
         self._root_key = root_key
-        self._links = {(link.source, link.target): link for link in prepared.scenario.links}
+        links = prepared.scenario.links if prepared.scenario.changes else ()
+        self._links = {(link.source, link.target): link for link in links}
         self._index = {node.address: i for i, node in enumerate(prepared.scenario.nodes)}
 
     def apply(self, state: State) -> State:

@@ -20,7 +20,7 @@ def collect(scenario: Scenario, seed: int, replication: int, state: State) -> Ru
     for flow in np.unique(messages["flow"]):
         its = messages[messages["flow"] == flow]
         busy_ns[int(flow)] = int(its["busy_ns"].sum())
-        sent[int(flow)] = int((its["answers"] < 0).sum())
+        sent[int(flow)] = int(((its["answers"] < 0) & (its["part_of"] < 0)).sum())
     airtime, reporting = airtime_ratios(scenario, busy_ns, sent)
     return RunResult(
         scenario=scenario.name,
@@ -38,7 +38,7 @@ def collect(scenario: Scenario, seed: int, replication: int, state: State) -> Ru
 
 def collect_messages(scenario: Scenario, state: State) -> tuple[MessageResult, ...]:
     messages = state.messages[: state.counts[MESSAGES]]
-    asked = np.flatnonzero((messages["flow"] >= 0) & (messages["answers"] < 0))
+    asked = np.flatnonzero((messages["flow"] >= 0) & (messages["answers"] < 0) & (messages["part_of"] < 0))
     started_ns = messages["started_ns"].tolist()
     arrivals: dict[int, list[Arrival]] = {}
     rows = state.arrivals[: state.counts[ARRIVALS]]

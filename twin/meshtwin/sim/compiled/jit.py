@@ -19,7 +19,7 @@ from meshtwin.sim.draws import GOLDEN, MIX_1, MIX_2
 from meshtwin.sim.elements.bearer import CHANNEL_ORDERS
 from meshtwin.sim.interference import DAY_NS
 from meshtwin.sim.ordering import Rank
-from meshtwin.sim.packets import LossCause, RecordKind
+from meshtwin.sim.packets import LossCause, PartKind, RecordKind
 from meshtwin.sim.reference import BURST_SALT
 from meshtwin.sim.states import COPIES_WITH_SLOT, SLOTS_PER_NODE, Slot
 
@@ -34,7 +34,7 @@ PACKAGE: Final = Path(__file__).parent
 OPTIONS: Final[Mapping[str, bool]] = {"nogil": True, "_nrt": False}
 COMPILED_IN: Final = (  # what the kernel takes from elsewhere
     (GOLDEN, MIX_1, MIX_2, NOISE_MW, CHANNEL_ORDERS, DAY_NS, BURST_SALT, SLOTS_PER_NODE, COPIES_WITH_SLOT),
-    (tuple(LossCause), tuple(RecordKind), tuple(Rank), tuple(Slot)),
+    (tuple(LossCause), tuple(RecordKind), tuple(PartKind), tuple(Rank), tuple(Slot)),
 )
 
 
@@ -48,16 +48,16 @@ def inlined(function: Callable[P, R]) -> Callable[P, R]:
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """A function to be called from Python; runs without the interpreter's lock, compiled once per machine type."""
     dispatcher = njit(**OPTIONS, no_cfunc_wrapper=True)(function)
-    dispatcher._cache = PackageCache(function)
+    with contextlib.suppress(RuntimeError):  # no place for a cache at all: compiled in each process
+        dispatcher._cache = PackageCache(function)
     return cast(Callable[P, R], dispatcher)
 
 
 class PackageLocator(_CacheLocator):
     """``__pycache__`` beside this file, if it can be written to or holds something of this very source."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self) -> None:
         self._path = PACKAGE / "__pycache__"
-        self._name = function.__name__
         self._stamp = stamp()
 
     def get_cache_path(self) -> str:
@@ -72,7 +72,7 @@ class PackageLocator(_CacheLocator):
     @classmethod
     def from_function(cls, py_func: Callable[..., Any], py_file: str) -> Self | None:
         """None where another place has to be found: `NUMBA_CACHE_DIR`, or the user's own cache."""
-        locator = cls(py_func)
+        locator = cls()
         if os.environ.get("NUMBA_CACHE_DIR"):
             return None
         with contextlib.suppress(OSError):

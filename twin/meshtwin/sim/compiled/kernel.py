@@ -15,30 +15,35 @@ from meshtwin.sim.compiled.layout import (
     NOW,
     QUEUED,
     RANK_SHIFT,
+    REPEAT_SHIFT,
     SLOT_FREE,
     SLOTS,
     TRACES,
     State,
 )
+from meshtwin.sim.compiled.messages import let_go
 from meshtwin.sim.compiled.radio import restart_scanner
 from meshtwin.sim.compiled.receiving import judge
 from meshtwin.sim.compiled.sending import COPY_OVER, HAND_OVER, originate, queue_job, serve
-from meshtwin.sim.compiled.traffic import murmur, press, respond
+from meshtwin.sim.compiled.traffic import ask_repeats, murmur, press, repeat, respond
 from meshtwin.sim.compiled.transmitting import GIVE_BACK, GO_ON, NOTHING, begin, give_back, go_on, hand_over
 from meshtwin.sim.ordering import Rank
 
-__all__ = ["CHANGED", "FINISHED", "GROWING", "advance"]
+__all__ = ["CHANGED", "FINISHED", "GROWING", "PAUSED", "advance"]
 
 FINISHED: Final = -1
+PAUSED: Final = -3  # so that an interrupt from the keyboard is seen
+PAUSE_MASK: Final = (1 << 22) - 1  # events between two pauses, less 1; about half a second
 CHANGED: Final = -2  # a node is to be switched or moved: ``counts[CHANGE]`` says by which change
 GROWING: Final = ("queue", "jobs", "messages", "arrivals", "trace", "slots")  # what `advance` may ask for
 BEGIN, END, JUDGE, QUEUE = int(Rank.BEGIN), int(Rank.END), int(Rank.JUDGE), int(Rank.QUEUE)
 PRESS, MURMUR, CHANGE_RANK = int(Rank.PRESS), int(Rank.MURMUR), int(Rank.CHANGE)
+TRANSPORT = int(Rank.TRANSPORT)
 
 
 @kernel
 def advance(s: State, stop_ns: int, room: int) -> int:
-    """Runs; gives `FINISHED`, `CHANGED`, or the place in `GROWING` of the array that has to grow first.
+    """Runs; gives `FINISHED`, `CHANGED`, `PAUSED`, or the place in `GROWING` of the array that has to grow first.
 
     ``room`` is how many events, jobs, arrivals or records one event may add at most.
     """
@@ -75,6 +80,8 @@ def advance(s: State, stop_ns: int, room: int) -> int:
             return CHANGED
         else:
             bring_message(s, now_ns, rank, index, payload)
+        if counts[EVENTS] & PAUSE_MASK == 0:
+            return PAUSED
     return FINISHED
 
 
@@ -105,9 +112,15 @@ def bring_message(s: State, now_ns: int, rank: int, index: int, payload: int) ->
     """A message of a flow or a background, or an answer."""
     if rank == PRESS:
         new = press(s, now_ns, index)
+    elif rank == TRANSPORT:
+        new = repeat(s, index, payload)
     elif rank == MURMUR:
         new = murmur(s, now_ns, index)
     else:
         new = respond(s, index, payload)
     if new.source >= 0:
         originate(s, now_ns, new)
+        if rank == PRESS and s.flows[index].repeats + s.flows[index].retries > 0:
+            ask_repeats(s, now_ns, index, s.counts[MESSAGES] - 1)
+    if rank == TRANSPORT:
+        let_go(s, payload >> REPEAT_SHIFT)

@@ -40,22 +40,24 @@ NODE: Final = record(
     scan_order=I4, luck_message=I4, cycles=I4, link_from=I4, link_to=I4, heard_from=I4, heard_to=I4, air_from=I4,
     ttl=I4, own_transmissions=I4, relay_transmissions=I4, cache_place=I4, cache_count=I4, free_own=I4, free_relay=I4,
     own_head=I4, own_tail=I4, relay_head=I4, relay_tail=I4, relay_count=I4, releasing=I4, air_message=I4, air_ttl=I4,
-    air_hops=I4, air_copy=I4, air_waiting=I4, air_silent=I4, air_order=I4, air_which=I4, air_last=I4, relay=U1,
-    is_on=U1, is_phased=U1,
-)  # fmt: skip
+    air_hops=I4, air_copy=I4, air_waiting=I4, air_silent=I4, air_order=I4, air_which=I4, air_last=I4,
+    sequence=I4, list_row=I4, list_free=I4, relay=U1, is_on=U1, is_phased=U1,
+)  # fmt: skip  # list_row: of the node's replay protection list in ``State.replay``
 LINK: Final = record(key=U8, delivery=F8, rx_mw=F8, target=I4, occupies=U1, relays=U1)  # grouped by source
 HEARD: Final = record(rx_mw=F8, source=I4)  # grouped by target
 FLOW: Final = record(
     key=U8, start_ns=I8, period_ns=I8, spread_ns=I8, airtime_ns=I8, response_airtime_ns=I8, count=I8, number=I8,
     source=I4, ttl=I4, member_from=I4, member_to=I4, relay_from=I4, relay_to=I4,
+    repeats=I4, retries=I4, repeat_s=F8, retry_s=F8,
 )  # fmt: skip  # relay_from -1: all relay it that relay at all
 BACKGROUND: Final = record(
     key=U8, mean_ns=F8, airtime_ns=I8, end_ns=I8, number=I8, ttl=I4, source_from=I4, source_to=I4
 )  # fmt: skip
 MESSAGE: Final = record(
     key=U8, airtime_ns=I8, started_ns=I8, busy_ns=I8, number=I8, flow=I4, source=I4, slot=I4, pending=I4,
-    transmissions=I4, asked_by=I4, answers=I4, state=I4,
-)  # fmt: skip  # asked_by: the one who waits for this answer; answers: the arrival that made it
+    transmissions=I4, asked_by=I4, answers=I4, state=I4, sequence=I4,
+    part_of=I4, is_retry=I4, first_arrival=I4, answered=I4,
+)  # fmt: skip  # asked_by: who waits for this answer; answers: the arrival that made it; part_of: what it repeats
 JOB: Final = record(
     key=U8, asked_ns=I8, begin_ns=I8, free_ns=I8, interval_ns=I8, message=I4, node=I4, ttl=I4, hops=I4,
     transmissions=I4, copies=I4, cycles=I4, next=I4, own=U1, is_held=U1,
@@ -88,6 +90,7 @@ class State(NamedTuple):
     survival: npt.NDArray[np.float64]  # of one bit, by tenths of dB from SINR_LEAST_TENTHS
     caches: npt.NDArray[np.int32]  # cache size per node
     known: npt.NDArray[np.uint8]  # nodes per slot: 1 in the cache, 2 reached as a member
+    replay: npt.NDArray[np.int32]  # (lists, nodes): the last sequence number from each source; 0: no entry
     slots: Records
     queue: Records
     jobs: Records
@@ -104,6 +107,8 @@ QUEUED, ASKED, JOBS, JOB_FREE, MESSAGES, ARRIVALS, TRACES, SLOTS, SLOT_FREE, EVE
 )
 COUNTS: Final = 16
 
+ARRIVAL_SHIFT: Final = 31  # what asks for an answer: the arrival and, below it, the message that came
+REPEAT_SHIFT: Final = 10  # what asks for a repetition: the message and, below it, which one
 RANK_SHIFT: Final = 59
 INDEX_SHIFT: Final = 35  # 24 bits for node, flow or background; 35 bits for the order of asking
 INDEX_MASK: Final = (1 << 24) - 1

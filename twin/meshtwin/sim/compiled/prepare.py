@@ -139,6 +139,9 @@ def _prepare_nodes(scenario: Scenario) -> Records:
     array["external_pdus_per_s"] = [node.external_pdus_per_s for node in nodes]
     array["ttl"] = [node.ttl for node in nodes]
     array["relay"] = [node.relay for node in nodes]
+    lists = [node.replay_list_size is not None for node in nodes]
+    array["list_row"] = np.where(lists, np.cumsum(lists) - 1, -1)
+    array["list_free"] = [(node.replay_list_size or 0) - node.replay_list_used for node in nodes]
     array["is_on"] = [node.is_on for node in nodes]
     array["free_own"], array["free_relay"] = profile.originated_sets, profile.relay_sets
     for name in ("own_head", "own_tail", "relay_head", "relay_tail", "releasing", "luck_message", "luck_started_ns"):
@@ -163,6 +166,10 @@ def _prepare_flows(scenario: Scenario, index: dict[Any, int]) -> tuple[Records, 
         row["source"] = index[flow.source]
         row["count"] = flow.count if source.is_on or flow.source in switched_on else 0
         row["ttl"] = source.ttl if flow.ttl is None else flow.ttl
+        if flow.publish_retransmit is not None:
+            row["repeats"], row["repeat_s"] = flow.publish_retransmit.count, flow.publish_retransmit.interval_s
+        if flow.retries is not None:
+            row["retries"], row["retry_s"] = flow.retries.count, flow.retries.after_s
         row["member_from"] = len(members)
         members += sorted({index[a] for a in flow.members if a != flow.source})
         row["member_to"] = len(members)
@@ -238,6 +245,7 @@ def build_state(prepared: Prepared, root_key: int, states: PresetStates | None =
         survival=_bit_survival(),
         caches=np.zeros(count * scenario.profile.message_cache, dtype=np.int32),
         known=np.zeros((16, count), dtype=np.uint8),
+        replay=np.zeros((int(nodes["list_row"].max(initial=-1)) + 1, count), dtype=np.int32),
         slots=np.zeros(16, dtype=layout.SLOT),
         queue=np.concatenate((queue, np.zeros(FEW + 4 * count, dtype=layout.ENTRY))),
         jobs=np.zeros(FEW + 2 * count, dtype=layout.JOB),

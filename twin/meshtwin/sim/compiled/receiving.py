@@ -2,10 +2,11 @@
 
 from meshtwin.sim.compiled.event_queue import push
 from meshtwin.sim.compiled.jit import inlined
-from meshtwin.sim.compiled.keyed import draw, extend, join
-from meshtwin.sim.compiled.layout import CAUSES, JUDGED, KINDS, State
+from meshtwin.sim.compiled.keyed import draw, extend, join, wide
+from meshtwin.sim.compiled.layout import ARRIVAL_SHIFT, CAUSES, JUDGED, KINDS, State
+from meshtwin.sim.compiled.messages import add_arrival, let_go, lose, remember, trace
 from meshtwin.sim.compiled.radio import ORDERS, channel_at, is_sending, quiet_share, survival_of
-from meshtwin.sim.compiled.sending import SWITCHED_OFF, add_arrival, let_go, lose, remember, send, trace
+from meshtwin.sim.compiled.sending import SWITCHED_OFF, send
 from meshtwin.sim.compiled.transmitting import HEARD, LAST_PDU, LINK_SHIFT, PASSES
 from meshtwin.sim.ordering import Rank
 from meshtwin.sim.packets import LossCause, RecordKind
@@ -19,7 +20,7 @@ LOST = KINDS.index(RecordKind.LOST)
 SENSITIVITY, COLLISION = CAUSES.index(LossCause.BELOW_SENSITIVITY), CAUSES.index(LossCause.COLLISION)
 RADIO_BUSY, NOT_LISTENING = CAUSES.index(LossCause.RADIO_BUSY), CAUSES.index(LossCause.NOT_LISTENING)
 TTL, CACHE = CAUSES.index(LossCause.TTL), CAUSES.index(LossCause.CACHE)
-INTERFERENCE = CAUSES.index(LossCause.INTERFERENCE)
+INTERFERENCE, REPLAY_LIST = CAUSES.index(LossCause.INTERFERENCE), CAUSES.index(LossCause.REPLAY_LIST)
 
 
 @inlined
@@ -101,7 +102,10 @@ def receive(s: State, now_ns: int, node: int, message: int, ttl: int, hops: int)
     trace(s, now_ns, RECEIVED, node, message, hops)
     is_for_it = is_member(s, node, message)
     if is_for_it:
-        accept(s, now_ns, node, message, hops)
+        if s.nodes[node].list_row >= 0 and not admit(s, node, message):
+            lose(s, now_ns, REPLAY_LIST, node, message)
+        else:
+            accept(s, now_ns, node, message, hops)
     if s.nodes[node].relay != 0 and not (is_for_it and is_only_member(s, message)) and is_relay_of(s, node, message):
         if ttl >= 2:
             trace(s, now_ns, RELAYED, node, message, ttl - 1)
@@ -113,16 +117,48 @@ def receive(s: State, now_ns: int, node: int, message: int, ttl: int, hops: int)
 @inlined
 def accept(s: State, now_ns: int, node: int, message: int, hops: int) -> None:
     """Notes the first arrival at a member, which may ask for an answer."""
-    slot = s.messages[message].slot
-    if s.known[slot, node] & 2:
+    whole = s.messages[message].part_of
+    if whole < 0:
+        whole = message
+    slot = s.messages[whole].slot
+    if s.known[slot, node] & 2 == 0:
+        s.known[slot, node] |= 2
+        arrival = add_arrival(s, now_ns, whole, node, hops)
+    elif s.messages[message].is_retry != 0:
+        arrival = find_arrival(s, whole, node)
+    else:
         return
-    s.known[slot, node] |= 2
-    arrival = add_arrival(s, now_ns, message, node, hops)
     answers = s.messages[message].answers
     if answers >= 0:
-        s.arrivals[answers].answered_ns = now_ns
+        if s.arrivals[answers].answered_ns < 0:
+            s.arrivals[answers].answered_ns = now_ns
+            s.messages[s.arrivals[answers].message].answered += 1
     elif s.flows[s.messages[message].flow].response_airtime_ns >= 0:
-        push(s, now_ns + s.profile[0].response_ns, RESPOND, node, arrival)
+        push(s, now_ns + s.profile[0].response_ns, RESPOND, node, (arrival << ARRIVAL_SHIFT) | message)
+
+
+@inlined
+def find_arrival(s: State, message: int, node: int) -> int:
+    """The arrival of a message at a node that has it."""
+    place = wide(s.messages[message].first_arrival)
+    while s.arrivals[place].message != message or s.arrivals[place].node != node:
+        place += 1
+    return place
+
+
+@inlined
+def admit(s: State, node: int, message: int) -> bool:
+    """Whether the node's replay protection list lets the message through; its source gets an entry if one is free."""
+    row, source, sequence = s.nodes[node].list_row, s.messages[message].source, s.messages[message].sequence
+    last = s.replay[row, source]
+    if last >= sequence:
+        return False
+    if last == 0:
+        if s.nodes[node].list_free == 0:
+            return False
+        s.nodes[node].list_free -= 1
+    s.replay[row, source] = sequence
+    return True
 
 
 @inlined

@@ -33,7 +33,7 @@ def run_compiled(scenario: Scenario, seed: int, replication: int, states: Preset
 def run_state(scenario: Scenario, seed: int, replication: int, states: PresetStates | None = None) -> "State":
     """The arrays as they are when one replication is over."""
     from meshtwin.sim.compiled.changes import Changes
-    from meshtwin.sim.compiled.kernel import CHANGED, FINISHED, GROWING, advance  # compiles
+    from meshtwin.sim.compiled.kernel import CHANGED, FINISHED, GROWING, PAUSED, advance  # compiles
     from meshtwin.sim.compiled.prepare import build_state, prepare
 
     prepared = prepare(scenario)
@@ -41,15 +41,17 @@ def run_state(scenario: Scenario, seed: int, replication: int, states: PresetSta
     state = build_state(prepared, root_key, states)
     changes = Changes(prepared, root_key)
     sets = max(1, scenario.profile.originated_sets + scenario.profile.relay_sets)
+    most_repeats = int((prepared.flows["repeats"] + prepared.flows["retries"]).max(initial=0))
     while True:
-        room = (largest_degree(state) + 2) * (4 + 2 * sets)
+        room = (largest_degree(state) + 2) * (4 + 2 * sets) + most_repeats
         verdict = advance(state, prepared.stop_ns, room)
         if verdict == FINISHED:
             return state
         if verdict == CHANGED:
             state = changes.apply(state)
             continue
-        state = grow(state, GROWING[verdict], room)
+        if verdict != PAUSED:
+            state = grow(state, GROWING[verdict], room)
 
 
 def compile_ahead() -> str:

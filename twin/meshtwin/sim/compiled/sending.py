@@ -14,11 +14,9 @@ from meshtwin.sim.compiled.layout import (
     JOBS,
     KINDS,
     MESSAGES,
-    SLOT_FREE,
-    SLOTS,
-    TRACES,
     State,
 )
+from meshtwin.sim.compiled.messages import let_go, lose, new_slot, remember, trace
 from meshtwin.sim.compiled.radio import window_end
 from meshtwin.sim.ordering import Rank
 from meshtwin.sim.packets import LossCause, RecordKind
@@ -35,87 +33,18 @@ __all__ = [
     "chance",
     "free_job",
     "free_start",
-    "let_go",
-    "lose",
     "originate",
     "queue_job",
     "release_set",
-    "remember",
     "send",
     "serve",
-    "trace",
 ]
 
 BEGIN, END, QUEUE = int(Rank.BEGIN), int(Rank.END), int(Rank.QUEUE)
-ORIGINATED, LOST = KINDS.index(RecordKind.ORIGINATED), KINDS.index(RecordKind.LOST)
+ORIGINATED = KINDS.index(RecordKind.ORIGINATED)
 BUFFER, SWITCHED_OFF = CAUSES.index(LossCause.BUFFER), CAUSES.index(LossCause.SWITCHED_OFF)
 FIRST_DELAY, RECEPTION = int(Slot.FIRST_DELAY), int(Slot.RECEPTION)
 RELEASE, COPY_OVER, HAND_OVER = 0, 1, 2  # what an END is about; its payload is job * 4 + this
-
-
-@inlined
-def trace(s: State, time_ns: int, kind: int, node: int, message: int, detail: int) -> None:
-    """Adds a record, if the run is traced."""
-    if s.profile[0].is_traced != 0:
-        place = s.counts[TRACES]
-        s.counts[TRACES] = place + 1
-        s.trace[place].time_ns = time_ns
-        s.trace[place].kind = kind
-        s.trace[place].node = node
-        s.trace[place].message = message
-        s.trace[place].detail = detail
-
-
-@inlined
-def lose(s: State, time_ns: int, cause: int, node: int, message: int) -> None:
-    s.losses[cause] += 1
-    trace(s, time_ns, LOST, node, message, cause)
-
-
-@inlined
-def remember(s: State, node: int, message: int) -> None:
-    """Puts a message into the node's cache; the oldest is forgotten."""
-    size = s.profile[0].cache_size
-    known, slot = s.known, s.messages[message].slot
-    if known[slot, node] & 1:
-        return
-    place = s.nodes[node].cache_place
-    if s.nodes[node].cache_count >= size:
-        old = s.caches[node * size + place]
-        old_slot = s.messages[old].slot
-        if s.slots[old_slot].owner == old:
-            known[old_slot, node] &= np.uint8(2)
-    else:
-        s.nodes[node].cache_count += 1
-    s.caches[node * size + place] = message
-    place += 1
-    s.nodes[node].cache_place = 0 if place >= size else place
-    known[slot, node] |= np.uint8(1)
-
-
-@inlined
-def new_slot(s: State, message: int) -> int:
-    """A row of ``known`` for a new message, all zero."""
-    slot = s.counts[SLOT_FREE]
-    if slot >= 0:
-        s.counts[SLOT_FREE] = s.slots[slot].next_free
-        s.known[slot, :] = np.uint8(0)
-    else:
-        slot = s.counts[SLOTS]
-        s.counts[SLOTS] = slot + 1
-    s.slots[slot].owner = message
-    return slot
-
-
-@inlined
-def let_go(s: State, message: int) -> None:
-    """One sender or receiver less that needs to know who has the message."""
-    left = s.messages[message].pending - 1
-    s.messages[message].pending = left
-    if left == 0:
-        slot = s.messages[message].slot
-        s.slots[slot].next_free = s.counts[SLOT_FREE]
-        s.counts[SLOT_FREE] = slot
 
 
 @inlined
@@ -348,6 +277,8 @@ class NewMessage(NamedTuple):
     asked_by: int
     answers: int
     state: int
+    part_of: int
+    is_retry: int
 
 
 @inlined
@@ -368,19 +299,17 @@ def originate(s: State, now_ns: int, new: NewMessage) -> None:
     s.messages[message].asked_by = new.asked_by
     s.messages[message].answers = new.answers
     s.messages[message].state = new.state
-    if s.profile[0].relays_own_echo == 0:
+    if new.flow >= 0:
+        s.nodes[new.source].sequence += 1
+        s.messages[message].sequence = s.nodes[new.source].sequence
+    s.messages[message].part_of = new.part_of
+    s.messages[message].is_retry = new.is_retry
+    s.messages[message].first_arrival = s.counts[ARRIVALS]
+    s.messages[message].answered = 0
+    if s.profile[0].relays_own_echo == 0 or new.part_of >= 0:
         remember(s, new.source, message)
-    trace(s, now_ns, ORIGINATED, new.source, message, new.number)
+    if new.part_of >= 0:
+        s.messages[new.part_of].pending += 1
+    else:
+        trace(s, now_ns, ORIGINATED, new.source, message, new.number)
     send(s, now_ns, new.source, message, new.ttl, 1, 1)
-
-
-@inlined
-def add_arrival(s: State, time_ns: int, message: int, node: int, hops: int) -> int:
-    place = s.counts[ARRIVALS]
-    s.counts[ARRIVALS] = place + 1
-    s.arrivals[place].time_ns = time_ns
-    s.arrivals[place].answered_ns = -1
-    s.arrivals[place].message = message
-    s.arrivals[place].node = node
-    s.arrivals[place].hops = hops
-    return place

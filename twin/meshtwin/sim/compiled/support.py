@@ -3,7 +3,6 @@
 from dataclasses import MISSING, fields
 from typing import Any, Final
 
-from meshtwin.sim.exchange import needs_exchange
 from meshtwin.sim.profiles import StackProfile
 from meshtwin.sim.scenario import Scenario, ScenarioBackground, ScenarioFlow, ScenarioLink, ScenarioNode
 
@@ -17,18 +16,17 @@ KNOWN: Final[dict[type, str]] = {
     Scenario: """
         name nodes links flows background profile capture duration_s is_traced interference start_of_day_s changes
     """,
-    # friend queue and list say nothing without a low-power node or a list, and these are looked for
     ScenarioNode: """
         address relay ttl network_transmit relay_retransmit external_pdus_per_s is_on
-        friend_queue_size replay_list_used position
+        replay_list_size replay_list_used friend_queue_size low_power position
     """,
     ScenarioLink: "source target rx_power_dbm delivery delivery_deviation",
     ScenarioFlow: """
         name source members count period_s deadline_ms start_s spread_in_period spread_s pdu_bytes response_pdu_bytes
-        ttl rate_per_s relays segmentation
+        ttl rate_per_s relays segmentation publish_retransmit retries
     """,
     ScenarioBackground: "name sources rate_per_s ttl pdu_bytes is_reporting is_counted",
-    # the last line: read when a scenario is read, or for messages that `needs_exchange` finds
+    # the last line: read when a scenario is read, or for messages of several segments
     StackProfile: """
         name source processing_ns jitter_ns originated_extra_ns originated_jitter_ns own_delay_ns queue_after_delay
         response_ns first_send_after_interval start_at_scan_window_end scan_interval_ns scan_window_ns
@@ -45,8 +43,11 @@ def unsupported(scenario: Scenario) -> str | None:
     """Why the compiled engine can't run ``scenario``: the feature that it lacks; None: it can."""
     if max(len(scenario.nodes), len(scenario.flows), len(scenario.background)) >= NODES_MOST:
         return f"more than {NODES_MOST - 1} nodes, flows or backgrounds"
-    if needs_exchange(scenario):
-        return "segmented or repeated messages, replay protection lists, or low-power nodes"
+    if any(node.low_power is not None for node in scenario.nodes):
+        return "low-power nodes"
+    segmentations = (flow.segmentation for flow in scenario.flows)
+    if any(s is not None and len(s.segment_pdu_bytes) > 1 for s in segmentations):
+        return "segmented messages"
     parts = (scenario.nodes, scenario.links, scenario.flows, scenario.background)
     for values in ((scenario,), (scenario.profile,), *parts):
         unknown = unknown_fields(type(values[0])) if values else ()

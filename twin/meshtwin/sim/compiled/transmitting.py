@@ -8,6 +8,7 @@ from meshtwin.sim.compiled.event_queue import push
 from meshtwin.sim.compiled.jit import inlined
 from meshtwin.sim.compiled.keyed import draw, draw_below_ns, extend, join
 from meshtwin.sim.compiled.layout import CAUSES, KINDS, SENT, Records, State
+from meshtwin.sim.compiled.messages import lose, trace
 from meshtwin.sim.compiled.radio import ORDERS, channel_at, preset_scanner, turn_scanner
 from meshtwin.sim.compiled.sending import (
     COPY_OVER,
@@ -18,9 +19,7 @@ from meshtwin.sim.compiled.sending import (
     chance,
     free_job,
     free_start,
-    lose,
     release_set,
-    trace,
 )
 from meshtwin.sim.ordering import Rank
 from meshtwin.sim.packets import LossCause, RecordKind
@@ -218,7 +217,8 @@ def begin(s: State, now_ns: int, stop_ns: int, node: int, job: int) -> int:
     nodes[node].radio_from_ns = now_ns
     nodes[node].radio_until_ns = end_ns
     s.counts[SENT] += 1
-    s.messages[message].transmissions += 1
+    counted = s.messages[message].part_of
+    s.messages[counted if counted >= 0 else message].transmissions += 1
     trace(s, now_ns, TRANSMITTED, node, message, copy)
     bits = find_receivers(s, now_ns, stop_ns, node, message, jobs[job].ttl, copy)
     if bits != 0:
