@@ -6,7 +6,7 @@ import pytest
 from tests.unit.fast.fast_builders import background, flow, line, links, node
 
 from meshtwin.errors import InvalidInput
-from meshtwin.fast import estimate
+from meshtwin.fast import estimate, prepare
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.kpis import FlowKpis
 from meshtwin.sim.engine import simulate
@@ -95,6 +95,15 @@ def test_equal_arguments_give_equal_answers_and_another_seed_another() -> None:
 
     assert estimate(scenario, seed=3) == estimate(scenario, seed=3)
     assert estimate(scenario, seed=3) != estimate(scenario, seed=4)
+
+
+def test_all_destinations_of_one_source_come_out_of_the_same_floods() -> None:
+    found = prepare(line(5, delivery=0.9, transmissions=1), states=512).reach_from(UnicastAddress(3))
+
+    assert [figures.destination for figures in found] == [1, 2, 4, 5]
+    assert found[1].delivery_ratio == pytest.approx(0.9 * (1.0 - AIRTIME_MS / SCAN_MS), abs=0.05)
+    assert found[0].delivery_ratio < found[1].delivery_ratio
+    assert (found[0].latency_p50_ms or 0.0) > (found[1].latency_p50_ms or 0.0)
 
 
 @pytest.mark.parametrize("profile", sorted(PROFILES))

@@ -1,5 +1,7 @@
 """Draws, traffic and the compiled entry points of the fast model."""
 
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
@@ -79,3 +81,9 @@ def test_kernel_is_compiled_for_one_signature_whatever_the_scenario() -> None:
 
     assert len(run_states.signatures) == 1  # type: ignore[attr-defined]  # of numba
     assert len(run_background.signatures) == 1  # type: ignore[attr-defined]  # of numba
+
+
+def test_importing_the_model_loads_no_numba() -> None:
+    code = "import sys, meshtwin.fast; sys.exit('numba' in sys.modules or 'scipy' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

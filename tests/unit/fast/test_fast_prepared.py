@@ -92,13 +92,13 @@ def test_change_of_a_stranger_is_refused() -> None:
 
 
 def test_both_configurations_meet_the_same_luck() -> None:
-    """Two relays less change the figures of a flow that they hardly matter to by less than another seed does."""
-    scenario = network()
-    base, others = (prepare(scenario, states=64, seed=seed).estimate().kpis for seed in (0, 1))
+    """A relay that no message meets in time changes nothing, another seed does."""
+    scenario = line(NODES, flow(1, 2, 3), delivery=0.7)
+    base, other = (prepare(scenario, states=64, seed=seed).estimate().kpis for seed in (0, 1))
     changed = prepare(scenario, states=64, seed=0).estimate({UnicastAddress(12): NodeSettings(relay=False)}).kpis
 
     assert base is not None
-    assert others is not None
+    assert other is not None
     assert changed is not None
-    assert changed.flows[1].latency_p95_ms == base.flows[1].latency_p95_ms
-    assert others.flows[1].latency_p95_ms != base.flows[1].latency_p95_ms
+    assert changed.flows == base.flows
+    assert other.flows != base.flows

@@ -5,7 +5,7 @@ error, and declines what is out of its range. Importing it is cheap; the first e
 so it belongs into a worker process or the command line, never on an event loop.
 """
 
-from meshtwin.fast.answer import MODEL_NAME, FastAnswer
-from meshtwin.fast.prepared import Prepared, estimate, prepare
+from meshtwin.fast.answer import MODEL_NAME, DestinationFigures, FastAnswer
+from meshtwin.fast.prepared import Prepared, compile_ahead, estimate, prepare
 
-__all__ = ["MODEL_NAME", "FastAnswer", "Prepared", "estimate", "prepare"]
+__all__ = ["MODEL_NAME", "DestinationFigures", "FastAnswer", "Prepared", "compile_ahead", "estimate", "prepare"]

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Final
 
+from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.kpis import NetworkKpis
 
-__all__ = ["MODEL_NAME", "FastAnswer"]
+__all__ = ["MODEL_NAME", "DestinationFigures", "FastAnswer"]
 
 MODEL_NAME: Final = "fast"
 
@@ -28,3 +29,13 @@ class FastAnswer:
     reused_share: float = 0.0
     busiest_ratio: float = 0.0
     model: str = MODEL_NAME
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationFigures:
+    """How one node is reached by one source; the ratio 0..1, times in milliseconds, None if it is never reached."""
+
+    destination: UnicastAddress
+    delivery_ratio: float
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None

@@ -8,27 +8,27 @@ estimate equals one from scratch exactly.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from meshtwin.errors import InvalidInput
 from meshtwin.fast.airtime import compute_airtime_ratio, compute_busiest, compute_reporting_ratio
-from meshtwin.fast.answer import FastAnswer
+from meshtwin.fast.answer import DestinationFigures, FastAnswer
 from meshtwin.fast.arrays import Air, Floats, SettingsTable
 from meshtwin.fast.declining import BUSIEST_RATIO_MOST, find_reason
-from meshtwin.fast.figures import make_airtime, summarise_flow
+from meshtwin.fast.figures import make_airtime, summarise_destinations, summarise_flow
 from meshtwin.fast.reusing import FlowRun, begin_run
 from meshtwin.fast.room import make_air, make_quiet_air, make_work
 from meshtwin.fast.tables import build_links, build_rules, build_settings
 from meshtwin.fast.traffic import Stream, compute_airtime, find_streams, make_messages
 from meshtwin.mesh.addresses import UnicastAddress, format_address
-from meshtwin.mesh.configuration import NodeSettings
+from meshtwin.mesh.configuration import NodeSettings, Transmit
 from meshtwin.mesh.kpis import NetworkKpis
 from meshtwin.sim.draws import make_key
-from meshtwin.sim.scenario import Scenario, ScenarioFlow, ScenarioNode
+from meshtwin.sim.scenario import Scenario, ScenarioBackground, ScenarioFlow, ScenarioLink, ScenarioNode
 
-__all__ = ["Prepared", "estimate", "prepare"]
+__all__ = ["Prepared", "compile_ahead", "estimate", "prepare"]
 
 STATES: Final = 128
 STATES_LEAST: Final = 8
@@ -52,6 +52,25 @@ def estimate(scenario: Scenario, *, states: int = STATES, seed: int = 0) -> Fast
 def prepare(scenario: Scenario, *, states: int = STATES, seed: int = 0) -> "Prepared":
     """What is common to all configurations of the network of ``scenario``."""
     return Prepared(scenario, states=states, seed=seed)
+
+
+def compile_ahead() -> str:
+    """Compiles the kernel if need be, and gives the folder of the cache that keeps it; for building images."""
+    from meshtwin.fast.runner import run_states  # deferred: numba
+
+    a, b, once = UnicastAddress(1), UnicastAddress(2), Transmit(count=0, interval_steps=1)
+    scenario = Scenario(
+        name="ahead",
+        nodes=tuple(
+            ScenarioNode(address=n, relay=False, ttl=0, network_transmit=once, relay_retransmit=once) for n in (a, b)
+        ),
+        links=(ScenarioLink(source=a, target=b, delivery=1.0),),
+        flows=(ScenarioFlow(name="one", source=a, members=(b,), count=1, period_s=1.0),),
+        background=(ScenarioBackground(name="other", sources=(b,), rate_per_s=1.0),),
+    )
+    estimate(scenario, states=STATES_LEAST)
+    compiled: Any = run_states
+    return str(compiled._cache.cache_path)
 
 
 class Prepared:
@@ -82,11 +101,7 @@ class Prepared:
         settings = build_settings(scenario)
         air, busy, busiest = self._fill_air(scenario, settings, streams)
         if busiest > BUSIEST_RATIO_MOST:
-            return self._decline(
-                f"other messages take {busiest:.0%} of the time of the advertising sets of a node, more than "
-                f"{BUSIEST_RATIO_MOST:.0%}: queues grow without bound",
-                busiest,
-            )
+            return self._decline(_overloaded(busiest), busiest)
         runs, reused = self._run_flows(scenario, settings, air)
         answers = self._answer_busy_s(scenario, settings)
         return FastAnswer(
@@ -102,6 +117,30 @@ class Prepared:
             reused_share=reused,
             busiest_ratio=busiest,
         )
+
+    def reach_from(
+        self, source: UnicastAddress, change: Mapping[UnicastAddress, NodeSettings] | Scenario | None = None
+    ) -> tuple[DestinationFigures, ...]:
+        """How every other node is reached by a message of ``source`` to all, in the scenario's order.
+
+        All destinations come out of the same floods. Raises `InvalidInput` for an unknown source, and for what
+        `estimate` would decline.
+        """
+        scenario = self._changed(change)
+        if source not in self._index:
+            raise InvalidInput(f"unknown node {format_address(source)}", place=scenario.name)
+        if reason := find_reason(scenario):
+            raise InvalidInput(reason, reason="OutOfRange", place=scenario.name)
+        settings = build_settings(scenario)
+        air, _, busiest = self._fill_air(scenario, settings, find_streams(scenario))
+        if busiest > BUSIEST_RATIO_MOST:
+            raise InvalidInput(_overloaded(busiest), reason="OutOfRange", place=scenario.name)
+        members = tuple(node.address for node in scenario.nodes if node.address != source)
+        name = f"from/{format_address(source)}"
+        flow = ScenarioFlow(name=name, source=source, members=members, count=1, period_s=60.0)
+        is_on = scenario.nodes[self._index[source]].is_on
+        run, _ = self._run_flow(scenario, flow, settings, air, is_on)
+        return summarise_destinations(flow, run.latency_ns)
 
     def _decline(self, reason: str, busiest_ratio: float = 0.0) -> FastAnswer:
         return FastAnswer(
@@ -207,6 +246,13 @@ class Prepared:
             )  # fmt: skip
             taken[flow.name] = float(busy_ns.mean()) * 1e-9
         return taken
+
+
+def _overloaded(busiest_ratio: float) -> str:
+    return (
+        f"other messages take {busiest_ratio:.0%} of the time of the advertising sets of a node, more than "
+        f"{BUSIEST_RATIO_MOST:.0%}: queues fill up"
+    )
 
 
 def _overlay(node: ScenarioNode, settings: NodeSettings) -> ScenarioNode:

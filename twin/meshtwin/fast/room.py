@@ -9,7 +9,7 @@ from meshtwin.fast.arrays import Air, BackgroundTable, Ints, Rules, SettingsTabl
 __all__ = ["make_air", "make_quiet_air", "make_work"]
 
 COPIES_MOST: Final = 8  # transmit count 7 and the first
-LISTED_HALF_MS: Final = 2048  # about a second; later PDUs share a place, which costs time alone
+LISTED_HALF_MS: Final = 2048  # about a second, a power of two; later PDUs share a place, which costs time alone
 OVERLAPS_MOST: Final = 256  # PDUs in the whole network that overlap one; more are not looked at
 LIST_SHIFT: Final = 19  # as in the kernel
 QUEUE_MOST: Final = 256  # messages ahead in a queue that are looked at

@@ -4,7 +4,8 @@ from typing import Any
 
 from meshtwin.fast.draws import extend
 from meshtwin.fast.jit import entry, part
-from meshtwin.fast.kernel import flood, occupy, settle
+from meshtwin.fast.kernel import flood, occupy
+from meshtwin.fast.queues import settle
 
 __all__ = ["run_background", "run_states"]
 
