@@ -25,7 +25,7 @@ from tests.truth.places import KINDS
 from meshtwin.mesh.calibration import fit_prior, foresee
 from meshtwin.mesh.configuration import Configuration, NodeSettings, Transmit
 from meshtwin.mesh.kpis import Interval
-from meshtwin.mesh.scorecards import FigureKind, ScoredPrediction, adjust, interval_score
+from meshtwin.mesh.scorecards import FigureKind, Scorecard, ScoredPrediction, adjust, interval_score, stand
 from meshtwin.sim.engine import simulate_selective
 from meshtwin.sim.from_snapshot import scenario_from_snapshot
 from meshtwin.sim.results import summarise
@@ -56,12 +56,15 @@ def judge(kind: FigureKind, fitted: Segments, judged: Segments) -> Iterator[Figu
     past = sorted(e.measured for entries in fitted.values() for e in entries if e.kind is kind)
     spread = Interval(estimate=median(past), low=past[int(0.05 * len(past))], high=past[int(0.95 * len(past))])
     ours: list[tuple[Interval, float]] = []
+    empty: list[tuple[Interval, float]] = []  # without the segment's own scorecard
     raw: list[tuple[Interval, float]] = []
     for seed, entries in judged.items():
         last = [pair for pair in foresee(prior, [e for e in entries if e.kind is kind]) if is_last(pair[0])]
         if last:
             entry, standing = last[seed % len(last)]
             ours.append((adjust(entry.predicted, standing, prior, trials=entry.trials), entry.measured))
+            alone = stand(Scorecard(), prior, model=MODEL)
+            empty.append((adjust(entry.predicted, alone, prior, trials=entry.trials), entry.measured))
             raw.append((entry.predicted, entry.measured))
     name = f"calibration, {kind}"
     score = fmean(interval_score(interval, value) for interval, value in ours)
@@ -71,6 +74,8 @@ def judge(kind: FigureKind, fitted: Segments, judged: Segments) -> Iterator[Figu
     yield told(f"{name}: networks judged", len(ours), "networks", COMMAND)
     yield told(f"{name}: coverage of the model's own intervals", coverage(raw), "ratio", COMMAND)
     yield at_least(f"{name}: interval score below that of past values", 1.0 - score / rival, 0.3, "ratio", COMMAND)
+    without = fmean(interval_score(interval, value) for interval, value in empty)
+    yield told(f"{name}: interval score below that without the segment's card", 1.0 - score / without, "ratio", COMMAND)
     for label, low, high in (("up to 0.9", 0.0, 0.9), ("above 0.9", 0.9, 1.1)):
         if kind is not FigureKind.LATENCY_P95 and (part := [p for p in ours if low < p[0].estimate <= high]):
             yield told(f"{name}: coverage where predicted {label} ({len(part)})", coverage(part), "ratio", COMMAND)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.calibration import fit_prior, foresee
 from meshtwin.mesh.kpis import Interval
+from meshtwin.mesh.priors import SIMULATION
 from meshtwin.mesh.scorecards import (
     ENTRIES_MOST,
     FigureKind,
@@ -195,3 +196,11 @@ def test_foreseeing_uses_what_was_measured_before():
 def test_too_few_networks_fit_nothing():
     with pytest.raises(InvalidInput, match="fewer than 30"):
         fit_prior(FigureKind.ON_TIME, make_segments(1, 5))
+
+
+@pytest.mark.parametrize("kind", list(FigureKind))
+def test_every_kind_of_figure_has_a_prior_that_is_wider_than_the_simulation_alone(kind):
+    prior = SIMULATION[kind]
+    said = Interval(estimate=0.8, low=0.79, high=0.81)
+    assert prior.kind is kind
+    assert width(adjust(said, stand(Scorecard(), prior, model="m"), prior, trials=1000)) > 2.0 * width(said)

@@ -22,7 +22,7 @@ from meshtwin.mesh.scorecards import (
 
 __all__ = ["fit_prior", "foresee"]
 
-MODEL_ERRORS: Final = (0.05, 0.1, 0.2, 0.35, 0.5, 0.8)  # on the scale of the kind
+MODEL_ERRORS: Final = (0.05, 0.1, 0.2, 0.35, 0.5, 0.8, 1.2)  # on the scale of the kind
 WEIGHTS: Final = (2.0, 5.0, 12.0, 30.0)  # residuals
 SEGMENTS_LEAST: Final = 30  # below, a 90 % quantile is a guess
 
