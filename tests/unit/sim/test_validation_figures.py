@@ -35,6 +35,12 @@ def test_table_that_is_no_mapping_is_refused(tmp_path):
         read("chain", tmp_path)
 
 
+def test_table_that_lacks_a_key_is_refused_with_the_key(tmp_path):
+    (tmp_path / "packet_error_ratio.yaml").write_text("rssi_dbm: [-94]\n")
+    with pytest.raises(InvalidInput, match=r"packet_error_ratio\.yaml has no 'packet_error_ratio_20_byte'"):
+        validate(names=["reception"], folder=tmp_path)
+
+
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=8))
 def test_kendall_tau_equals_scipys(pairs):
     left, right = [float(a) for a, _ in pairs], [float(b) for _, b in pairs]

@@ -1,6 +1,6 @@
 """Published tables as scenarios, and how far the simulator is from them.
 
-The tables are files of this package (`tables/*.yaml`, each with its source). Chain: a real stack in a simulated
+The tables are files of this package (`published/*.yaml`, each with its source). Chain: a real stack in a simulated
 radio. Office and grid: other simulators (verification). Hardware: measured, reported and not fitted. Packet error
 ratio: derived from a modem's description.
 """

@@ -84,7 +84,10 @@ def validate(
             tell=_teller(progress, place, len(wanted), name),
         )
         task.tell(0.0)
-        judged, points = JUDGES[name](task)
+        try:
+            judged, points = JUDGES[name](task)
+        except KeyError as error:
+            raise InvalidInput(f"table {TABLES[name]} has no {error}", place=str(folder or "package")) from error
         figures += judged
         rows += points
     progress(1.0, "done")

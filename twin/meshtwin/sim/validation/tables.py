@@ -34,8 +34,8 @@ def read_table(name: str, folder: Path | None = None) -> Table:
         raise InvalidInput(f"published table {name!r} is not one of {', '.join(TABLES)}", place="tables")
     file = TABLES[name]
     try:
-        text = (files(__package__) / "tables" / file if folder is None else folder / file).read_text(encoding="utf-8")
-        table = yaml.safe_load(text)
+        place = files(__package__) / "published" if folder is None else folder
+        table = yaml.safe_load((place / file).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InvalidInput(f"table {file} can't be read: {error}", place=str(folder or "package")) from error
     if not isinstance(table, dict):
