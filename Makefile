@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 APPROVE ?= wait
+MESH ?= emulated
 LOCKING := --quiet --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
@@ -25,8 +26,8 @@ $(STAMP): requirements-dev.lock pyproject.toml
 
 install: $(STAMP) ## virtual environment with everything of the lock
 
-demo: install ## the whole loop on an emulated office, without a cluster (APPROVE=auto: no human needed)
-	$(BIN)/meshtwin demo --approve $(APPROVE) --once
+demo: install ## the whole loop without a cluster (APPROVE=auto: no human needed; MESH=bluez: on real mesh daemons)
+	$(BIN)/meshtwin demo --mesh $(MESH) --approve $(APPROVE) --once
 
 test: install ## unit, contract and integration tests
 	$(BIN)/pytest -q --numprocesses 2 --dist loadfile

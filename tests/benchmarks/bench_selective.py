@@ -8,9 +8,10 @@ error of a ratio is about 18 % per network, 25 % for differences. Shares are jud
 """
 
 import math
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from statistics import median
 
@@ -23,6 +24,7 @@ from meshtwin.mesh.configuration import Transmit
 from meshtwin.sim.engine import simulate
 from meshtwin.sim.profiles import get_profile
 from meshtwin.sim.replications import replicate
+from meshtwin.sim.results import summarise
 from meshtwin.sim.scenario import Scenario, ScenarioFlow, ScenarioLink, ScenarioNode
 from meshtwin.sim.states import PresetStates, count_hops, preset_states
 
@@ -43,7 +45,12 @@ def run() -> list[Figure]:
     """All figures."""
     networks = dict(make_networks())
     ratios = {name: measure_ratios(scenario) for name, scenario in networks.items()}
-    return [*_ratio_figures(ratios), *_difference_figures(measure_differences(networks)), *_core_figures()]
+    return [
+        *_ratio_figures(ratios),
+        *_difference_figures(measure_differences(networks)),
+        *_interval_figures(),
+        *_core_figures(),
+    ]
 
 
 def make_networks() -> Iterator[tuple[str, Scenario]]:
@@ -229,15 +236,43 @@ def _difference_figures(ratios: Mapping[str, float]) -> Iterator[Figure]:
     yield at_least(f"{name}, least of {len(values)}", min(values), 2.0, "times", COMMAND)
 
 
+def _interval_figures() -> Iterator[Figure]:
+    """Do 90 % intervals over eight scrambles cover what many scrambles and many random replications show together?"""
+    whole = make_chain(6, 0.7)
+    scenario = replace(whole, flows=(replace(whole.flows[0], count=32, deadline_ms=90),))
+    pools = {
+        "selective": replicate(scenario, seed=75, replications=1600).results,
+        "random": replicate(scenario, seed=75, replications=1600, is_selective=False).results,
+    }
+    truth = summarise([r for pool in pools.values() for r in pool], scenario.flows).flows[0]
+    for name, pool in pools.items():
+        said = [summarise(pool[i : i + 8], scenario.flows).flows[0] for i in range(0, len(pool), 8)]
+        for figure, intervals, value in (
+            ("on time", [f.on_time for f in said], truth.on_time.estimate),
+            ("delivery", [f.delivery for f in said], truth.delivery.estimate),
+            ("median latency", [f.latency_p50 for f in said if f.latency_p50], truth.latency_p50_ms or 0.0),
+            ("95 % latency", [f.latency_p95 for f in said if f.latency_p95], truth.latency_p95_ms or 0.0),
+        ):
+            share = sum(i.low <= value <= i.high for i in intervals) / len(intervals)
+            width = sum(i.high - i.low for i in intervals) / len(intervals)
+            yield told(f"90 % intervals of {figure}, {name}: coverage of {len(intervals)}", share, "ratio", COMMAND)
+            yield told(
+                f"90 % intervals of {figure}, {name}: mean width", width, "ms" if "lat" in figure else "ratio", COMMAND
+            )
+
+
 def _core_figures() -> Iterator[Figure]:
-    """64 replications of 300 nodes, over two threads against one (the compiled engine lets go of the interpreter)."""
+    """64 replications of 300 nodes and a group of ten, over two processes against one."""
     scenario = make_field(SEEDS[0], relay_share=1.0, degree=8, nodes=300)
-    replicate(scenario, seed=73, replications=2)  # compiled and loaded
+    flow = replace(scenario.flows[0], members=scenario.flows[0].members[9::30], count=256)
+    scenario = replace(scenario, flows=(flow,))
     seconds = []
-    for threads in (1, 2):
-        with ThreadPoolExecutor(threads) as executor:
+    for workers in (1, 2):
+        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as executor:
+            replicate(scenario, seed=74, replications=4 * workers, executor=executor, workers=workers)  # all loaded
             start = time.perf_counter()
-            replicate(scenario, seed=73, replications=CORE_REPLICATIONS, executor=executor, workers=threads)
+            replicate(scenario, seed=73, replications=CORE_REPLICATIONS, executor=executor, workers=workers)
             seconds.append(time.perf_counter() - start)
-    name = f"{CORE_REPLICATIONS} replications of 300 nodes, one thread / two"
+    name = f"{CORE_REPLICATIONS} replications of 300 nodes, one process / two"
     yield at_least(name, seconds[0] / seconds[1], 1.8, "times", COMMAND)
+    yield told(f"{CORE_REPLICATIONS} replications of 300 nodes, two processes", seconds[1], "s", COMMAND)

@@ -39,6 +39,7 @@ from meshtwin.virtual_air.network import VirtualNetwork
 from meshtwin.virtual_air.plan import plan_network
 from meshtwin.virtual_air.programs import find_programs, why_not_here
 from meshtwin.virtual_air.self_check import check_stack
+from meshtwin.virtual_air.traffic import run_traffic
 
 MISSING = why_not_here()
 pytestmark = [pytest.mark.bluez, pytest.mark.skipif(MISSING is not None, reason=str(MISSING))]
@@ -246,3 +247,22 @@ async def test_a_daemon_that_dies_by_itself_is_told(chain: VirtualNetwork) -> No
 
     async with asyncio.timeout(5):
         assert "ended with code" in await chain.ended
+
+
+async def test_buttons_are_pressed_and_faults_come_by_themselves() -> None:
+    flows = [{"name": "lights", "source": "0001", "destination": "c001", "ratePerMinute": 600}]
+    faults = [{"atSeconds": 0.3, "action": {"op": "nodeOff", "node": "0004"}}]
+    with tempfile.TemporaryDirectory(prefix="air") as folder:
+        network = await boot(make_scenario(6) | {"flows": flows, "faults": faults}, folder)
+        try:
+            lamp = application(network, 2)
+            lamp.received = []
+            traffic = asyncio.ensure_future(run_traffic(network))
+
+            await until(lambda: not network.stations[3].daemon.is_running, 10)
+            await until(lambda: any(source == 1 for _, source, _ in lamp.received or []), 10)
+
+            traffic.cancel()
+            await asyncio.gather(traffic, return_exceptions=True)
+        finally:
+            await network.stop()

@@ -5,6 +5,7 @@ What stands here is reached as ``meshtwin.simulate`` and so on; nothing is loade
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +13,9 @@ from meshtwin.errors import InvalidInput
 from meshtwin.mesh.kpis import NetworkKpis
 from meshtwin.ports import Progress, no_progress
 from meshtwin.sim.differences import FlowDifference, compute_differences
+from meshtwin.sim.engine import resolve_engine
 from meshtwin.sim.engine import simulate as run_once
+from meshtwin.sim.engine import simulate_selective as run_selective
 from meshtwin.sim.result_file import ResultDocument, describe_result, write_result
 from meshtwin.sim.results import RunResult, summarise
 from meshtwin.sim.scenario import Scenario
@@ -30,7 +33,7 @@ DEFAULT_ENGINE: Final = "auto"  # the compiled engine where it knows the scenari
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulation:
-    """A scenario and its finished replications; ``asked`` is how many were wanted."""
+    """A scenario and its finished replications; ``asked`` is how many were wanted, ``engine`` the one that ran."""
 
     scenario: Scenario
     runs: tuple[RunResult, ...]
@@ -96,18 +99,23 @@ def simulate(
     replications: int = 8,
     seed: int = 1,
     engine: str = DEFAULT_ENGINE,
+    is_selective: bool = False,
     progress: Progress = no_progress,
-    run: RunOnce = run_once,
+    run: RunOnce | None = None,
 ) -> Simulation:
     """Runs a scenario (or the file or YAML text that says it) ``replications`` times.
 
+    ``is_selective``: preset states in place of draws, which need fewer replications for the same precision.
     Interrupted by Ctrl-C it keeps what is finished, as long as that is one replication; see
-    `Simulation.is_complete`. Raises `InvalidInput` for fewer than one replication.
+    `Simulation.is_complete`. ``run`` runs one replication in place of the simulator.
+    Raises `InvalidInput` for fewer than one replication.
     """
     if replications < 1:
         raise InvalidInput(f"{replications} replications are fewer than 1", place="replications")
     if not isinstance(scenario, Scenario):
         scenario = read_scenario(scenario)
+    engine = resolve_engine(engine, scenario)
+    run = run or (run_selective if is_selective else run_once)
     runs: list[RunResult] = []
     try:
         for replication in range(replications):
@@ -126,13 +134,18 @@ def compare(
     replications: int = 8,
     seed: int = 1,
     engine: str = DEFAULT_ENGINE,
+    is_selective: bool = False,
     progress: Progress = no_progress,
-    run: RunOnce = run_once,
+    run: RunOnce | None = None,
 ) -> Comparison:
     """Both scenarios on the same states; flows are matched by name.
 
     Interrupted by Ctrl-C it compares the replications that both sides have finished.
     """
+    if not isinstance(first, Scenario):
+        first = read_scenario(first)
+    if run is None:  # states belong to the first side's ways, on both sides
+        run = partial(run_selective, ranked_as=first) if is_selective else run_once
     before = simulate(
         first, replications=replications, seed=seed, engine=engine, progress=_half(progress, 0.0), run=run
     )

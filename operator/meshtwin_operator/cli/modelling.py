@@ -18,6 +18,9 @@ Replications = Annotated[int, typer.Option(min=1, max=10_000)]
 Seed = Annotated[int, typer.Option(min=0)]
 Engine = Annotated[str | None, typer.Option(help="Engine of the simulator (default: the fastest that can).")]
 Output = Annotated[Literal["table", "json"], typer.Option("--output", "-o")]
+Selective = Annotated[
+    bool, typer.Option("--selective", help="Preset states in place of draws: fewer replications for a precision.")
+]
 Tell = Callable[[float, str], None]
 
 
@@ -32,6 +35,7 @@ def simulate(
     engine: Engine = None,
     replications: Replications = 8,
     seed: Seed = 1,
+    selective: Selective = False,
     output: Output = "table",
     output_file: Annotated[
         Path | None, typer.Option(help="Also write the result: .json (the figures), .parquet (a row per message).")
@@ -45,7 +49,12 @@ def simulate(
     scenario = library.read_scenario(file)
     with progress() as tell:
         result = library.simulate(
-            scenario, replications=replications, seed=seed, engine=engine or library.DEFAULT_ENGINE, progress=tell
+            scenario,
+            replications=replications,
+            seed=seed,
+            engine=engine or library.DEFAULT_ENGINE,
+            is_selective=selective,
+            progress=tell,
         )
     if output_file is not None:
         result.save(output_file)
@@ -62,6 +71,7 @@ def compare(
     engine: Engine = None,
     replications: Replications = 8,
     seed: Seed = 1,
+    selective: Selective = False,
     output: Output = "table",
 ) -> None:
     """Run two scenarios on the same states and print the second less the first, per flow."""
@@ -75,6 +85,7 @@ def compare(
             replications=replications,
             seed=seed,
             engine=engine or library.DEFAULT_ENGINE,
+            is_selective=selective,
             progress=tell,
         )
     if output == "json":

@@ -49,8 +49,13 @@ def demo(
     approve: Annotated[Literal["auto", "wait"], typer.Option(help="Who approves the proposals.")] = "wait",
     once: Annotated[bool, typer.Option("--once", help="End after the first round.")] = False,
     output: Annotated[Literal["table", "json"], typer.Option("--output", "-o")] = "table",
-    seed: Annotated[int | None, typer.Option(help="Hidden truth of the emulated mesh.")] = None,
-    speed: Annotated[float, typer.Option(help="Mesh seconds per second.", min=0.1, max=100)] = 16.0,
+    mesh: Annotated[
+        Literal["emulated", "bluez"], typer.Option(help="What stands in for the building; bluez: bluetooth-meshd.")
+    ] = "emulated",
+    seed: Annotated[int | None, typer.Option(help="Hidden truth of the mesh.")] = None,
+    speed: Annotated[
+        float | None, typer.Option(help="Mesh seconds per second (16; 1 with bluez).", min=0.1, max=100)
+    ] = None,
     state: Annotated[Path | None, typer.Option(help="State folder, emptied first (default: temporary).")] = None,
     sample: Annotated[Path | None, typer.Option(help="Folder of the sample.")] = None,
     timeout: Annotated[float, typer.Option(help="Give up after so many seconds.")] = 900.0,
@@ -64,6 +69,7 @@ def demo(
         as_json=output == "json",
         seed=seed,
         speed=speed,
+        mesh=mesh,
         state=state,
         sample=sample,
         timeout_s=timeout,

@@ -39,6 +39,21 @@ def test_same_seed_gives_the_same_result_and_another_seed_another():
     assert first.runs != other.runs
 
 
+def test_preset_states_are_told_and_give_other_runs_of_the_same_network():
+    drawn, preset = (
+        meshtwin.simulate(PAIR, replications=4, engine="reference", is_selective=is_selective)
+        for is_selective in (False, True)
+    )
+    assert all(run.is_selective for run in preset.runs)
+    assert drawn.runs != preset.runs
+    assert abs(drawn.kpis.flows[0].delivery.estimate - preset.kpis.flows[0].delivery.estimate) < 0.1
+
+
+def test_comparison_on_preset_states_finds_no_difference_where_there_is_none():
+    comparison = meshtwin.compare(PAIR, PAIR, replications=3, engine="reference", is_selective=True)
+    assert comparison.differences[0].delivery.high == comparison.differences[0].delivery.low == 0.0
+
+
 def test_interrupted_simulation_keeps_the_finished_replications():
     result = meshtwin.simulate(PAIR, replications=5, run=interrupt_at(3))
     assert (len(result.runs), result.asked, result.is_complete) == (3, 5, False)

@@ -23,9 +23,10 @@ from meshtwin.app.running import run_device
 from meshtwin.connectors.mqtt import BrokerSettings, Message, MqttLink, Will
 from meshtwin.contract.telemetry import GatewayState
 from meshtwin.contract.topics import gateway_topic
-from meshtwin.contract.wire import AddressText, UnicastText
+from meshtwin.contract.wire import AddressText, SettingsEntry, UnicastText
 from meshtwin.errors import InvalidInput, Unavailable
 from meshtwin.gateway.bluez.bus import MESH_SERVICE
+from meshtwin.gateway.bluez.commissioning import FIRST_SETTINGS
 from meshtwin.gateway.bluez.credentials import read_credentials
 from meshtwin.gateway.bluez.link import BluezMeshLink
 from meshtwin.gateway.core import GatewayCore
@@ -33,6 +34,7 @@ from meshtwin.gateway.effects import Effect, Publish, Save, SendMesh, Sense
 from meshtwin.gateway.mesh_client import EmulatedMeshLink, MeshLink, Received, Sensed, Welcome
 from meshtwin.gateway.outbox import Identity
 from meshtwin.gateway.store import MemoryStore
+from meshtwin.mesh.configuration import NodeSettings
 
 __all__ = ["GatewaySettings", "run_gateway"]
 
@@ -79,6 +81,7 @@ class BluezMeshModel(Model):
     report_group: AddressText
     bus_address: str | None = None
     service: str = MESH_SERVICE
+    first_settings: SettingsEntry | None = None  # of our node when it is made; unsaid ones as usual
 
 
 def _kind_of_mesh(value: object) -> str:
@@ -283,6 +286,9 @@ def _make_link(settings: GatewaySettings) -> MeshLink:
         bus_address=mesh.bus_address,
         service=mesh.service,
         rng=random.Random(),  # noqa: S311  # phases, not secrets
+        first_settings=FIRST_SETTINGS.overlaid(
+            NodeSettings() if mesh.first_settings is None else mesh.first_settings.to_settings()
+        ),
     )
 
 

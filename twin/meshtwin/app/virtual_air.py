@@ -28,6 +28,7 @@ from meshtwin.virtual_air.plan import AirPlan, plan_network
 from meshtwin.virtual_air.programs import find_programs
 from meshtwin.virtual_air.self_check import check_stack
 from meshtwin.virtual_air.server import LINE_LIMIT, ControlServer
+from meshtwin.virtual_air.traffic import run_traffic
 
 __all__ = ["VirtualAirSettings", "run_virtual_air"]
 
@@ -38,7 +39,10 @@ FOLDER_PATH_MAX: Final = 107 - 1 - 20 - len(".socket")
 
 
 class VirtualAirSettings(BaseModel):
-    """What the process needs; ``folder`` None: a temporary one, removed at the end. ``port`` 0 takes a free one."""
+    """What the process needs; ``folder`` None: a temporary one, removed at the end. ``port`` 0 takes a free one.
+
+    ``ready_file`` gets what is also printed once the network runs; it is not there before.
+    """
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
@@ -50,6 +54,7 @@ class VirtualAirSettings(BaseModel):
     token_file: Path | None = None  # read instead of ``token``
     seed: int | None = None
     self_check: bool = True
+    ready_file: Path | None = None
 
     def read_token(self) -> str:
         """The token that clients must say; raises `Unavailable` if its file cannot be read."""
@@ -71,6 +76,8 @@ async def run_virtual_air(
     """
     plan = plan_network(read_scenario(settings.scenario), settings.seed)
     programs = find_programs()
+    if settings.ready_file is not None:
+        settings.ready_file.unlink(missing_ok=True)  # of an earlier network
     folder = _make_folder(settings.folder)
     try:
         network = await VirtualNetwork.boot(plan, programs, folder)
@@ -101,19 +108,26 @@ async def _serve(
     port = server.sockets[0].getsockname()[1]
     gateways = {gateway.id: _tell_gateway(plan, network, folder, gateway) for gateway in plan.scenario.gateways}
     log.info("Serving virtual air", nodes=len(plan.nodes), port=port, folder=str(folder))
+    ready = {"port": port, "gateways": gateways}
+    if settings.ready_file is not None:
+        _write_whole(settings.ready_file, json.dumps(ready))
     if on_ready is not None:
-        on_ready({"port": port, "gateways": gateways})
+        on_ready(ready)
+    traffic = asyncio.ensure_future(run_traffic(network))
     try:
         raise Unavailable(await network.ended, reason="DaemonDied", place=str(folder))
     finally:
+        traffic.cancel()
+        await asyncio.gather(traffic, return_exceptions=True)
         control.close()
         server.close()
 
 
-def _tell_gateway(plan: AirPlan, network: VirtualNetwork, folder: Path, gateway: GatewayModel) -> dict[str, str]:
+def _tell_gateway(plan: AirPlan, network: VirtualNetwork, folder: Path, gateway: GatewayModel) -> dict[str, Any]:
     """The part ``mesh`` of a gateway's configuration; the keys of the network are written beside it."""
     keys_file = folder / f"{gateway.id}-keys.json"
     keys = {n.address: n.keys for n in plan.nodes}
+    first = next(n.settings for n in plan.nodes if n.gateway_id == gateway.id)
     keys_file.touch(mode=0o600)
     keys_file.write_bytes(to_document(Credentials(mesh_uuid=plan.scenario.mesh_uuid, nodes=keys)))
     return {
@@ -122,7 +136,15 @@ def _tell_gateway(plan: AirPlan, network: VirtualNetwork, folder: Path, gateway:
         "address": gateway.node,
         "reportGroup": gateway.report_group,
         "busAddress": network.gateway_bus(gateway.id),
+        "firstSettings": {"nodes": [gateway.node], **first.to_json()},
     }
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Another process sees all of it or nothing."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)
 
 
 def _make_folder(wanted: Path | None) -> Path:

@@ -6,13 +6,13 @@ from itertools import combinations, islice
 from typing import Final
 
 import networkx as nx
-from networkx.algorithms.connectivity import local_node_connectivity
 
 from meshtwin.errors import InvalidInput
 from meshtwin.graph.backbone import BackboneQuestion, relay_backbone
+from meshtwin.graph.connectivity import connectivity_of, find_blocks, find_cut, spares
 from meshtwin.mesh.addresses import UnicastAddress
 
-__all__ = ["RobustBackbone", "connectivity_of", "least_dominating", "robust_backbone"]
+__all__ = ["RobustBackbone", "least_dominating", "robust_backbone"]
 
 CONNECTIVITY_MAX: Final = 4  # more disjoint ways than a radio mesh offers; bounds the time
 BLOCKS_TRIED: Final = 2
@@ -60,7 +60,8 @@ def robust_backbone(graph: nx.Graph, question: BackboneQuestion, *, connectivity
     The backbone of `relay_backbone` is joined wherever it falls apart: over the smallest set of relays whose failure
     splits it, the walk with the fewest new relays is added, of equal ones that with the best links (for k = 2 this
     is the ear decomposition of [1]_). Relays that are not needed go again. No bound is known for general graphs;
-    against all sets on up to nine nodes it took at most two relays more, see the tests.
+    against all sets on up to nine nodes it took at most two relays more, and on unit discs of 80 to 300 nodes 1.3 to
+    1.8 times the smallest dominating set, connected or not (see the tests).
 
     References
     ----------
@@ -83,32 +84,12 @@ def _parts(graph: nx.Graph, usable: Collection[UnicastAddress], connectivity: in
     parts: list[set[UnicastAddress]] = [set(usable)]
     if connectivity > 1:
         inside = graph.subgraph(usable)
-        blocks = _blocks(nx.k_core(inside, connectivity), connectivity)
+        blocks = find_blocks(nx.k_core(inside, connectivity), connectivity)
         # k relays that all hear each other have k - 1 neighbours only
         blocks += list(nx.biconnected_components(nx.k_core(inside, connectivity - 1)))
         blocks.sort(key=lambda block: (-len(block), min(block)))
         parts += [block for block in blocks[:BLOCKS_TRIED] if block not in parts]
     return parts
-
-
-def _blocks(graph: nx.Graph, connectivity: int) -> list[set[UnicastAddress]]:
-    """Sets of nodes that smaller cuts than ``connectivity`` do not split, found by splitting at such cuts."""
-    found: list[set[UnicastAddress]] = []
-    waiting = [set(piece) for piece in nx.connected_components(graph)]
-    while waiting:
-        block = waiting.pop()
-        inner = graph.subgraph(block)
-        if len(block) <= connectivity:
-            continue
-        cut = _find_cut(inner, connectivity)
-        if cut is None:
-            found.append(block)
-            continue
-        rest = inner.subgraph(block - cut)
-        waiting += [
-            set(nx.k_core(graph.subgraph(piece | cut), connectivity)) for piece in nx.connected_components(rest)
-        ]
-    return found
 
 
 def _small_cliques(inner: nx.Graph, size: int) -> list[frozenset[UnicastAddress]]:
@@ -120,22 +101,6 @@ def _small_cliques(inner: nx.Graph, size: int) -> list[frozenset[UnicastAddress]
         for chosen in combinations(sorted(clique), size)
     )
     return sorted(set(islice(cliques, CLIQUES_TRIED)), key=sorted)
-
-
-def _find_cut(inner: nx.Graph, connectivity: int) -> set[UnicastAddress] | None:
-    """Fewer than ``connectivity`` nodes without which a connected graph falls apart; None: there are none."""
-    articulation = min(nx.articulation_points(inner), default=None)
-    if articulation is not None and connectivity > 1:
-        return {articulation}
-    if connectivity > 2:
-        for failed in sorted(inner):
-            second = min(nx.articulation_points(inner.subgraph(set(inner) - {failed})), default=None)
-            if second is not None:
-                return {failed, second}
-    if connectivity > 3 and not _is_complete(inner):
-        cut = set(nx.minimum_node_cut(inner))
-        return cut if len(cut) < connectivity else None
-    return None
 
 
 def _build(
@@ -173,35 +138,6 @@ def _finished(
     )
 
 
-def connectivity_of(graph: nx.Graph, relays: Collection[UnicastAddress]) -> int:
-    """The largest k such that the relays hang together, and one is left, when any k - 1 of them fail; 0: never."""
-    inner = graph.subgraph(relays)
-    if not inner or not nx.is_connected(inner):
-        return 0
-    return int(nx.node_connectivity(inner)) + int(_is_complete(inner))
-
-
-def _is_complete(inner: nx.Graph) -> bool:
-    return bool(inner.number_of_edges() == len(inner) * (len(inner) - 1) // 2)
-
-
-def _holds(inner: nx.Graph, connectivity: int) -> bool:
-    """Whether `connectivity_of` is at least ``connectivity``."""
-    return len(inner) >= connectivity and nx.is_connected(inner) and _find_cut(inner, connectivity) is None
-
-
-def _spares(inner: nx.Graph, relay: UnicastAddress, connectivity: int) -> bool:
-    """Whether a k-connected graph stays so without ``relay``: a new cut would part two of its neighbours."""
-    rest = inner.subgraph(set(inner) - {relay})
-    if len(rest) <= connectivity + 1 or connectivity < 3:
-        return _holds(rest, connectivity)
-    near = sorted(inner[relay])
-    return all(
-        rest.has_edge(u, v) or local_node_connectivity(rest, u, v, cutoff=connectivity) >= connectivity
-        for u, v in combinations(near, 2)
-    )
-
-
 def least_dominating(graph: nx.Graph, fold: int) -> int:
     """A lower bound on the relays of any set of which every other node hears ``fold``: counting the places.
 
@@ -232,7 +168,7 @@ def _join(graph: nx.Graph, relays: set[UnicastAddress], usable: Collection[Unica
     """Adds walks until the relays are ``target``-connected, or no walk is left."""
     while True:
         inner = graph.subgraph(relays)
-        cut = _find_cut(inner, target) if relays and nx.is_connected(inner) else None
+        cut = find_cut(inner, target) if relays and nx.is_connected(inner) else None
         if cut is None:
             return
         pieces = sorted(
@@ -282,7 +218,7 @@ def _prune(
             continue
         if any(_heard(graph, n, rest) < min(need[n], _heard(graph, n, relays)) for n in served):
             continue
-        if _spares(graph.subgraph(relays), relay, connectivity):
+        if spares(graph.subgraph(relays), relay, connectivity):
             relays.remove(relay)
 
 

@@ -27,6 +27,7 @@ BANDS: Final[
 )
 MANY_LINKS: Final = 250  # drawn pairs; more are drawn thinner, or the nodes drown
 FLAT: Final = 0.12  # a network less high than this share of its width (or the other way) has its links bent
+DISTANCES_MOST: Final = 150  # nodes laid out by all distances between them, which takes a second
 LABELS_MOST: Final = 150  # nodes; more labels could not be read
 
 
@@ -68,15 +69,24 @@ def _places(scenario: Scenario) -> tuple[dict[UnicastAddress, Place], bool]:
     places: dict[UnicastAddress, Place] = {}
     left = 0.0
     for part in parts:  # parts that hear nothing of each other stand side by side
-        own = (
-            nx.kamada_kawai_layout(part, weight="distance")
-            if len(part) > 2
-            else {a: (i, 0) for i, a in enumerate(part)}
-        )
+        own = _lay_out(part)
         lowest = min(x for x, _ in own.values())
-        places |= {address: (left + float(x - lowest), float(y)) for address, (x, y) in own.items()}
+        places |= {address: (left + x - lowest, y) for address, (x, y) in own.items()}
         left = max(x for x, _ in places.values()) + 0.5
     return places, False
+
+
+def _lay_out(part: Any) -> dict[UnicastAddress, Place]:
+    """Nodes of one connected graph: by distances, or where that would take minutes, by springs. Always the same."""
+    import networkx as nx
+
+    if len(part) <= 2:
+        return {address: (float(i), 0.0) for i, address in enumerate(part)}
+    if len(part) <= DISTANCES_MOST:
+        found = nx.kamada_kawai_layout(part, weight="distance")
+    else:
+        found = nx.spring_layout(part, seed=1, iterations=60)
+    return {address: (float(x), float(y)) for address, (x, y) in found.items()}
 
 
 def _extent(places: Mapping[UnicastAddress, Place]) -> tuple[float, float]:

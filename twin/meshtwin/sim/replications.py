@@ -5,9 +5,11 @@ No processes are started here: an executor comes from above.
 """
 
 import math
+import pickle
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, as_completed
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import stdev
 from typing import Final
 
@@ -159,9 +161,12 @@ def _run(task: _Task, numbers: range, executor: Executor | None, workers: int) -
     if executor is None:
         yield from (pair for number in numbers for pair in _work(task, (number,)))
         return
+    packed = pickle.dumps(task) if isinstance(executor, ProcessPoolExecutor) else None
     size = max(1, len(numbers) // (max(1, workers) * CHUNKS_PER_WORKER))
     futures: list[Future[list[tuple[int, RunResult]]]] = [
-        executor.submit(_work, task, tuple(numbers[start : start + size])) for start in range(0, len(numbers), size)
+        executor.submit(_work, task, part) if packed is None else executor.submit(_work_packed, packed, part)
+        for start in range(0, len(numbers), size)
+        for part in (tuple(numbers[start : start + size]),)
     ]
     try:
         for future in as_completed(futures):
@@ -174,3 +179,14 @@ def _run(task: _Task, numbers: range, executor: Executor | None, workers: int) -
 def _work(task: _Task, numbers: tuple[int, ...]) -> list[tuple[int, RunResult]]:
     run = simulate_selective if task.is_selective else simulate
     return [(n, run(task.scenario, seed=task.seed, replication=n, engine=task.engine)) for n in numbers]
+
+
+def _work_packed(packed: bytes, numbers: tuple[int, ...]) -> list[tuple[int, RunResult]]:
+    """In a process: the task is unpacked once, and so is what the engine prepares for its scenario."""
+    return _work(_unpack(packed), numbers)
+
+
+@lru_cache(maxsize=2)
+def _unpack(packed: bytes) -> _Task:
+    task: _Task = pickle.loads(packed)  # noqa: S301  # written by `_run` of the parent process
+    return task

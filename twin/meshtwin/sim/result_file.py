@@ -84,6 +84,7 @@ class ResultDocument(Document):
     profile: str
     engine: str
     seed: int
+    is_selective: bool = Field(default=False, description="preset states in place of draws")
     replications: int = Field(description="finished ones, which all figures are made of")
     replications_asked: int
     flows: list[FlowDocument]
@@ -109,6 +110,7 @@ def describe_result(
         profile=scenario.profile.name,
         engine=engine,
         seed=seed,
+        is_selective=all(run.is_selective for run in runs),
         replications=len(runs),
         replications_asked=len(runs) if asked is None else asked,
         flows=flows,

@@ -44,7 +44,7 @@ class VirtualAir:
 
     @property
     def mean_late_ms(self) -> float:
-        """How much later than the end of their event PDUs were handed over: what the machine adds to the mesh."""
+        """How much later than their end PDUs were handed over: what the machine adds to the mesh."""
         return 1e3 * self._late_s / max(1, self._events)
 
     def node_path(self, index: int) -> Path:
@@ -96,13 +96,15 @@ class VirtualAir:
     def _transmit(self, sender: int, ad: bytes) -> None:
         self.transmissions += ad[0] == NETWORK_PDU
         event = self.physics.begin(sender, ad, self._loop.time())
-        self._loop.call_at(event.end_s, self._ended, event)
+        for channel, end_s in enumerate(event.ends_s):
+            if event.listeners[channel]:
+                self._loop.call_at(end_s, self._ended, event, channel)
 
-    def _ended(self, event: Event) -> None:
+    def _ended(self, event: Event, channel: int) -> None:
         frame = bytes((len(event.ad),)) + event.ad
-        self._late_s += self._loop.time() - event.end_s
+        self._late_s += self._loop.time() - event.ends_s[channel]
         self._events += 1
-        for reception in self.physics.receptions(event):
+        for reception in self.physics.receptions(event, channel):
             self._rssi_dbm[event.sender, reception.target] = reception.rssi_dbm
             self._deliver(reception.target, frame)
 

@@ -28,13 +28,23 @@ CHANNELS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One advertising event; ``ad`` is AD type and payload as the daemon gave it."""
+    """One advertising event; ``ad`` is AD type and payload as the daemon gave it.
+
+    ``ends_s``: when the PDU on each channel ends. ``listeners``: per channel, who scans it from the PDU's beginning
+    to its end; nobody is listed twice.
+    """
 
     sender: int
     start_s: float
     pdu_s: float  # airtime on one channel
-    end_s: float
+    ends_s: tuple[float, ...]
+    listeners: tuple[tuple[Reach, ...], ...]
     ad: bytes
+
+    @property
+    def end_s(self) -> float:
+        """When the sender is free again."""
+        return self.ends_s[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +57,14 @@ class Reception:
 
 @dataclass(slots=True, eq=False)
 class AirPhysics:
-    """``reaches[i]``: who can hear node i; ``begin`` an event, then ask for its `receptions` at or after its end."""
+    """``reaches[i]``: who can hear node i. `begin` an event, then ask for the `receptions` of each channel, at or
+    after the end of its PDU."""
 
     radio: RadioModel
     reaches: list[tuple[Reach, ...]]
     rng: random.Random
     powered: bytearray = field(init=False)
+    channel_loss: list[float] = field(default_factory=lambda: [0.0] * CHANNELS)  # interference, 0..1
     collisions: int = 0
     _phase_s: list[float] = field(init=False)
     _busy_until_s: list[float] = field(init=False)
@@ -68,23 +80,22 @@ class AirPhysics:
         """The event in which ``sender`` sends ``ad``, behind what it is still sending."""
         start_s = max(now_s + self.rng.uniform(*START_DELAY_S), self._busy_until_s[sender])
         pdu_s = (OVERHEAD_BYTES + 1 + len(ad)) * BYTE_S
-        end_s = start_s + CHANNELS * pdu_s + (CHANNELS - 1) * self._gap_s
-        event = Event(sender, start_s, pdu_s, end_s, ad)
-        self._busy_until_s[sender] = end_s
+        ends_s = tuple(start_s + pdu_s + channel * (pdu_s + self._gap_s) for channel in range(CHANNELS))
+        event = Event(sender, start_s, pdu_s, ends_s, self._find_listeners(sender, start_s, pdu_s), ad)
+        self._busy_until_s[sender] = event.end_s
         self._recent.append(event)
         while self._recent[0].end_s < now_s - 0.1:
             self._recent.popleft()
         return event
 
-    def receptions(self, event: Event) -> list[Reception]:
-        """Who receives the event: at most once each, since a scanner is on one channel at a time."""
+    def receptions(self, event: Event, channel: int) -> list[Reception]:
+        """Who receives the event's PDU on ``channel`` (0 to 2)."""
         near = [e for e in self._recent if e is not event and e.start_s < event.end_s and event.start_s < e.end_s]
         out = []
-        for reach in self.reaches[event.sender]:
-            if not self.powered[reach.target]:
+        for reach in event.listeners[channel]:
+            if not self.powered[reach.target] or self._sends(reach.target, event, channel, near):
                 continue
-            channel = self._heard_channel(reach.target, event, near)
-            if channel is None or self.rng.random() >= reach.probability[channel]:
+            if self.rng.random() >= reach.probability[channel] * (1.0 - self.channel_loss[channel]):
                 continue
             if self._survives(reach, channel, event, near):
                 power_dbm = reach.power_dbm[channel] + self.rng.gauss(0, RSSI_NOISE_DB)
@@ -97,26 +108,28 @@ class AirPhysics:
     def _gap_s(self) -> float:
         return self.radio.channel_gap_us * 1e-6
 
-    def _slot_s(self, event: Event, channel: int) -> float:
-        return event.start_s + channel * (event.pdu_s + self._gap_s)
+    def _find_listeners(self, sender: int, start_s: float, pdu_s: float) -> tuple[tuple[Reach, ...], ...]:
+        found: tuple[list[Reach], ...] = ([], [], [])
+        for reach in self.reaches[sender]:
+            for channel in range(CHANNELS):
+                first_s = start_s + channel * (pdu_s + self._gap_s) + self._phase_s[reach.target]
+                window = int(first_s / SCAN_INTERVAL_S)
+                if window % CHANNELS == channel and int((first_s + pdu_s) / SCAN_INTERVAL_S) == window:
+                    found[channel].append(reach)
+                    break
+        return tuple(tuple(reaches) for reaches in found)
 
-    def _heard_channel(self, target: int, event: Event, near: Sequence[Event]) -> int | None:
-        """The channel whose PDU the target's scanner covers from beginning to end; None: none."""
-        for channel in range(CHANNELS):
-            first_s = self._slot_s(event, channel)
-            windows = [int((t + self._phase_s[target]) / SCAN_INTERVAL_S) for t in (first_s, first_s + event.pdu_s)]
-            if windows[0] == windows[1] and windows[0] % CHANNELS == channel:
-                last_s = first_s + event.pdu_s
-                sends = any(e.sender == target and e.start_s < last_s and first_s < e.end_s for e in near)
-                return None if sends else channel
-        return None
+    def _sends(self, target: int, event: Event, channel: int, near: Sequence[Event]) -> bool:
+        """Whether the target is sending itself while the PDU is on the air."""
+        last_s = event.ends_s[channel]
+        return any(e.sender == target and e.start_s < last_s and last_s - event.pdu_s < e.end_s for e in near)
 
     def _survives(self, reach: Reach, channel: int, event: Event, near: Sequence[Event]) -> bool:
         """Whether the PDU is so much stronger than all that overlaps it on its channel."""
-        first_s, interference_mw = self._slot_s(event, channel), 0.0
+        last_s, interference_mw = event.ends_s[channel], 0.0
         for other in near:
-            other_s = self._slot_s(other, channel)
-            if other_s >= first_s + event.pdu_s or first_s >= other_s + other.pdu_s:
+            other_s = other.ends_s[channel]
+            if other_s - other.pdu_s >= last_s or last_s - event.pdu_s >= other_s:
                 continue
             heard = next((r for r in self.reaches[other.sender] if r.target == reach.target), None)
             if heard is not None:

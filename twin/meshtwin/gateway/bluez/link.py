@@ -18,7 +18,7 @@ from meshtwin.contract.access import Opcode, decode_access
 from meshtwin.errors import Inconsistent, InvalidInput, MeshTwinError, Unavailable
 from meshtwin.gateway.bluez.application import Arrival, Composition
 from meshtwin.gateway.bluez.bus import MESH_SERVICE, MeshBus
-from meshtwin.gateway.bluez.commissioning import equip
+from meshtwin.gateway.bluez.commissioning import FIRST_SETTINGS, equip
 from meshtwin.gateway.bluez.config_client import ConfigClient
 from meshtwin.gateway.bluez.config_messages import set_settings
 from meshtwin.gateway.bluez.continuity import Continuity, ContinuityFile, check_continuity
@@ -43,7 +43,10 @@ CLOCKS_UNKNOWN_MS: Final = 0.0  # no node tells a time of day, so nothing is unc
 
 
 class BluezMeshLink:
-    """`connect` once, then `run` for ever; ``folder`` keeps `Continuity`. Messages are sent in order."""
+    """`connect` once, then `run` for ever; ``folder`` keeps `Continuity`. Messages are sent in order.
+
+    ``first_settings`` are those of our node when it is made, and never again.
+    """
 
     def __init__(
         self,
@@ -55,10 +58,12 @@ class BluezMeshLink:
         rng: random.Random,
         bus_address: str | None = None,
         service: str = MESH_SERVICE,
+        first_settings: NodeSettings = FIRST_SETTINGS,
     ) -> None:
         self._credentials = credentials
         self._keys = credentials.of(address)
         self._report_group = report_group
+        self._first_settings = first_settings
         self._file = ContinuityFile(folder)
         self._rng = rng
         self._bus_address, self._service = bus_address, service
@@ -177,7 +182,7 @@ class BluezMeshLink:
         if seen.is_commissioned:
             client = ConfigClient(node)
         else:
-            client = await equip(node, self._keys, groups=(self._report_group,))
+            client = await equip(node, self._keys, groups=(self._report_group,), settings=self._first_settings)
         for address, keys in self._credentials.nodes.items():
             if address != self._keys.address:
                 await node.know_remote(address, keys.device_key)
