@@ -32,8 +32,8 @@ demo: install ## the whole loop without a cluster (APPROVE=auto: no human needed
 test: install ## unit, contract and integration tests
 	$(BIN)/pytest -q --numprocesses 2 --dist loadfile
 
-bounds: install ## the tests of the compiled engine with array bounds checked
-	NUMBA_BOUNDSCHECK=1 $(BIN)/pytest -q tests/unit/sim/test_compiled.py tests/unit/sim/test_engines_agree.py
+bounds: install ## the tests of compiled engine and fast model with array bounds checked
+	NUMBA_BOUNDSCHECK=1 $(BIN)/pytest -q --numprocesses 2 --dist loadfile tests/unit/fast tests/unit/sim/test_compiled.py tests/unit/sim/test_engines_agree.py
 
 check: install ## format, lint, types, floors, generated files
 	$(BIN)/ruff format --check .

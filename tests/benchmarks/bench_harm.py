@@ -67,7 +67,7 @@ class Tried:
     @property
     def is_harm(self) -> bool:
         """Whether that is more than the margin."""
-        return self.loss > HARM
+        return self.loss > HARM + 1e-9  # 5 of 100 are not above 50 per mille
 
 
 def run() -> list[Figure]:

@@ -1,6 +1,6 @@
 """Random networks on which the fast model is held against the packet simulator.
 
-Seeds below 1000 are the development networks (constants and limits of the model were set on them), 1000 and up
+Seeds below 1000 are the development networks (constants and limits of the model were set on them), those from 3000 on
 are held out.
 """
 

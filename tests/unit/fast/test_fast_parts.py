@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.fast.fast_builders import background, flow, line
 
@@ -19,11 +19,13 @@ from meshtwin.radio.reception import compute_packet_error_ratio, compute_rx_powe
 from meshtwin.sim.draws import draw
 
 
+@settings(deadline=None)  # the first call compiles
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**32))
 def test_draws_are_the_simulators(key: int, part: int) -> None:
     assert unit(np.uint64(key), part) == draw(key, part)
 
 
+@settings(deadline=None)  # the first call compiles
 @given(st.integers(0, 2**64 - 1), st.integers(1, 9))
 def test_states_take_every_equal_part_once(key: int, bits: int) -> None:
     count = 2**bits

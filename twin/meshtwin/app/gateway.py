@@ -240,6 +240,7 @@ class GatewayProcess:
             stack_profile=welcome.stack_profile,
             occupancy_share=welcome.occupancy_share,
             repeats_notifications=welcome.repeats_notifications,
+            senses_occupancy=welcome.senses_occupancy,
         )
 
     async def _say_goodbye(self) -> None:

@@ -14,11 +14,13 @@ from meshtwin.sim.scenario import (
     ScenarioNode,
 )
 
-__all__ = ["BUSIEST_RATIO_MOST", "find_reason"]
+__all__ = ["find_overload", "find_reason"]
 
 # Share of time in which the advertising sets of one node are taken. Set on the development networks: above it the
-# waits are those of queues that fill up during the run, and errors pass 30 %.
+# waits are those of queues that fill up during the run, and errors pass 30 %. A queue with a bound goes further.
 BUSIEST_RATIO_MOST: Final = 0.85
+BUSIEST_RATIO_MOST_BOUNDED: Final = 0.90
+BOUNDED_MOST: Final = 64  # messages; longer queues do not fill within a run
 CUT_SHARE_MOST: Final = 0.01  # share of messages that the end of the run may cut off
 CUT_S: Final = 1.0
 
@@ -53,6 +55,18 @@ KNOWN: Final[Mapping[type, frozenset[str]]] = {
 def find_reason(scenario: Scenario) -> str | None:
     """Why the model declines ``scenario`` before it reckons anything, naming the feature; None: it does not."""
     return next(_iter_reasons(scenario), None)
+
+
+def find_overload(profile: StackProfile, busiest_ratio: float) -> str | None:
+    """Why the model declines where messages hold the sets of some node for ``busiest_ratio`` of the time."""
+    is_bounded = profile.relay_buffer <= BOUNDED_MOST
+    most = BUSIEST_RATIO_MOST_BOUNDED if is_bounded else BUSIEST_RATIO_MOST
+    if busiest_ratio <= most:
+        return None
+    return (
+        f"other messages take {busiest_ratio:.0%} of the time of the advertising sets of a node, more than "
+        f"{most:.0%}: queues fill up"
+    )
 
 
 def _iter_reasons(scenario: Scenario) -> Iterator[str]:

@@ -16,7 +16,7 @@ from meshtwin.errors import InvalidInput
 from meshtwin.fast.airtime import compute_airtime_ratio, compute_busiest, compute_reporting_ratio
 from meshtwin.fast.answer import DestinationFigures, FastAnswer
 from meshtwin.fast.arrays import Air, Floats, SettingsTable
-from meshtwin.fast.declining import BUSIEST_RATIO_MOST, find_reason
+from meshtwin.fast.declining import find_overload, find_reason
 from meshtwin.fast.figures import make_airtime, summarise_destinations, summarise_flow
 from meshtwin.fast.reusing import FlowRun, begin_run
 from meshtwin.fast.room import make_air, make_quiet_air, make_work
@@ -100,8 +100,8 @@ class Prepared:
         streams = find_streams(scenario)
         settings = build_settings(scenario)
         air, busy, busiest = self._fill_air(scenario, settings, streams)
-        if busiest > BUSIEST_RATIO_MOST:
-            return self._decline(_overloaded(busiest), busiest)
+        if reason := find_overload(scenario.profile, busiest):
+            return self._decline(reason, busiest)
         runs, reused = self._run_flows(scenario, settings, air)
         answers = self._answer_busy_s(scenario, settings)
         return FastAnswer(
@@ -133,8 +133,8 @@ class Prepared:
             raise InvalidInput(reason, reason="OutOfRange", place=scenario.name)
         settings = build_settings(scenario)
         air, _, busiest = self._fill_air(scenario, settings, find_streams(scenario))
-        if busiest > BUSIEST_RATIO_MOST:
-            raise InvalidInput(_overloaded(busiest), reason="OutOfRange", place=scenario.name)
+        if reason := find_overload(scenario.profile, busiest):
+            raise InvalidInput(reason, reason="OutOfRange", place=scenario.name)
         members = tuple(node.address for node in scenario.nodes if node.address != source)
         name = f"from/{format_address(source)}"
         flow = ScenarioFlow(name=name, source=source, members=members, count=1, period_s=60.0)
@@ -246,13 +246,6 @@ class Prepared:
             )  # fmt: skip
             taken[flow.name] = float(busy_ns.mean()) * 1e-9
         return taken
-
-
-def _overloaded(busiest_ratio: float) -> str:
-    return (
-        f"other messages take {busiest_ratio:.0%} of the time of the advertising sets of a node, more than "
-        f"{BUSIEST_RATIO_MOST:.0%}: queues fill up"
-    )
 
 
 def _overlay(node: ScenarioNode, settings: NodeSettings) -> ScenarioNode:

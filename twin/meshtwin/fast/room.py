@@ -56,7 +56,8 @@ def make_air(rules: Rules, settings: SettingsTable, table: BackgroundTable, span
         event_pdu_ns=np.empty((events, 3), np.int64),
         event_airtime_ns=np.empty(events, np.int64),
         event_node=np.empty(events, np.int64),
-        head=np.full((span_ns >> LIST_SHIFT) + 2, -1, np.int32),
+        # The last PDU of the last event that has a slot still needs a place.
+        head=np.full((((((span_ns >> shift) + 2) << shift) + longest_ns) >> LIST_SHIFT) + 2, -1, np.int32),
         following=np.empty(3 * events, np.int32),
         least_airtime_ns=int(airtimes.min()),
         most_airtime_ns=int(airtimes.max()),

@@ -52,6 +52,7 @@ class Welcome:
     stack_profile: str = "emulated"
     occupancy_share: float = OCCUPANCY_SHARE
     repeats_notifications: bool = True
+    senses_occupancy: bool = True
 
 
 class MeshLink(Protocol):

@@ -51,6 +51,7 @@ class ProbeJob:
     nodes: Sequence[UnicastAddress]
     presses: int
     first_probe: int  # 8-bit number of the first flow's probe
+    quiet_s: float = QUIET_S  # 0 where nothing tells the airtime
     spacing_s: float = 1.0  # mesh time; closer messages would measure each other
     measured: list[Measured] = field(default_factory=list)
     unanswered: set[UnicastAddress] = field(default_factory=set)
@@ -66,7 +67,7 @@ class ProbeJob:
         """Listen first."""
         self.measured = [Measured(flow, (self.first_probe + i) & 0xFF) for i, flow in enumerate(self.flows)]
         desk.sense_wanted = True
-        self._wait(desk, now, QUIET_S)
+        self._wait(desk, now, self.quiet_s)
 
     def sensed(self, busy_s: float, mesh_s: float) -> None:
         """Note a reading of the busy time; two of them make a ratio."""

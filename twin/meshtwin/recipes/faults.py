@@ -6,7 +6,7 @@ from typing import Final
 
 import networkx as nx
 
-from meshtwin.graph.links import configured_graph, configured_relays
+from meshtwin.graph.links import configured_graph, configured_relays, link_graph
 from meshtwin.graph.reach import flood_graph, hops_from, hops_to
 from meshtwin.mesh.addresses import UnicastAddress, format_address
 from meshtwin.mesh.configuration import Configuration, NodeSettings
@@ -18,6 +18,7 @@ __all__ = ["FaultFinder", "find_fault", "find_managed", "find_spared"]
 
 Pair = tuple[UnicastAddress, UnicastAddress]
 
+COUNTED_TRANSMISSIONS: Final = 2  # as the relay recipe counts
 BEYOND: Final = 1_000  # hops of a node that no flood reaches; above any TTL
 ASSUMED_TTL: Final = 7  # where a configuration is silent; Zephyr's default
 
@@ -106,9 +107,10 @@ def find_managed(question: Question, configuration: Configuration) -> frozenset[
 def find_spared(question: Question, configuration: Configuration) -> frozenset[Pair]:
     """Pairs (source, target) that no single relay separates: of the gateway and the segment, and of its flows.
 
-    ``configuration`` is that of the whole snapshot; links count as in `find_managed`.
+    ``configuration`` is that of the whole snapshot. Links count that deliver at least half of the time within two
+    sends, whatever it says of sends: this is about relays, and fewer sends are no loss of a path.
     """
-    graph = configured_graph(question.snapshot, configuration, threshold=USABLE_DELIVERY)
+    graph = link_graph(question.snapshot, transmissions=COUNTED_TRANSMISSIONS, threshold=USABLE_DELIVERY)
     relays = configured_relays(question.snapshot, configuration)
     wanted: dict[UnicastAddress, set[UnicastAddress]] = {}
     if question.segment.gateway_address is not None:

@@ -108,6 +108,7 @@ class BluezMeshLink:
             uncertainty_ms=CLOCKS_UNKNOWN_MS,
             stack_profile="bluez",
             occupancy_share=OCCUPANCY_SHARE,
+            senses_occupancy=False,
             repeats_notifications=False,  # they go out once, by publication
         )
 
