@@ -19,6 +19,7 @@ from meshtwin_operator.local.state import StateFolder
 
 SAMPLES = Path(__file__).parents[2] / "manifests" / "samples"
 VERDICTS = {"Confirmed", "RolledBack", "TimedOut", "Rejected", "Superseded"}
+LIMIT_S = 240.0  # of a wait
 Manifest = dict[str, Any]
 
 
@@ -116,11 +117,12 @@ class Building:
         push = (self.get("MeshConfiguration", configuration).get("status") or {}).get("push") or {}
         return push.get("step")
 
-    def reach(self, configuration: str, *steps: str) -> str:
+    def reach(self, configuration: str, *steps: str, limit_s: float = LIMIT_S) -> str:
         """Wait until the push is at one of these steps (or has a verdict)."""
         until(
             lambda: self.step(configuration) in {*steps, *VERDICTS},
             lambda: self.get("MeshConfiguration", configuration).get("status"),
+            limit_s=limit_s,
         )
         return str(self.step(configuration))
 
@@ -131,7 +133,7 @@ class Building:
         return str((self.get("ConfigurationProposal", proposal).get("status") or {}).get("configuration") or "")
 
 
-def until(met: Callable[[], bool], explain: Callable[[], object] = lambda: "", limit_s: float = 240.0) -> None:
+def until(met: Callable[[], bool], explain: Callable[[], object] = lambda: "", limit_s: float = LIMIT_S) -> None:
     deadline_s = time.monotonic() + limit_s
     while not met():
         assert time.monotonic() < deadline_s, f"not met within {limit_s} s: {explain()}"

@@ -18,7 +18,7 @@ from meshtwin_operator.cli.decisions import condition
 MISSING = why_not_here()
 pytestmark = [
     pytest.mark.bluez,
-    pytest.mark.slow,
+    pytest.mark.real_time,
     pytest.mark.timeout(900),
     pytest.mark.skipif(MISSING is not None, reason=str(MISSING)),
 ]
@@ -146,7 +146,7 @@ def test_what_the_pipeline_proposes_is_pushed_read_back_measured_and_confirmed(c
 def test_configuration_that_cuts_a_part_away_is_taken_back_by_itself(corridor: Building) -> None:
     base, before = corridor.revision(NORTH), read_truth(corridor, NORTH)
     cut = corridor.approve(corridor.propose(NORTH, {"relay": "Disabled"}, NODES[NORTH]))
-    assert corridor.reach(cut) == "RolledBack"
+    assert corridor.reach(cut, limit_s=SLOW_S) == "RolledBack"
     until(lambda: corridor.revision(NORTH) == base)
     assert read_truth(corridor, NORTH) == before
 
@@ -158,7 +158,7 @@ def test_gateway_killed_between_commit_and_confirm_ends_on_one_of_both_configura
     assert corridor.reach(configuration, "Verifying") == "Verifying"
     corridor.kill("gw-north")
     corridor.start("gw-north")
-    verdict = corridor.reach(configuration)
+    verdict = corridor.reach(configuration, limit_s=SLOW_S)
     assert verdict in {"Confirmed", "RolledBack", "TimedOut"}
     spec = corridor.get("MeshConfiguration", configuration)["spec"]
     wanted = spec["revision"] if verdict == "Confirmed" else spec["baseRevision"]

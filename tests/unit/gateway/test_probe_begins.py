@@ -31,5 +31,5 @@ def test_probe_on_a_mesh_that_senses_nothing_begins_at_once() -> None:
     desk, job = make_desk(), ProbeJob(flows=[FLOW], nodes=NODES, presses=10, first_probe=0, quiet_s=0.0)
     job.start(desk, NOW)
     job.on_time(desk, NOW)
-    sent = [decode_access(send.payload) for send in desk.exchanges.start_waiting(NOW)]
-    assert [message.opcode for message in sent if message] == [Opcode.PROBE_RUN]
+    messages = [decode_access(sent.request.payload) for sent in desk.exchanges.start_waiting(NOW)]
+    assert [message.opcode for message in messages if message] == [Opcode.PROBE_RUN]
