@@ -109,7 +109,8 @@ class Air(NamedTuple):
     on each channel. ``job_*``: (2 * nodes, room), row 2n for relayed messages of node n, 2n + 1 for its own, in
     order of asking: when a message asked for an advertising set, got it and gave it back; ``job_delay_ns``: from
     asking to the first copy; ``job_placed_ns``: the begin of its first copy by which its ``job_events`` events from
-    ``job_event`` on were placed. ``counts``: events used, events that found no room.
+    ``job_event`` on were placed. ``counts``: events used, events and
+    messages that found no room, events at times that none can have (both 0 within the model's range).
     """
 
     slot: Small

@@ -5,6 +5,7 @@ from dataclasses import MISSING, fields
 from typing import Any, Final
 
 from meshtwin.fast.traffic import TOGETHER_S, find_together
+from meshtwin.radio.reception import NETWORK_PDU_MAX_BYTES, compute_airtime_ns
 from meshtwin.sim.profiles import StackProfile
 from meshtwin.sim.scenario import (
     Scenario,
@@ -14,7 +15,7 @@ from meshtwin.sim.scenario import (
     ScenarioNode,
 )
 
-__all__ = ["find_overload", "find_reason"]
+__all__ = ["QUEUE_MOST", "find_overload", "find_reason"]
 
 # Share of time in which the advertising sets of one node are taken. Set on the development networks: above it the
 # waits are those of queues that fill up during the run, and errors pass 30 %. A queue with a bound goes further.
@@ -23,6 +24,7 @@ BUSIEST_RATIO_MOST_BOUNDED: Final = 0.90
 BOUNDED_MOST: Final = 64  # messages; longer queues do not fill within a run
 CUT_SHARE_MOST: Final = 0.01  # share of messages that the end of the run may cut off
 CUT_S: Final = 1.0
+QUEUE_MOST: Final = 256  # messages ahead in a queue that the kernel looks at; sets of a node, of which each holds one
 
 
 def _names(text: str) -> frozenset[str]:
@@ -57,12 +59,17 @@ def find_reason(scenario: Scenario) -> str | None:
     return next(_iter_reasons(scenario), None)
 
 
-def find_overload(profile: StackProfile, busiest_ratio: float) -> str | None:
-    """Why the model declines where messages hold the sets of some node for ``busiest_ratio`` of the time."""
+def find_overload(profile: StackProfile, busiest_ratio: float, lost: int = 0) -> str | None:
+    """Why the model declines where messages hold the sets of some node for ``busiest_ratio`` of the time.
+
+    ``lost``: events that found no place on the air; a single one means that queues grew beyond what is modelled.
+    """
     is_bounded = profile.relay_buffer <= BOUNDED_MOST
     most = BUSIEST_RATIO_MOST_BOUNDED if is_bounded else BUSIEST_RATIO_MOST
-    if busiest_ratio <= most:
+    if busiest_ratio <= most and not lost:
         return None
+    if busiest_ratio <= most:
+        return f"{lost} events of other messages have no place on the air: a queue of more than {QUEUE_MOST} messages"
     return (
         f"other messages take {busiest_ratio:.0%} of the time of the advertising sets of a node, more than "
         f"{most:.0%}: queues fill up"
@@ -72,6 +79,7 @@ def find_overload(profile: StackProfile, busiest_ratio: float) -> str | None:
 def _iter_reasons(scenario: Scenario) -> Iterator[str]:
     yield from _unknown((scenario,), "scenario")
     yield from _unknown((scenario.profile,), f"profile {scenario.profile.name}")
+    yield from _beyond(scenario.profile)
     yield from _unknown(scenario.nodes, "nodes")
     yield from _unknown(scenario.links, "links")
     yield from _unknown(scenario.flows, "flows")
@@ -93,6 +101,19 @@ def _unknown(parts: Sequence[Any], place: str) -> Iterator[str]:
         default = field.default if field.default_factory is MISSING else field.default_factory()
         if any(getattr(part, field.name) != default for part in parts):
             yield f"{field.name} of the {place} is not known to the fast model"
+
+
+def _beyond(profile: StackProfile) -> Iterator[str]:
+    """Numbers of a profile for which the kernel has no room, or an event no place for its PDUs."""
+    for name, sets, least in (("relay", profile.relay_sets, 1), ("originated", profile.originated_sets, 0)):
+        if not least <= sets <= QUEUE_MOST:
+            yield f"profile {profile.name}: {sets} {name} sets are outside {least}..{QUEUE_MOST}"
+    window_ns, most_ns = (
+        profile.event_window_ns,
+        3 * (profile.pdu_airtime_ns or compute_airtime_ns(NETWORK_PDU_MAX_BYTES)),
+    )
+    if window_ns and profile.pdu_first_ns is None and window_ns < most_ns:
+        yield f"profile {profile.name}: event window of {window_ns} ns has no place for three PDUs of {most_ns} ns"
 
 
 def _cut(scenario: Scenario, flow: ScenarioFlow) -> Iterator[str]:

@@ -4,9 +4,11 @@ from typing import Any
 
 from meshtwin.fast.jit import part
 
-__all__ = ["LIST_SHIFT", "add_event", "event_in", "free_start", "list_copy", "move_event"]
+__all__ = ["LIST_SHIFT", "NO_ROOM", "OFF_TIME", "add_event", "event_in", "free_start", "list_copy", "move_event"]
 
 LIST_SHIFT = 19  # PDUs are listed by half milliseconds
+NO_ROOM = 1  # places in Air.counts: what found no room, and times that no event can have
+OFF_TIME = 2
 
 
 @part
@@ -58,7 +60,7 @@ def free_start(rules: Any, air: Any, node: Any, phase_ns: Any, time_ns: Any, len
 def add_event(rules: Any, air: Any, node: Any, start_ns: Any, end_ns: Any, pdu_ns: Any, airtime_ns: Any) -> Any:
     event = air.counts[0]
     if event >= air.event_start_ns.shape[0]:
-        air.counts[1] += 1
+        air.counts[NO_ROOM] += 1
         return
     air.counts[0] += 1
     air.event_start_ns[event] = start_ns
@@ -72,9 +74,17 @@ def add_event(rules: Any, air: Any, node: Any, start_ns: Any, end_ns: Any, pdu_n
 
 @part
 def _enter_event(rules: Any, air: Any, event: Any) -> Any:
-    """Makes an event visible, unless it is after the time that anybody looks at."""
+    """Makes an event visible, unless it is after the time that anybody looks at.
+
+    `make_air` derives the length of ``head`` from the rules; an event that they can't give is counted, not listed.
+    """
     bucket = air.event_start_ns[event] >> air.shift
     if bucket < air.slot.shape[0]:
+        for channel in range(3 if rules.window_ns else 1):
+            place = air.event_pdu_ns[event, channel] >> LIST_SHIFT
+            if bucket < 0 or place < 0 or place >= air.head.shape[0]:
+                air.counts[OFF_TIME] += 1
+                return
         air.slot[bucket, air.event_node[event]] = event
         list_copy(rules, air.head, air.following, air.event_pdu_ns[event], event, -1)
 

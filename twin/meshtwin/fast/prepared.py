@@ -19,7 +19,7 @@ from meshtwin.fast.arrays import Air, Floats, SettingsTable
 from meshtwin.fast.declining import find_overload, find_reason
 from meshtwin.fast.figures import make_airtime, summarise_destinations, summarise_flow
 from meshtwin.fast.reusing import FlowRun, begin_run
-from meshtwin.fast.room import make_air, make_quiet_air, make_work
+from meshtwin.fast.room import find_excess, make_air, make_quiet_air, make_work
 from meshtwin.fast.tables import build_links, build_rules, build_settings
 from meshtwin.fast.traffic import Stream, compute_airtime, find_streams, make_messages
 from meshtwin.mesh.addresses import UnicastAddress, format_address
@@ -99,8 +99,8 @@ class Prepared:
             return self._decline(reason)
         streams = find_streams(scenario)
         settings = build_settings(scenario)
-        air, busy, busiest = self._fill_air(scenario, settings, streams)
-        if reason := find_overload(scenario.profile, busiest):
+        air, busy, busiest, full = self._fill_air(scenario, settings, streams)
+        if reason := full or find_overload(scenario.profile, busiest, _count_lost(air)):
             return self._decline(reason, busiest)
         runs, reused = self._run_flows(scenario, settings, air)
         answers = self._answer_busy_s(scenario, settings)
@@ -132,8 +132,8 @@ class Prepared:
         if reason := find_reason(scenario):
             raise InvalidInput(reason, reason="OutOfRange", place=scenario.name)
         settings = build_settings(scenario)
-        air, _, busiest = self._fill_air(scenario, settings, find_streams(scenario))
-        if reason := find_overload(scenario.profile, busiest):
+        air, _, busiest, full = self._fill_air(scenario, settings, find_streams(scenario))
+        if reason := full or find_overload(scenario.profile, busiest, _count_lost(air)):
             raise InvalidInput(reason, reason="OutOfRange", place=scenario.name)
         members = tuple(node.address for node in scenario.nodes if node.address != source)
         name = f"from/{format_address(source)}"
@@ -171,21 +171,27 @@ class Prepared:
 
     def _fill_air(
         self, scenario: Scenario, settings: SettingsTable, streams: Sequence[Stream]
-    ) -> tuple[Air, Floats, float]:
-        """The air with its background, airtime by stream (seconds of a channel per message), the busiest sets."""
+    ) -> tuple[Air, Floats, float, str | None]:
+        """The air with its background, airtime by stream (seconds of a channel per message), the busiest sets.
+
+        Last: why there is no room for the background, which is left out then.
+        """
         from meshtwin.fast.runner import run_background  # deferred: numba
 
         nodes = len(scenario.nodes)
         span_s = WARM_UP_S + self._states * SPACING_S + TAIL_S
         table = make_messages(scenario, tuple(streams), self._index, self._seed, span_s)
         if not len(table.start_ns):
-            return make_quiet_air(nodes), np.zeros(len(streams)), 0.0
+            return make_quiet_air(nodes), np.zeros(len(streams)), 0.0, None
+        if reason := find_excess(self._rules, settings, table, int(span_s * 1e9)):
+            return make_quiet_air(nodes), np.zeros(len(streams)), 0.0, reason
         air = make_air(self._rules, settings, table, int(span_s * 1e9))
         busy = np.zeros((len(streams), 2), np.int64)
         key = np.uint64(make_key(self._seed, "fast/background"))
         nobody = np.zeros(nodes, np.uint8)
         run_background(self._links, self._rules, settings, air, self._work, table, key, nobody, busy, BUSY_STATES)
-        return air, busy[:, 0] * 1e-9 / np.maximum(busy[:, 1], 1), compute_busiest(self._rules, air, settings, span_s)
+        busiest = compute_busiest(self._rules, air, settings, span_s)
+        return air, busy[:, 0] * 1e-9 / np.maximum(busy[:, 1], 1), busiest, None
 
     def _run_flows(self, scenario: Scenario, settings: SettingsTable, air: Air) -> tuple[list[FlowRun], float]:
         runs, done = [], 0
@@ -246,6 +252,10 @@ class Prepared:
             )  # fmt: skip
             taken[flow.name] = float(busy_ns.mean()) * 1e-9
         return taken
+
+
+def _count_lost(air: Air) -> int:
+    return int(air.counts[1:].sum())
 
 
 def _overlay(node: ScenarioNode, settings: NodeSettings) -> ScenarioNode:

@@ -6,10 +6,12 @@ waits for whoever asked earlier, and `settle` moves the events of those that had
 
 from typing import Any
 
-from meshtwin.fast.events import move_event
+from meshtwin.fast.events import NO_ROOM, OFF_TIME, move_event
 from meshtwin.fast.jit import part
 
 __all__ = ["add_job", "begin_ns_of", "count_active", "set_free_from", "settle"]
+
+LAST_NS = 1 << 61  # 73 years: a time beyond it is that of a queue without end, and sums of it would wrap
 
 
 @part
@@ -51,7 +53,7 @@ def add_job(
     """Lists a message in order of asking; those that asked later have to wait for it."""
     at = air.job_count[row]
     if at >= air.job_asked_ns.shape[1]:
-        air.counts[1] += 1
+        air.counts[NO_ROOM] += 1
         return
     while at > 0 and air.job_asked_ns[row, at - 1] > asked_ns:
         air.job_asked_ns[row, at] = air.job_asked_ns[row, at - 1]
@@ -110,7 +112,11 @@ def settle(rules: Any, air: Any, work: Any) -> Any:
 
 @part
 def _take_turns(rules: Any, air: Any, queue: Any, row: Any) -> Any:
-    """Orders the copies of one node where after each copy the next message has its turn; ``queue``: scratch."""
+    """Orders the copies of one node where after each copy the next message has its turn; ``queue``: scratch.
+
+    Messages that find ``queue`` full come in when there is a place. With more ahead of a message than
+    `set_free_from` looks at, its times may run backwards: that is counted, and ends the ordering.
+    """
     count, size = air.job_count[row], queue.shape[0]
     head, tail, coming, now_ns = 0, 0, 0, 0
     while coming < count or head < tail:
@@ -132,10 +138,15 @@ def _take_turns(rules: Any, air: Any, queue: Any, row: Any) -> Any:
             if copy == 0
             else air.job_taken_ns[row, job]
         )
+        if step_ns < 0 or step_ns > LAST_NS or now_ns > LAST_NS:
+            air.counts[OFF_TIME] += 1
+            return
         air.job_taken_ns[row, job] = step_ns  # from here on the length of a turn
         move_event(rules, air, event + copy, now_ns)
         now_ns += step_ns
-        while coming < count and air.job_asked_ns[row, coming] <= now_ns and tail - head < size:
+        while (
+            coming < count and air.job_asked_ns[row, coming] <= now_ns and tail - head < size - 1
+        ):  # one for the next copy
             queue[tail % size] = coming << 3
             tail += 1
             coming += 1
