@@ -157,7 +157,7 @@ def progress() -> Iterator[Tell]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=make_console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=1.0)
+        task = bar.add_task("starting; the first run after an update compiles, up to a minute", total=1.0)
         yield lambda share, stage: bar.update(task, completed=share, description=stage)
 
 

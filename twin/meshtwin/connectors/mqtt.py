@@ -90,6 +90,7 @@ class MqttLink:
         self._on_connected = on_connected
         self._subscriptions: dict[str, int] = {}
         self._published: dict[int, asyncio.Future[None]] = {}
+        self._unconfirmed: set[int] = set()  # subscriptions of this connection that the broker has yet to confirm
         self._inbox: deque[Message] = deque()  # filled by paho's thread, emptied by the event loop
         self._is_woken = False
         self._connection = 0
@@ -119,6 +120,7 @@ class MqttLink:
         self._client.on_disconnect = self._disconnect_seen
         self._client.on_message = self._message_seen
         self._client.on_publish = self._publish_seen
+        self._client.on_subscribe = self._subscribe_seen
 
     def start(self) -> None:
         """Connect in the background; returns at once, also when the broker is not there yet."""
@@ -222,8 +224,14 @@ class MqttLink:
             return
         self.refusal = None
         self.reconnects_total += 1
-        for topic_filter, qos in self._subscriptions.items():
-            self._client.subscribe(topic_filter, qos)
+        sent = (self._client.subscribe(topic_filter, qos) for topic_filter, qos in self._subscriptions.items())
+        self._unconfirmed = {mid for _, mid in sent if mid is not None}
+        self._serve_if_subscribed()
+
+    def _serve_if_subscribed(self) -> None:
+        """Connected means subscribed, too: what somebody sends as soon as we say so must not pass us by."""
+        if self._unconfirmed or self.connected.is_set():
+            return
         self.connected.set()
         if self._on_connected is not None:
             self._on_connected()
@@ -259,6 +267,16 @@ class MqttLink:
                 self.dropped_total += 1
                 continue
             self.messages.put_nowait(message)
+
+    def _subscribe_seen(self, _client: Any, _data: Any, mid: int, reasons: Any, _properties: Any) -> None:
+        self._hand_over(self._subscribed_now, mid, [str(reason) for reason in reasons if reason.is_failure])
+
+    def _subscribed_now(self, mid: int, refused: list[str]) -> None:
+        if refused:
+            log.warning("Broker refused a subscription", host=self._settings.host, reason=refused[0])
+        if mid in self._unconfirmed:
+            self._unconfirmed.discard(mid)
+            self._serve_if_subscribed()
 
     def _publish_seen(self, _client: Any, _data: Any, mid: int, _reason: Any, _properties: Any) -> None:
         self._hand_over(self._published_now, mid)

@@ -1,0 +1,49 @@
+"""What "connected" promises, told by a broker that says no more than it has to."""
+
+import asyncio
+
+from meshtwin.connectors.mqtt import BrokerSettings, MqttLink
+
+CONNECT_ACCEPTED = b"\x20\x02\x00\x00"  # CONNACK, MQTT 3.1.1, 3.2
+SUBSCRIBE, SUBSCRIBE_CONFIRMED = 0x82, b"\x90\x03"  # 3.8; SUBACK with one return code, 3.9
+
+
+async def read_packet(reader: asyncio.StreamReader) -> bytes:
+    """Type and body of one packet below 128 bytes."""
+    kind, length = await reader.readexactly(2)
+    return bytes([kind]) + await reader.readexactly(length)
+
+
+async def test_link_is_connected_only_when_the_broker_has_confirmed_its_subscriptions() -> None:
+    clients: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+    server = await asyncio.start_server(lambda r, w: clients.put_nowait((r, w)), "127.0.0.1", 0)
+    link = MqttLink(BrokerSettings(host="127.0.0.1", port=server.sockets[0].getsockname()[1]), client_id="test")
+    link.subscribe("commands")
+    link.start()
+    reader, writer = await clients.get()
+    await read_packet(reader)
+    writer.write(CONNECT_ACCEPTED)
+    subscribe = await read_packet(reader)
+    early = link.connected.is_set()
+
+    writer.write(SUBSCRIBE_CONFIRMED + subscribe[1:3] + b"\x01")
+    await link.wait_connected(10)
+
+    assert (subscribe[0], early) == (SUBSCRIBE, False)
+    await link.stop()
+    writer.close()
+    server.close()
+
+
+async def test_link_without_subscriptions_is_connected_at_once() -> None:
+    clients: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+    server = await asyncio.start_server(lambda r, w: clients.put_nowait((r, w)), "127.0.0.1", 0)
+    link = MqttLink(BrokerSettings(host="127.0.0.1", port=server.sockets[0].getsockname()[1]), client_id="test")
+    link.start()
+    reader, writer = await clients.get()
+    await read_packet(reader)
+    writer.write(CONNECT_ACCEPTED)
+    await link.wait_connected(10)
+    await link.stop()
+    writer.close()
+    server.close()
