@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -94,6 +95,12 @@ class Child:
             self._on_end(code)
 
 
+def _is_listening(path: Path) -> bool:
+    """Whether somebody accepts connections at ``path``; the file is there a little earlier."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
+
+
 async def start_bus(programs: Programs, folder: Path, name: str) -> tuple[Child, str]:
     """A private bus and its address; raises `Unavailable` if it does not come up."""
     path, configuration = folder / name, folder / f"{name}.conf"
@@ -103,7 +110,7 @@ async def start_bus(programs: Programs, folder: Path, name: str) -> tuple[Child,
     child = Child(programs, command, environment={"PATH": os.environ.get("PATH", "")}, log=folder / f"{name}.log")
     try:
         async with asyncio.timeout(BUS_LIMIT_S):
-            while not path.exists():
+            while not _is_listening(path):
                 if not child.is_running:
                     raise Unavailable("dbus-daemon ended at once", reason="BusUnavailable", place=f"{path}.log")
                 await asyncio.sleep(0.005)
