@@ -1,8 +1,7 @@
-"""The processes that make a sample run on one machine: mesh, gateways, operator; as command lines.
+"""The processes that make a sample run on one machine: emulated mesh, gateways, operator; as command lines.
 
 Settings are written below the state folder. Ports and passwords come from it, so that gateways can be
-started before the operator, and again after a restart of anything. Gateways on BlueZ have to wait until the
-virtual air told what it gave them (`SampleProcesses.is_mesh_ready`).
+started before the operator, and again after a restart of anything.
 """
 
 import json
@@ -10,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from meshtwin.errors import InvalidInput
 from meshtwin_operator.local.brokers import gateway_secret_name
@@ -18,11 +17,9 @@ from meshtwin_operator.local.folder import read_folder
 from meshtwin_operator.local.state import StateFolder, write_private
 from meshtwin_operator.reconcile.naming import broker_workload, gateway_identity
 
-__all__ = ["SCENARIOS", "MeshKind", "SampleProcesses"]
+__all__ = ["SCENARIO", "SampleProcesses"]
 
-MeshKind = Literal["emulated", "bluez"]
-# as seen from the folder of manifests
-SCENARIOS: Final[Mapping[MeshKind, str]] = {"emulated": "../emulated-building/mesh.yaml", "bluez": "mesh.yaml"}
+SCENARIO: Final = "../emulated-building/mesh.yaml"  # as seen from the folder of manifests
 PYTHON: Final = (sys.executable, "-m")
 
 
@@ -35,13 +32,12 @@ class SampleProcesses:
     namespace: str
     root: str  # of the tree
     gateways: tuple[str, ...]
-    kind: MeshKind = "emulated"
 
     @classmethod
-    def of(cls, sample: Path, state: StateFolder, kind: MeshKind = "emulated") -> "SampleProcesses":
-        """Raises `InvalidInput` unless the sample has exactly one root twin and a scenario at its place."""
-        if not (sample / SCENARIOS[kind]).is_file():
-            raise InvalidInput(f"no {SCENARIOS[kind]} in {sample}: the mesh is described there")
+    def of(cls, sample: Path, state: StateFolder) -> "SampleProcesses":
+        """Raises `InvalidInput` unless the sample has exactly one root twin and a scenario beside it."""
+        if not (sample / SCENARIO).is_file():
+            raise InvalidInput(f"no {SCENARIO} in {sample}: the emulated mesh is described there")
         manifests = read_folder(sample)
         twins = [m for m in manifests if m["kind"] == "DigitalTwin" and not m["spec"].get("parentRef")]
         if len(twins) != 1:
@@ -53,29 +49,22 @@ class SampleProcesses:
             namespace=twins[0]["metadata"]["namespace"],
             root=twins[0]["metadata"]["name"],
             gateways=tuple(sorted(gateway for gateway in named if gateway)),
-            kind=kind,
         )
 
     def mesh(self, *, speed: float, seed: int | None = None) -> tuple[str, ...]:
-        """The emulated mesh, or the virtual air; ``seed`` replaces the scenario's, ``speed`` is of the emulated one."""
+        """The emulated mesh; ``seed`` replaces the scenario's."""
         settings: dict[str, Any] = {
-            "scenario": str(self.sample / SCENARIOS[self.kind]),
+            "scenario": str(self.sample / SCENARIO),
             "port": self.state.port("mesh"),
             "tokenFile": str(self.state.secret("mesh-token")),
+            "speed": speed,
         }
         if seed is not None:
             settings["seed"] = seed
-        if self.kind == "emulated":
-            return (*PYTHON, "meshtwin.app.emulated_mesh", self._write("mesh", settings | {"speed": speed}))
-        settings["readyFile"] = str(self._ready_file)
-        return (*PYTHON, "meshtwin.app.virtual_air", self._write("mesh", settings))
-
-    def is_mesh_ready(self) -> bool:
-        """Whether gateways can be started: at once on the emulated mesh, for which they wait themselves."""
-        return self.kind == "emulated" or self._ready_file.is_file()
+        return (*PYTHON, "meshtwin.app.emulated_mesh", self._write("mesh", settings))
 
     def gateway(self, gateway_id: str) -> tuple[str, ...]:
-        """One reference gateway; on BlueZ not before `is_mesh_ready`."""
+        """One reference gateway."""
         password = self.state.secret(gateway_secret_name(self.namespace, self.root, gateway_id))
         settings = {
             "gatewayId": gateway_id,
@@ -85,7 +74,10 @@ class SampleProcesses:
                 "username": gateway_identity(gateway_id),
                 "passwordFile": str(password),
             },
-            "mesh": self._mesh_of(gateway_id),
+            "mesh": {
+                "port": self.state.port("mesh"),
+                "tokenFile": str(self.state.secret("mesh-token")),
+            },
             "dataFolder": str(self._folder(gateway_id)),
         }
         return (*PYTHON, "meshtwin.app.gateway", self._write(gateway_id, settings))
@@ -94,15 +86,6 @@ class SampleProcesses:
         """``meshtwin up`` on the sample, or on a copy of it."""
         command = ("meshtwin_operator.cli.main", "up", str(folder or self.sample))
         return (*PYTHON, *command, "--state", str(self.state.root))
-
-    @property
-    def _ready_file(self) -> Path:
-        return self._folder("mesh") / "ready.json"
-
-    def _mesh_of(self, gateway_id: str) -> Mapping[str, Any]:
-        if self.kind == "emulated":
-            return {"port": self.state.port("mesh"), "tokenFile": str(self.state.secret("mesh-token"))}
-        return dict(json.loads(self._ready_file.read_bytes())["gateways"][gateway_id])
 
     def _folder(self, name: str) -> Path:
         folder = self.state.root / "demo" / name

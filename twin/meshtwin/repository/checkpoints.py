@@ -103,7 +103,6 @@ def _link(address: int, record: LinkRecord) -> list[Any]:
         record.heard_s,
         record.listed_s,
         record.rssi_dbm,
-        record.listings,
     ]
 
 
