@@ -25,11 +25,14 @@ async def test_link_is_connected_only_when_the_broker_has_confirmed_its_subscrip
     writer.write(CONNECT_ACCEPTED)
     subscribe = await read_packet(reader)
     early = link.connected.is_set()
+    link.subscribe("results")  # not lost, though the first one is still to be confirmed
+    later = await asyncio.wait_for(read_packet(reader), 10)
 
     writer.write(SUBSCRIBE_CONFIRMED + subscribe[1:3] + b"\x01")
     await link.wait_connected(10)
 
     assert (subscribe[0], early) == (SUBSCRIBE, False)
+    assert b"results" in later
     await link.stop()
     writer.close()
     server.close()

@@ -147,14 +147,19 @@ class MqttLink:
     def subscribe(self, topic_filter: str, qos: int = 1) -> None:
         """Subscribe now and after each reconnection."""
         self._subscriptions[topic_filter] = qos
-        if self.connected.is_set():
+        if self._is_up:
             self._client.subscribe(topic_filter, qos)
 
     def unsubscribe(self, topic_filter: str) -> None:
         """Forget a subscription."""
         self._subscriptions.pop(topic_filter, None)
-        if self.connected.is_set():
+        if self._is_up:
             self._client.unsubscribe(topic_filter)
+
+    @property
+    def _is_up(self) -> bool:
+        """Whether the stored subscriptions went out by this connection, confirmed or not."""
+        return self.connected.is_set() or bool(self._unconfirmed)
 
     async def publish(
         self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False, timeout_s: float = 10.0
@@ -241,6 +246,7 @@ class MqttLink:
 
     def _disconnected_now(self, reason: str) -> None:
         self.connected.clear()
+        self._unconfirmed.clear()
         log.info("Broker connection ended", host=self._settings.host, reason=reason)
 
     def _message_seen(self, _client: Any, _data: Any, message: Any) -> None:
