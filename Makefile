@@ -7,10 +7,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 APPROVE ?= wait
+MESH ?= emulated
 LOCKING := --quiet --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test e2e bench check crds image lock clean
+.PHONY: help install demo test bounds bluez e2e bench check crds image lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -25,11 +26,17 @@ $(STAMP): requirements-dev.lock pyproject.toml
 
 install: $(STAMP) ## virtual environment with everything of the lock
 
-demo: install ## the whole loop on an emulated office, without a cluster (APPROVE=auto: no human needed)
-	$(BIN)/meshtwin demo --approve $(APPROVE) --once
+demo: install ## the whole loop without a cluster (APPROVE=auto: no human needed; MESH=bluez: on real mesh daemons)
+	$(BIN)/meshtwin demo --mesh $(MESH) --approve $(APPROVE) --once
 
 test: install ## unit, contract and integration tests
 	$(BIN)/pytest -q --numprocesses 2 --dist loadfile
+
+bluez: install ## the whole loop on bluetooth-meshd, in real time: several minutes
+	$(BIN)/pytest -q -m real_time
+
+bounds: install ## the tests of compiled engine and fast model with array bounds checked
+	NUMBA_BOUNDSCHECK=1 $(BIN)/pytest -q --numprocesses 2 --dist loadfile tests/unit/fast tests/unit/sim/test_compiled.py tests/unit/sim/test_engines_agree.py
 
 check: install ## format, lint, types, floors, generated files
 	$(BIN)/ruff format --check .

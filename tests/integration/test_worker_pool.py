@@ -18,6 +18,7 @@ from meshtwin.mesh.nodes import Flow, Node
 from meshtwin.mesh.snapshots import LinkEstimate, SegmentView, Snapshot
 from meshtwin.ports import Cancelled, JudgePlan, no_progress
 from meshtwin.whatif.judging import InProcessJudge
+from meshtwin.whatif.quick import InProcessQuickJudge
 
 PATIENCE_S = 30.0
 PLAN = JudgePlan(seed=3, replications=3, messages_per_flow=4)
@@ -82,6 +83,15 @@ def test_workers_judge_as_the_own_process_does_and_leave_when_idle():
         wait_until(lambda: not children())
     assert answers == InProcessJudge().judge(snapshot, variants(snapshot), PLAN, no_progress)
     assert told[-1] == 1.0
+
+
+def test_workers_estimate_as_the_own_process_does_and_bear_its_names():
+    snapshot = chain()
+    with PoolJudge(workers=2) as judge:
+        answers = judge.estimate(snapshot, variants(snapshot), seed=3)
+        assert (judge.model, judge.quick_model) == (InProcessJudge().model, InProcessQuickJudge().quick_model)
+    assert answers == InProcessQuickJudge().estimate(snapshot, variants(snapshot), seed=3)
+    assert all(answer.kpis is not None for answer in answers)
 
 
 def test_cancelled_question_leaves_the_workers_usable():

@@ -1,10 +1,61 @@
 """Network digital twin of Bluetooth Mesh networks.
 
-Floors, top to bottom; imports only point down (checked by import-linter):
-app, then the adapters (northbound, connectors, repository, gateway, emulation, metrics), recipes, whatif,
-the models (sim, graph, fast, twins), radio, ports and contract, mesh, units and errors.
+In a program or notebook:
 
-Nothing here knows Kubernetes.
+    scenario = meshtwin.read_scenario("office.yaml")
+    result = meshtwin.simulate(scenario, replications=8)
+    print(result)
+    meshtwin.plot(result).savefig("office.png")
+
+Floors, top to bottom; imports only point down (checked by import-linter):
+app and library, then virtual_air and foreign, then the adapters (northbound, connectors, repository, gateway,
+emulation, metrics, plotting), recipes, whatif, the models (sim, graph, fast, twins), radio, ports and contract,
+mesh, units and errors.
+
+Nothing here knows Kubernetes, and importing this package alone loads none of it.
 """
 
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from meshtwin.foreign import find_judge, serve_judge
+    from meshtwin.library import Comparison, Simulation, compare, plot, read_scenario, simulate
+    from meshtwin.sim.scenario import Scenario
+    from meshtwin.sim.validation import validate
+
+__all__ = [
+    "Comparison",
+    "Scenario",
+    "Simulation",
+    "compare",
+    "find_judge",
+    "plot",
+    "read_scenario",
+    "serve_judge",
+    "simulate",
+    "validate",
+]
+
 __version__ = "0.1.0"
+
+HOMES: Final = {
+    **dict.fromkeys(("Comparison", "Simulation", "compare", "plot", "read_scenario", "simulate"), "meshtwin.library"),
+    **dict.fromkeys(("find_judge", "serve_judge"), "meshtwin.foreign"),
+    "Scenario": "meshtwin.sim.scenario",
+    "validate": "meshtwin.sim.validation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads what a name stands for when it is first used: the twins import this package and need it small."""
+    if name not in HOMES:
+        raise AttributeError(f"module 'meshtwin' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *HOMES})

@@ -6,13 +6,26 @@ from typing import Protocol
 
 from meshtwin.errors import InvalidInput, MeshTwinError
 from meshtwin.mesh.configuration import Configuration
-from meshtwin.mesh.kpis import NetworkKpis
+from meshtwin.mesh.kpis import NetworkKpis, Prediction
 from meshtwin.mesh.snapshots import Snapshot
 
-__all__ = ["Cancelled", "Judge", "JudgePlan", "Progress", "no_progress"]
+__all__ = [
+    "Cancelled",
+    "Judge",
+    "JudgePlan",
+    "Progress",
+    "Provisional",
+    "QuickAnswer",
+    "QuickJudge",
+    "no_progress",
+    "no_provisional",
+]
 
 # Told the share that is done, 0..1, and what is being done. It may raise `Cancelled` to end the work.
 Progress = Callable[[float, str], None]
+
+# Told the answer of the fast model, and what it is about, while the simulation goes on.
+Provisional = Callable[[Prediction, str], None]
 
 
 class Cancelled(MeshTwinError):
@@ -64,5 +77,36 @@ class Judge(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuickAnswer:
+    """What a fast model says of one configuration: figures, or why it declines to answer; never both."""
+
+    kpis: NetworkKpis | None = None
+    declined: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.kpis is None) == (self.declined is None):
+            raise InvalidInput("a quick answer has either figures or the reason why it has none")
+
+
+class QuickJudge(Protocol):
+    """Predicts key figures without simulating, in milliseconds."""
+
+    @property
+    def quick_model(self) -> str:
+        """Name of the model, as it stands in a provisional prediction."""
+        ...
+
+    def estimate(
+        self, snapshot: Snapshot, configurations: Sequence[Configuration], *, seed: int
+    ) -> tuple[QuickAnswer, ...]:
+        """One answer per configuration, in the order given, all on the same states; blocks."""
+        ...
+
+
 def no_progress(share: float, stage: str) -> None:
     """A `Progress` that tells nobody."""
+
+
+def no_provisional(prediction: Prediction, about: str) -> None:
+    """A `Provisional` that tells nobody."""

@@ -1,7 +1,8 @@
 """``meshtwin demo``: the main job on the sample, with every part a process of its own.
 
-Broker, twins and operator come from ``meshtwin up``; mesh and gateways stand in for the building. The demo
-itself only watches the store, tells what happens, and decides on proposals if it was asked to.
+Broker, twins and operator come from ``meshtwin up``; mesh and gateways stand in for the building: an emulated
+one, or (``--mesh bluez``) one of bluetooth-meshd processes on a virtual air. The demo itself only watches the
+store, tells what happens, and decides on proposals if it was asked to.
 """
 
 import asyncio
@@ -12,14 +13,16 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from meshtwin.errors import InvalidInput, MeshTwinError
+from meshtwin.virtual_air.programs import find_programs
 from meshtwin_operator.cli.decisions import decide
-from meshtwin_operator.cli.demo_processes import SCENARIO, SampleProcesses
+from meshtwin_operator.cli.demo_processes import SCENARIOS, MeshKind, SampleProcesses
 from meshtwin_operator.cli.demo_progress import RunProgress
 from meshtwin_operator.cli.demo_story import Story
 from meshtwin_operator.cli.demo_tables import print_effects, result_document
@@ -30,7 +33,11 @@ from meshtwin_operator.local.supervisor import ChildSpec, Supervisor
 __all__ = ["DemoOptions", "run_demo"]
 
 WATCH_S: Final = 0.2
-SAMPLE: Final = Path("manifests") / "samples" / "office"
+SAMPLES: Final[Mapping[MeshKind, Path]] = {
+    "emulated": Path("manifests") / "samples" / "office",
+    "bluez": Path("manifests") / "samples" / "bluez-building",
+}
+EMULATED_SPEED: Final = 16.0  # mesh seconds per second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +48,23 @@ class DemoOptions:
     once: bool
     as_json: bool
     seed: int | None
-    speed: float
+    speed: float | None
+    mesh: MeshKind
     state: Path | None
     sample: Path | None
     timeout_s: float
 
 
 async def run_demo(options: DemoOptions) -> int:
-    """Exit code: 0 if every configuration that was pushed in the first round was confirmed, and one was."""
-    sample = (options.sample or find_sample()).resolve()
+    """Exit code: 0 if every configuration that was pushed in the first round was confirmed, and one was.
+
+    Raises `Unavailable` if the daemons of ``bluez`` cannot be had here, `InvalidInput` for what contradicts.
+    """
+    if options.mesh == "bluez":
+        find_programs()
+        if options.speed not in (None, 1.0):
+            raise InvalidInput(f"speed {options.speed:g} with --mesh bluez: real daemons know real time alone")
+    sample = (options.sample or find_sample(options.mesh)).resolve()
     root = options.state.resolve() if options.state else Path(tempfile.mkdtemp(prefix="meshtwin-demo-"))
     if options.state and root.exists():
         _empty(StateFolder(root))
@@ -69,13 +84,13 @@ async def run_demo(options: DemoOptions) -> int:
             shutil.rmtree(root, ignore_errors=True)
 
 
-def find_sample() -> Path:
-    """The office sample of the checkout around the working directory or this package."""
+def find_sample(mesh: MeshKind) -> Path:
+    """The sample of the checkout around the working directory or this package."""
     for start in (Path.cwd(), Path(__file__).resolve()):
         for folder in (start, *start.parents):
-            if (folder / SAMPLE / SCENARIO).is_file():
-                return folder / SAMPLE
-    raise InvalidInput(f"no {SAMPLE} here or above: run in the checkout, or name one with --sample")
+            if (folder / SAMPLES[mesh] / SCENARIOS[mesh]).is_file():
+                return folder / SAMPLES[mesh]
+    raise InvalidInput(f"no {SAMPLES[mesh]} here or above: run in the checkout, or name one with --sample")
 
 
 class _Demo:
@@ -83,7 +98,7 @@ class _Demo:
         self._options, self._sample, self._state = options, sample, state
         self._started_s = time.monotonic()
         self._supervisor: Supervisor | None = None
-        self._processes = SampleProcesses.of(sample, state)
+        self._processes = SampleProcesses.of(sample, state, options.mesh)
 
     async def run(self) -> int:
         self._state.prepare()
@@ -99,10 +114,14 @@ class _Demo:
 
     async def _start(self, supervisor: Supervisor) -> None:
         options, processes = self._options, self._processes
-        mesh = processes.mesh(speed=options.speed, seed=options.seed)
-        await supervisor.apply(_child("mesh", mesh))
-        self._say(f"emulated mesh started (speed {options.speed:g}, state {self._state.root})")
+        speed = options.speed or EMULATED_SPEED
+        await supervisor.apply(_child("mesh", processes.mesh(speed=speed, seed=options.seed)))
+        what = "mesh of bluetooth-meshd" if options.mesh == "bluez" else f"emulated mesh (speed {speed:g})"
+        self._say(f"{what} started, state {self._state.root}")
         await supervisor.apply(_child("operator", processes.operator()))
+        while not processes.is_mesh_ready():
+            self._check_children()
+            await asyncio.sleep(WATCH_S)
         for gateway in processes.gateways:
             await supervisor.apply(_child(gateway, processes.gateway(gateway)))
         self._say(f"operator and gateways {', '.join(processes.gateways)} started")

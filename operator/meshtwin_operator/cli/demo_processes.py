@@ -1,7 +1,8 @@
-"""The processes that make a sample run on one machine: emulated mesh, gateways, operator; as command lines.
+"""The processes that make a sample run on one machine: mesh, gateways, operator; as command lines.
 
 Settings are written below the state folder. Ports and passwords come from it, so that gateways can be
-started before the operator, and again after a restart of anything.
+started before the operator, and again after a restart of anything. Gateways on BlueZ have to wait until the
+virtual air told what it gave them (`SampleProcesses.is_mesh_ready`).
 """
 
 import json
@@ -9,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from meshtwin.errors import InvalidInput
 from meshtwin_operator.local.brokers import gateway_secret_name
@@ -17,9 +18,11 @@ from meshtwin_operator.local.folder import read_folder
 from meshtwin_operator.local.state import StateFolder, write_private
 from meshtwin_operator.reconcile.naming import broker_workload, gateway_identity
 
-__all__ = ["SCENARIO", "SampleProcesses"]
+__all__ = ["SCENARIOS", "MeshKind", "SampleProcesses"]
 
-SCENARIO: Final = "../emulated-building/mesh.yaml"  # as seen from the folder of manifests
+MeshKind = Literal["emulated", "bluez"]
+# as seen from the folder of manifests
+SCENARIOS: Final[Mapping[MeshKind, str]] = {"emulated": "../emulated-building/mesh.yaml", "bluez": "mesh.yaml"}
 PYTHON: Final = (sys.executable, "-m")
 
 
@@ -32,12 +35,13 @@ class SampleProcesses:
     namespace: str
     root: str  # of the tree
     gateways: tuple[str, ...]
+    kind: MeshKind = "emulated"
 
     @classmethod
-    def of(cls, sample: Path, state: StateFolder) -> "SampleProcesses":
-        """Raises `InvalidInput` unless the sample has exactly one root twin and a scenario beside it."""
-        if not (sample / SCENARIO).is_file():
-            raise InvalidInput(f"no {SCENARIO} in {sample}: the emulated mesh is described there")
+    def of(cls, sample: Path, state: StateFolder, kind: MeshKind = "emulated") -> "SampleProcesses":
+        """Raises `InvalidInput` unless the sample has exactly one root twin and a scenario at its place."""
+        if not (sample / SCENARIOS[kind]).is_file():
+            raise InvalidInput(f"no {SCENARIOS[kind]} in {sample}: the mesh is described there")
         manifests = read_folder(sample)
         twins = [m for m in manifests if m["kind"] == "DigitalTwin" and not m["spec"].get("parentRef")]
         if len(twins) != 1:
@@ -49,22 +53,29 @@ class SampleProcesses:
             namespace=twins[0]["metadata"]["namespace"],
             root=twins[0]["metadata"]["name"],
             gateways=tuple(sorted(gateway for gateway in named if gateway)),
+            kind=kind,
         )
 
     def mesh(self, *, speed: float, seed: int | None = None) -> tuple[str, ...]:
-        """The emulated mesh; ``seed`` replaces the scenario's."""
+        """The emulated mesh, or the virtual air; ``seed`` replaces the scenario's, ``speed`` is of the emulated one."""
         settings: dict[str, Any] = {
-            "scenario": str(self.sample / SCENARIO),
+            "scenario": str(self.sample / SCENARIOS[self.kind]),
             "port": self.state.port("mesh"),
             "tokenFile": str(self.state.secret("mesh-token")),
-            "speed": speed,
         }
         if seed is not None:
             settings["seed"] = seed
-        return (*PYTHON, "meshtwin.app.emulated_mesh", self._write("mesh", settings))
+        if self.kind == "emulated":
+            return (*PYTHON, "meshtwin.app.emulated_mesh", self._write("mesh", settings | {"speed": speed}))
+        settings["readyFile"] = str(self._ready_file)
+        return (*PYTHON, "meshtwin.app.virtual_air", self._write("mesh", settings))
+
+    def is_mesh_ready(self) -> bool:
+        """Whether gateways can be started: at once on the emulated mesh, for which they wait themselves."""
+        return self.kind == "emulated" or self._ready_file.is_file()
 
     def gateway(self, gateway_id: str) -> tuple[str, ...]:
-        """One reference gateway."""
+        """One reference gateway; on BlueZ not before `is_mesh_ready`."""
         password = self.state.secret(gateway_secret_name(self.namespace, self.root, gateway_id))
         settings = {
             "gatewayId": gateway_id,
@@ -74,10 +85,7 @@ class SampleProcesses:
                 "username": gateway_identity(gateway_id),
                 "passwordFile": str(password),
             },
-            "mesh": {
-                "port": self.state.port("mesh"),
-                "tokenFile": str(self.state.secret("mesh-token")),
-            },
+            "mesh": self._mesh_of(gateway_id),
             "dataFolder": str(self._folder(gateway_id)),
         }
         return (*PYTHON, "meshtwin.app.gateway", self._write(gateway_id, settings))
@@ -86,6 +94,15 @@ class SampleProcesses:
         """``meshtwin up`` on the sample, or on a copy of it."""
         command = ("meshtwin_operator.cli.main", "up", str(folder or self.sample))
         return (*PYTHON, *command, "--state", str(self.state.root))
+
+    @property
+    def _ready_file(self) -> Path:
+        return self._folder("mesh") / "ready.json"
+
+    def _mesh_of(self, gateway_id: str) -> Mapping[str, Any]:
+        if self.kind == "emulated":
+            return {"port": self.state.port("mesh"), "tokenFile": str(self.state.secret("mesh-token"))}
+        return dict(json.loads(self._ready_file.read_bytes())["gateways"][gateway_id])
 
     def _folder(self, name: str) -> Path:
         folder = self.state.root / "demo" / name

@@ -12,6 +12,7 @@ from meshtwin_operator.cli.deciding import register as add_deciding
 from meshtwin_operator.cli.looking import register as add_looking
 from meshtwin_operator.cli.modelling import register as add_modelling
 from meshtwin_operator.cli.running import register as add_running
+from meshtwin_operator.cli.validating import register as add_validating
 
 __all__ = ["app", "main"]
 
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for add in (add_running, add_looking, add_deciding, add_modelling):
+for add in (add_running, add_looking, add_deciding, add_modelling, add_validating):
     add(app)
 
 

@@ -1,71 +1,189 @@
-"""``simulate`` and ``validate``: files judged on this machine, without a twin."""
+"""``simulate``, ``compare``, ``plot``, ``schema``: scenario files judged on this machine, without a twin."""
 
 import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+if TYPE_CHECKING:
+    from meshtwin.library import Comparison, Simulation
+
 __all__ = ["register"]
+
+Replications = Annotated[int, typer.Option(min=1, max=10_000)]
+Seed = Annotated[int, typer.Option(min=0)]
+Engine = Annotated[str | None, typer.Option(help="Engine of the simulator (default: the fastest that can).")]
+Output = Annotated[Literal["table", "json"], typer.Option("--output", "-o")]
+Selective = Annotated[
+    bool, typer.Option("--selective", help="Preset states in place of draws: fewer replications for a precision.")
+]
+Tell = Callable[[float, str], None]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("simulate")(simulate)
-    app.command("validate")(validate)
+    for name, command in (("simulate", simulate), ("compare", compare), ("plot", plot), ("schema", schema)):
+        app.command(name)(command)
 
 
 def simulate(
     file: Annotated[Path, typer.Argument(help="A scenario file.")],
-    engine: Annotated[str, typer.Option(help="Engine of the simulator.")] = "reference",
-    replications: Annotated[int, typer.Option(min=1, max=10_000)] = 8,
-    seed: Annotated[int, typer.Option(min=0)] = 1,
-    output: Annotated[Literal["table", "json"], typer.Option("--output", "-o")] = "table",
+    engine: Engine = None,
+    replications: Replications = 8,
+    seed: Seed = 1,
+    selective: Selective = False,
+    output: Output = "table",
+    output_file: Annotated[
+        Path | None, typer.Option(help="Also write the result: .json (the figures), .parquet (a row per message).")
+    ] = None,
 ) -> None:
-    """Run a scenario and print its key figures."""
-    from meshtwin.sim.engine import simulate_replications
-    from meshtwin.sim.results import summarise
-    from meshtwin.sim.scenario_file import read_scenario
-    from meshtwin_operator.cli.figures import kpis_json, print_kpis
+    """Run a scenario and print its key figures; Ctrl-C keeps the finished replications."""
+    from meshtwin import library
+    from meshtwin_operator.cli.figures import print_result
 
-    scenario = read_scenario(file)
-    results = simulate_replications(scenario, seed=seed, replications=replications, engine=engine)
-    kpis = summarise(results, scenario.flows)
-    losses: dict[str, int] = {}
-    for result in results:
-        for cause, count in result.losses.items():
-            losses[str(cause)] = losses.get(str(cause), 0) + count
+    _check_suffix(output_file)
+    scenario = library.read_scenario(file)
+    with progress() as tell:
+        result = library.simulate(
+            scenario,
+            replications=replications,
+            seed=seed,
+            engine=engine or library.DEFAULT_ENGINE,
+            is_selective=selective,
+            progress=tell,
+        )
+    if output_file is not None:
+        result.save(output_file)
     if output == "json":
-        document = {"scenario": scenario.name, "seed": seed, "replications": replications, "engine": engine}
-        totals = {"transmissions": sum(r.transmissions for r in results), "losses": losses}
-        typer.echo(json.dumps({**document, **kpis_json(kpis), **totals}, indent=2))
+        typer.echo(result.document.model_dump_json(by_alias=True, indent=2))
     else:
-        print_kpis(scenario.name, kpis, losses)
+        print_result(result.document)
+    _end_early(result)
 
 
-def validate(
-    path: Annotated[Path, typer.Argument(help="A folder of manifests, or one file.")],
+def compare(
+    first: Annotated[Path, typer.Argument(help="The scenario file to compare with.")],
+    second: Annotated[Path, typer.Argument(help="The scenario file that is compared.")],
+    engine: Engine = None,
+    replications: Replications = 8,
+    seed: Seed = 1,
+    selective: Selective = False,
+    output: Output = "table",
 ) -> None:
-    """Check manifests as an API server would, without one."""
-    from meshtwin.errors import InvalidInput
-    from meshtwin_operator.local.folder import read_folder
-    from meshtwin_operator.local.kustomization import read_documents
-    from meshtwin_operator.resources.admission import Refused, admit
+    """Run two scenarios on the same states and print the second less the first, per flow."""
+    from meshtwin import library
+    from meshtwin_operator.cli.figures import print_differences
 
-    manifests = read_folder(path) if path.is_dir() else read_documents(path)
-    if not manifests:
-        raise InvalidInput(f"{path} holds no manifests: name a folder with YAML files, or a file", reason="NotFound")
-    bad = 0
-    for manifest in manifests:
-        if manifest.get("kind") in ("ConfigMap", "Namespace"):
-            continue
-        name = f"{manifest.get('kind')}/{(manifest.get('metadata') or {}).get('name')}"
-        verdict = admit(manifest, None)
-        if isinstance(verdict, Refused):
-            bad += 1
-            for cause in verdict.causes:
-                typer.echo(f"{name}: {cause.path}: {cause.message}")
-        else:
-            typer.echo(f"{name}: ok")
-    if bad:
-        raise InvalidInput(f"{bad} of {len(manifests)} objects would be refused: mend the fields named above")
+    with progress() as tell:
+        comparison = library.compare(
+            library.read_scenario(first),
+            library.read_scenario(second),
+            replications=replications,
+            seed=seed,
+            engine=engine or library.DEFAULT_ENGINE,
+            is_selective=selective,
+            progress=tell,
+        )
+    if output == "json":
+        typer.echo(json.dumps(_comparison_json(comparison), indent=2))
+    else:
+        names = (comparison.first.scenario.name, comparison.second.scenario.name)
+        print_differences(names, comparison.differences, len(comparison.second.runs))
+    _end_early(comparison.first)
+    _end_early(comparison.second)
+
+
+def plot(
+    file: Annotated[Path, typer.Argument(help="A scenario file, or a result that simulate wrote as .json.")],
+    picture: Annotated[Path, typer.Option("--to", "-t", help="The picture: .png, .svg or .pdf.")],
+    result: Annotated[
+        list[Path] | None, typer.Option("--result", "-r", help="Draw this result of it, not the network (repeatable).")
+    ] = None,
+    gateway: Annotated[str | None, typer.Option(help="Address of the node that is marked as the gateway.")] = None,
+    flow: Annotated[list[str] | None, typer.Option(help="Draw this flow alone (repeatable).")] = None,
+) -> None:
+    """Draw a network, or the latency and delivery of results side by side."""
+    from meshtwin.errors import InvalidInput
+    from meshtwin.mesh.addresses import parse_unicast
+    from meshtwin.plotting import draw_network, draw_results, save_picture
+    from meshtwin.sim.result_file import read_result
+    from meshtwin.sim.scenario_file import read_scenario
+
+    files = list(result or []) or ([file] if file.suffix == ".json" else [])
+    if files:
+        figure = draw_results([read_result(path) for path in files], flows=flow)
+    else:
+        scenario = read_scenario(file)
+        marked = None if gateway is None else parse_unicast(gateway)
+        if marked is not None and marked not in {node.address for node in scenario.nodes}:
+            raise InvalidInput(f"gateway {gateway} is no node of the scenario", reason="UnknownNode", place=str(file))
+        figure = draw_network(scenario, gateway=marked)
+    save_picture(figure, picture)
+    typer.echo(f"wrote {picture}")
+
+
+def schema(
+    name: Annotated[Literal["scenario", "result", "judge-request", "judge-answer"], typer.Argument()],
+) -> None:
+    """Print a JSON schema: of scenario files, of results, or of what a foreign model is asked and answers."""
+    from pydantic import BaseModel
+
+    from meshtwin.foreign.messages import JudgeAnswer, JudgeRequest
+    from meshtwin.sim.result_file import ResultDocument
+    from meshtwin.sim.scenario_document import ScenarioDocument
+
+    models: dict[str, type[BaseModel]] = {
+        "scenario": ScenarioDocument,
+        "result": ResultDocument,
+        "judge-request": JudgeRequest,
+        "judge-answer": JudgeAnswer,
+    }
+    typer.echo(json.dumps(models[name].model_json_schema(by_alias=True), indent=2))
+
+
+@contextmanager
+def progress() -> Iterator[Tell]:
+    """A progress bar on the terminal's error stream; nothing where that is not a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda share, stage: None
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from meshtwin_operator.cli.console import make_console
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=make_console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting; the first run after an update compiles, up to a minute", total=1.0)
+        yield lambda share, stage: bar.update(task, completed=share, description=stage)
+
+
+def _check_suffix(path: Path | None) -> None:
+    """Before the work, not after it."""
+    from meshtwin.errors import InvalidInput
+    from meshtwin.sim.result_file import RESULT_SUFFIXES
+
+    if path is not None and path.suffix not in RESULT_SUFFIXES:
+        raise InvalidInput(
+            f"{path.name} ends neither in {' nor in '.join(RESULT_SUFFIXES)}", reason="UnknownFormat", place=str(path)
+        )
+
+
+def _end_early(result: "Simulation") -> None:
+    if not result.is_complete:
+        typer.echo(f"interrupted: {len(result.runs)} of {result.asked} replications are finished and told", err=True)
+        raise typer.Exit(130)  # as a shell says of a program that Ctrl-C ended
+
+
+def _comparison_json(comparison: "Comparison") -> dict[str, Any]:
+    from meshtwin_operator.cli.figures import difference_json
+
+    return {
+        "format": "meshtwin.dev/comparison/v1",
+        "first": comparison.first.document.model_dump(by_alias=True, mode="json"),
+        "second": comparison.second.document.model_dump(by_alias=True, mode="json"),
+        "differences": [difference_json(difference) for difference in comparison.differences],
+    }

@@ -1,6 +1,7 @@
 """``up``, ``demo``, ``mesh``, ``gateway``, ``token``, ``export``: what runs, and talking to what runs."""
 
 import asyncio
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -48,8 +49,13 @@ def demo(
     approve: Annotated[Literal["auto", "wait"], typer.Option(help="Who approves the proposals.")] = "wait",
     once: Annotated[bool, typer.Option("--once", help="End after the first round.")] = False,
     output: Annotated[Literal["table", "json"], typer.Option("--output", "-o")] = "table",
-    seed: Annotated[int | None, typer.Option(help="Hidden truth of the emulated mesh.")] = None,
-    speed: Annotated[float, typer.Option(help="Mesh seconds per second.", min=0.1, max=100)] = 16.0,
+    mesh: Annotated[
+        Literal["emulated", "bluez"], typer.Option(help="What stands in for the building; bluez: bluetooth-meshd.")
+    ] = "emulated",
+    seed: Annotated[int | None, typer.Option(help="Hidden truth of the mesh.")] = None,
+    speed: Annotated[
+        float | None, typer.Option(help="Mesh seconds per second (16; 1 with bluez).", min=0.1, max=100)
+    ] = None,
     state: Annotated[Path | None, typer.Option(help="State folder, emptied first (default: temporary).")] = None,
     sample: Annotated[Path | None, typer.Option(help="Folder of the sample.")] = None,
     timeout: Annotated[float, typer.Option(help="Give up after so many seconds.")] = 900.0,
@@ -63,6 +69,7 @@ def demo(
         as_json=output == "json",
         seed=seed,
         speed=speed,
+        mesh=mesh,
         state=state,
         sample=sample,
         timeout_s=timeout,
@@ -71,21 +78,35 @@ def demo(
 
 
 def mesh(
-    emulate: Annotated[Path, typer.Option("--emulate", help="Scenario of the emulated mesh.")],
+    emulate: Annotated[Path | None, typer.Option("--emulate", help="Scenario of an emulated mesh.")] = None,
+    bluez: Annotated[
+        Path | None, typer.Option("--bluez", help="Scenario of a mesh of bluetooth-meshd processes.")
+    ] = None,
     port: Annotated[int, typer.Option(help="TCP port on loopback; 0: any free one.")] = 0,
     token_file: Annotated[Path | None, typer.Option(help="File with the token of its clients.")] = None,
-    speed: Annotated[float, typer.Option(help="Mesh seconds per second.")] = 1.0,
+    speed: Annotated[float, typer.Option(help="Mesh seconds per second; 1 with --bluez.")] = 1.0,
     seed: Annotated[int | None, typer.Option(help="Instead of the scenario's.")] = None,
 ) -> None:
-    """Run an emulated mesh."""
-    from meshtwin.app.emulated_mesh import EmulatedMeshSettings, run_emulated_mesh
+    """Run an emulated mesh, or one of real Bluetooth Mesh daemons on a virtual air."""
     from meshtwin.app.running import run_until_signal
+    from meshtwin.errors import InvalidInput
 
-    settings = EmulatedMeshSettings(scenario=emulate, port=port, token_file=token_file, speed=speed, seed=seed)
-    ready = typer.echo
+    if (emulate is None) == (bluez is None):
+        raise InvalidInput("give exactly one of --emulate and --bluez")
+    if bluez is not None and speed != 1.0:
+        raise InvalidInput(f"speed {speed:g} with --bluez: real daemons know real time alone")
 
     async def run() -> None:
-        await run_emulated_mesh(settings, on_ready=lambda served: ready(f"emulated mesh on 127.0.0.1:{served}"))
+        if bluez is not None:
+            from meshtwin.app.virtual_air import VirtualAirSettings, run_virtual_air
+
+            air = VirtualAirSettings(scenario=bluez, port=port, token_file=token_file, seed=seed)
+            await run_virtual_air(air, on_ready=lambda ready: typer.echo(json.dumps(ready)))
+        elif emulate is not None:
+            from meshtwin.app.emulated_mesh import EmulatedMeshSettings, run_emulated_mesh
+
+            settings = EmulatedMeshSettings(scenario=emulate, port=port, token_file=token_file, speed=speed, seed=seed)
+            await run_emulated_mesh(settings, on_ready=lambda at: typer.echo(f"emulated mesh on 127.0.0.1:{at}"))
 
     asyncio.run(run_until_signal(run))
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from meshtwin.errors import InvalidInput
 from meshtwin.recipes.messages import RecipeUseModel
+from meshtwin.recipes.parameters import check_built_in
 from meshtwin_operator.reconcile.conditions import (
     Said,
     is_true,
@@ -88,6 +89,8 @@ def _recipes(pipeline: Pipeline, world: World) -> list[RecipeUseModel]:
     for index, reference in enumerate(pipeline.spec.recipes):
         found = world.get(ObjectKey("Recipe", pipeline.metadata.namespace, reference.name))
         if isinstance(found, Recipe):
+            if found.spec.uses in BUILT_IN_RECIPES:
+                check_built_in(found.spec.uses, found.spec.parameters, f"Recipe {reference.name}: spec.parameters")
             uses.append(
                 RecipeUseModel(name=reference.name, uses=found.spec.uses, parameters=dict(found.spec.parameters))
             )

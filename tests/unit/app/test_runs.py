@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 from tests.unit.twins.test_snapshot_and_overlay import north
 
 from meshtwin.app.runs import RUNS_AT_ONCE, RUNS_KEPT, RunRegistry
-from meshtwin.errors import Unavailable
+from meshtwin.errors import InvalidInput, Unavailable
+from meshtwin.mesh.kpis import Interval, NetworkKpis, Prediction
+from meshtwin.ports import Progress, Provisional
 from meshtwin.recipes.messages import PipelineRequest, RunStatus
 from meshtwin.twins.partial import PartialSnapshot
 
@@ -54,6 +57,58 @@ async def test_fault_of_the_request_fails_the_run_with_its_reason(tmp_path: Path
     assert status.state == "Failed"
     assert status.error is not None
     assert status.error.reason == "UnknownSegment"
+
+
+async def test_unknown_recipe_or_parameter_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    source = Source()
+    registry = RunRegistry(tmp_path, source.snapshot)
+    asked = request().model_dump(by_alias=True)
+    asked["recipes"][0]["parameters"] = {"path": 3}
+
+    with pytest.raises(InvalidInput, match=r"has no parameter 'path'; it knows: aroundBest, paths \(recipes\[0\]"):
+        await registry.start_pipeline(PipelineRequest.model_validate(asked))
+
+    assert registry.get("r1") is None
+    assert source.taken == 0
+
+
+async def test_fast_answer_is_shown_while_the_simulation_goes_on_and_kept_beside_the_result(tmp_path: Path) -> None:
+    source, seen, go_on = Source(), asyncio.Event(), threading.Event()
+    source.gate.set()
+    registry = RunRegistry(tmp_path, source.snapshot)
+    loop = asyncio.get_running_loop()
+
+    def work(partial: PartialSnapshot, seed: int, progress: Progress, provisional: Provisional) -> RunStatus:
+        provisional(expected(seed), "with two relays")
+        loop.call_soon_threadsafe(seen.set)
+        go_on.wait()
+        return RunStatus(run_id="r1", state="Done", progress_per_mille=1000)
+
+    registry._start("r1", 7, work)
+    await seen.wait()
+    running = registry.get("r1")
+    go_on.set()
+    done = await ended(registry, "r1")
+
+    assert running is not None
+    assert running.provisional is not None
+    assert (running.state, running.provisional.message) == ("Running", "with two relays")
+    assert (running.provisional.prediction.provisional, running.provisional.prediction.seed) == (True, 7)
+    assert (done.state, done.provisional) == ("Done", running.provisional)
+
+
+def expected(seed: int) -> Prediction:
+    nothing = NetworkKpis(flows=(), airtime_ratio=Interval(estimate=0.0, low=0.0, high=0.0))
+    return Prediction(
+        before=nothing,
+        after=nothing,
+        model="fast",
+        profile="zephyr",
+        seed=seed,
+        replications=1,
+        snapshot_fingerprint="0" * 16,
+        provisional=True,
+    )
 
 
 async def test_same_id_is_the_same_run(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from meshtwin.gateway.jobs import plan_commit, plan_restore
 from meshtwin.gateway.memory import Memory, Monitoring, NodeException, Pending, parse_memory, to_bytes
 from meshtwin.gateway.monitor import CounterBook, plan_reports
 from meshtwin.gateway.phases import NEXT, PhaseEvent, next_phase
-from meshtwin.gateway.probe import Measured, to_report
+from meshtwin.gateway.probe import UNTIMED, Measured, to_report
 from meshtwin.gateway.store import MemoryStore
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Configuration, NodeSettings, Transmit
@@ -62,7 +62,7 @@ def test_the_sets_turn_what_a_node_has_into_what_is_wanted(known: NodeSettings, 
             expected=st.integers(0, 255),
             received=st.integers(0, 255),
             transmissions=st.integers(1, 8),
-            rssi_dbm=st.sampled_from(range(-105, -29, 5)),
+            rssi_dbm=st.none() | st.sampled_from(range(-100, -29, 5)),
             odd_epoch=st.booleans(),
         ),
         max_size=2,
@@ -211,6 +211,16 @@ def test_lost_and_unfetched_members_count_as_late() -> None:
 
     measured.latency_ms.pop(C)
     assert to_report(measured, 4, "a", 10.0).on_time_presses == 0
+
+
+def test_nodes_without_a_clock_tell_what_arrived_and_no_latency() -> None:
+    flow = FlowSpec(name="f", source="0001", destination="c001", members=["0002", "0003"], deadline_ms=100)
+    rows: dict[UnicastAddress, list[int | None]] = {B: [UNTIMED, UNTIMED, None], C: [UNTIMED, UNTIMED, UNTIMED]}
+
+    report = to_report(Measured(flow, probe=1, started=True, latency_ms=rows), 3, "a", 10.0)
+
+    assert (report.on_time_presses, report.delivered_pairs, report.how_known) == (2, 5, "receiverCounted")
+    assert (report.deadline_ms, report.latency, report.spread, report.clock_uncertainty_ms) == (None,) * 4
 
 
 def full_memory() -> Memory:

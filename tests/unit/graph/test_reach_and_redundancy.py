@@ -11,7 +11,13 @@ from meshtwin.errors import InvalidInput
 from meshtwin.graph.augmentation import augmented_relays, relays_for_paths
 from meshtwin.graph.links import delivery_with_transmissions
 from meshtwin.graph.reach import hops_from, hops_to, minimal_ttl, reach
-from meshtwin.graph.redundancy import articulation_relays, disjoint_paths, network_redundancy
+from meshtwin.graph.redundancy import (
+    articulation_relays,
+    cut_links,
+    disjoint_paths,
+    gateway_redundancy,
+    network_redundancy,
+)
 from meshtwin.mesh.snapshots import LinkEstimate
 
 
@@ -76,6 +82,30 @@ def test_articulation_relays_are_those_whose_silence_loses_a_node(world):
     before = flooded(graph, relays, 1, 127)
     expected = {r for r in relays - {1} if flooded(graph, relays - {r}, 1, 127) < before}
     assert articulation_relays(graph, relays, 1) == expected
+
+
+@given(directed_graphs())
+def test_cut_links_are_those_without_which_a_node_is_lost(world):
+    graph, relays = world
+    before = flooded(graph, relays, 1, 127)
+    expected = set()
+    for u, v in graph.edges:
+        less = graph.copy()
+        less.remove_edge(u, v)
+        if flooded(less, relays, 1, 127) < before:
+            expected.add((u, v))
+    assert cut_links(graph, relays, 1) == expected
+
+
+@given(directed_graphs(most=6))
+@settings(deadline=None)
+def test_redundancy_to_the_gateway_is_that_of_every_node_as_a_source(world):
+    graph, relays = world
+    found = gateway_redundancy(graph, relays, 1)
+    assert set(found) == set(graph) - {1}
+    for node, paths in found.items():
+        expected = 8 if graph.has_edge(node, 1) else disjoint_paths(graph, relays, node, 1)
+        assert paths == expected
 
 
 def cut_size(graph, relays, source, target):

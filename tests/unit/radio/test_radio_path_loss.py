@@ -5,7 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshtwin.errors import InvalidInput
-from meshtwin.radio.path_loss import LogDistance, compute_free_space_loss_db, compute_log_distance_loss_db
+from meshtwin.radio.path_loss import (
+    LogDistance,
+    compute_free_space_loss_db,
+    compute_itu_indoor_loss_db,
+    compute_log_distance_loss_db,
+)
 
 
 def test_free_space_loss_at_one_metre_is_40_db():
@@ -38,3 +43,29 @@ def test_impossible_distance_is_refused_with_its_value(distance_m):
 def test_negative_exponent_is_refused():
     with pytest.raises(InvalidInput, match="exponent"):
         LogDistance(exponent=-1.0)
+
+
+def test_itu_loss_in_an_office_is_the_formula_of_the_recommendation():
+    """Witness: 10 alpha log d + beta + 10 gamma log f with the coefficients of an obstructed office."""
+    expected_db = 24.6 * math.log10(20.0) + 29.53 + 23.8 * math.log10(2.426)
+    assert compute_itu_indoor_loss_db(20.0, "officeObstructed") == pytest.approx(expected_db)
+
+
+@pytest.mark.parametrize("building", ["office", "corridor", "industrial"])
+def test_obstructed_places_lose_more_than_open_ones(building):
+    open_db, obstructed_db = (compute_itu_indoor_loss_db(10.0, building + sight) for sight in ("Open", "Obstructed"))
+    assert obstructed_db > open_db
+    assert open_db == pytest.approx(compute_free_space_loss_db(10.0), abs=8.0)
+
+
+def test_each_floor_costs():
+    losses_db = [compute_itu_indoor_loss_db(10.0, "officeOpen", floors=n) for n in range(3)]
+    assert losses_db[1] - losses_db[0] == pytest.approx(15.0)
+    assert losses_db[2] - losses_db[1] == pytest.approx(4.0)
+
+
+def test_unknown_environment_is_refused_with_the_known_ones():
+    with pytest.raises(InvalidInput, match="officeOpen"):
+        compute_itu_indoor_loss_db(10.0, "cave")
+    with pytest.raises(InvalidInput, match="floors"):
+        compute_itu_indoor_loss_db(10.0, "officeOpen", floors=-1)

@@ -1,5 +1,7 @@
 """Blocks of the README."""
 
+from pathlib import Path
+
 import pytest
 from tests.readme.blocks import parse_blocks
 
@@ -18,3 +20,8 @@ def test_blocks_keep_their_order_group_and_line() -> None:
 def test_a_shell_block_that_nobody_would_run_is_refused() -> None:
     with pytest.raises(ValueError, match="line 2"):
         parse_blocks(f"{TICKS}sh\nmake demo\n{TICKS}\n")
+
+
+def test_every_shell_block_of_the_readme_is_in_a_group_that_is_run() -> None:
+    groups = {block.group for block in parse_blocks((Path(__file__).parents[3] / "README.md").read_text())}
+    assert groups == {"local", "cluster"}

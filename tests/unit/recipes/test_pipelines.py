@@ -12,6 +12,7 @@ from meshtwin.recipes.messages import ObjectivesModel, PipelineRequest, Pipeline
 from meshtwin.recipes.pipeline import run_pipeline
 from meshtwin.recipes.results import Outcome
 from meshtwin.whatif.judging import InProcessJudge
+from meshtwin.whatif.quick import InProcessQuickJudge
 
 ALL = ("fewest-sufficient-relays", "end-to-end-latency", "path-redundancy")
 REACHABLE = ObjectivesModel(on_time_within_milliseconds=150, on_time_at_least_per_mille=900)
@@ -119,6 +120,40 @@ def test_evidence_says_why_the_losers_lost(build_grid):
     assert set(evidence.proposed_by) == set(ALL)
     assert any(t.verdict == "best (fresh states)" for t in evidence.trials)
     assert all(t.verdict and t.reason for t in evidence.trials)
+
+
+def test_fast_model_prunes_and_is_told_before_the_simulation_decides(build_grid):
+    told = []
+
+    def asked():
+        told.clear()
+        return run_pipeline(
+            request(recipes=(*ALL, "local-search"), parameters={"local-search": {"evaluations": 60}}),
+            build_grid(),
+            InProcessJudge(),
+            seed=5,
+            progress=no_progress,
+            quick=InProcessQuickJudge(),
+            provisional=lambda prediction, about: told.append(prediction),
+        )
+
+    result = asked()
+
+    assert result.outcome is Outcome.PROPOSED
+    assert 0 < result.evidence.pruned < result.evidence.candidates_tried
+    assert result.evidence.models == ("graph", "fast", "packet-simulator")
+    assert all(p.provisional and p.model == "fast" for p in told)
+    assert not result.prediction.provisional
+    assert asked() == result
+
+
+def test_trade_offs_are_told_best_on_time_first_and_none_beats_another(build_grid):
+    points = run(build_grid()).evidence.pareto
+    costs = [p.merits.as_costs() for p in points]
+    assert [p.merits.on_time for p in points] == sorted((p.merits.on_time for p in points), reverse=True)
+    assert not any(
+        all(a <= b for a, b in zip(one, other, strict=True)) for one in costs for other in costs if one != other
+    )
 
 
 def test_answer_survives_the_wire(build_grid):

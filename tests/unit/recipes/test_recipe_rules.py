@@ -25,7 +25,7 @@ def proposals(question, name="fewest-sufficient-relays", **parameters):
 
 
 def test_built_in_recipes_are_known_by_name():
-    assert set(BUILT_IN) == {"fewest-sufficient-relays", "end-to-end-latency", "path-redundancy"}
+    assert set(BUILT_IN) == {"fewest-sufficient-relays", "end-to-end-latency", "path-redundancy", "local-search"}
 
 
 def test_plug_in_can_not_take_a_built_in_name():
@@ -82,6 +82,18 @@ def test_cutting_nodes_off_from_the_gateway_is_a_fault(build_grid):
     silent = Configuration.of({a: NodeSettings(relay=False) for a in snapshot.segments[0].addresses})
     assert find_managed(question, snapshot.configuration) == {2, 3, 4, 5, 6}
     assert find_fault(question, silent) == "2 nodes are cut off from the gateway: 0005, 0006"
+
+
+def test_taking_away_a_spare_path_is_a_fault_unless_one_path_is_wanted(build_grid):
+    snapshot = build_grid()
+    single = Configuration.of({a: NodeSettings(relay=False) for a in (1, 2, 4, 6)})
+    wanting = Objectives(on_time_within_ms=100, redundancy_at_least=1)
+
+    fault = find_fault(question_about(snapshot), single)
+
+    assert fault is not None
+    assert "would hang on a single relay, which they do not now" in fault
+    assert find_fault(ask_question(snapshot, "office-west", wanting), single) is None
 
 
 def test_design_is_read_back_from_its_configuration(build_grid):

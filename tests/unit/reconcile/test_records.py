@@ -508,6 +508,13 @@ def test_recipe_that_uses_nothing_known_stalls() -> None:
     assert world.condition(key, "Stalled") == ("True", "UnknownRecipe")
 
 
+def test_recipe_with_a_parameter_that_nobody_knows_stalls_with_the_known_ones() -> None:
+    world, driver = make_office()
+    key = world.put("Recipe", "mine", {"uses": "path-redundancy", "parameters": {"path": 3}})
+    driver.look_at(key)
+    assert world.condition(key, "Stalled") == ("True", "UnknownParameter")
+
+
 def test_what_if_is_asked_once_and_answered() -> None:
     world, driver = make_adopted()
     key = world.put("WhatIf", "dark", {"segmentRef": {"name": "north"}, "failedNodes": ["0003"]})

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshtwin.mesh.configuration import Transmit
-from meshtwin.sim.elements.bearer import plan_event
+from meshtwin.sim.elements.bearer import Pdu, plan_event
 from meshtwin.sim.elements.message_cache import MessageCache
 from meshtwin.sim.elements.relay import decide_relay
 from meshtwin.sim.elements.scanner import NOT_LISTENING, Scanner
@@ -50,11 +50,27 @@ def test_scanner_turns_through_the_channels_and_rests_between_window_and_interva
     assert [scanner.channel_at(t * MS) for t in (0, 7, 8, 10, 20, 30)] == [1, 1, NOT_LISTENING, 2, 0, 1]
 
 
-def test_scanner_restarts_with_a_fresh_window_on_the_next_channel():
+def test_scanner_restarts_with_a_fresh_window_on_the_channels_of_the_event_in_its_order():
     scanner = Scanner(get_profile("mathworks"), phase=0.0, first_channel=0)
-    scanner.restart(45 * MS)
-    assert scanner.channel_at(45 * MS) == 2
+    scanner.restart(45 * MS, [Pdu(2, 0, 1), Pdu(0, 2, 3), Pdu(1, 4, 5)])
+    assert [scanner.channel_at(t * MS) for t in (45, 75, 105, 135)] == [2, 0, 1, 2]
     assert scanner.window_end(46 * MS) == 75 * MS
+
+
+def test_message_is_not_relayed_by_its_unicast_destination():
+    assert decide_relay(is_relay=True, received_ttl=5, is_destination=True) is None
+
+
+@given(key=st.integers(0, 2**64 - 1))
+def test_pdus_of_the_mathworks_event_are_one_to_eight_milliseconds_apart_and_the_event_lasts_whole_ones(key):
+    event = plan_event(get_profile("mathworks"), 0, 272_000, key)
+    first, second, third = (pdu.start_ns for pdu in event.pdus)
+    assert 1 * MS <= first <= 7 * MS
+    assert 1 * MS <= second - first <= 8 * MS
+    assert 1 * MS <= third - second <= 8 * MS
+    assert third <= 20 * MS
+    assert event.end_ns % MS == 0
+    assert 20 * MS <= event.end_ns <= 30 * MS
 
 
 @pytest.mark.parametrize("name", sorted(PROFILES))
@@ -105,3 +121,16 @@ def test_shared_set_sends_relayed_before_originated():
     second = queue.take()
     assert second is not None
     assert second.is_originated
+
+
+def test_shared_set_can_send_originated_before_relayed():
+    queue = TransmitQueue(replace(get_profile("mathworks"), own_first=True))
+    queue.put(make_job())
+    queue.put(make_job(is_originated=True))
+    first = queue.take()
+    assert first is not None
+    assert first.is_originated
+    queue.release(first)
+    second = queue.take()
+    assert second is not None
+    assert not second.is_originated

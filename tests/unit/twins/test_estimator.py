@@ -11,7 +11,7 @@ from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Configuration, NodeSettings, Transmit
 from meshtwin.mesh.snapshots import LinkEstimate
 from meshtwin.twins.bursts import BURST_CORRELATION
-from meshtwin.twins.estimator import estimate_links, fit_beta
+from meshtwin.twins.estimator import LinkQuestion, estimate_links, fit_beta
 from meshtwin.twins.load import Load, Traffic, estimate_load, estimate_outage
 from meshtwin.twins.state import TwinState
 
@@ -36,7 +36,7 @@ def deviation(alpha_beta: tuple[float, float]) -> float:
 
 
 def estimate(state: TwinState, at_s: float = 0.0) -> dict[tuple[int, int], LinkEstimate]:
-    links = estimate_links(state, now_s=START_S + at_s, load=QUIET, report_interval_s=60)
+    links = estimate_links(LinkQuestion(state=state, now_s=START_S + at_s, load=QUIET, report_interval_s=60))
     return {(link.source, link.target): link for link in links}
 
 
@@ -210,6 +210,13 @@ def test_outage_is_what_the_strongest_links_miss() -> None:
     weak = [counter(f"{n:04x}", 100, 40, transmissions=3, rssiMeanDbm=-90) for n in range(22, 62)]
 
     assert estimate_outage(fold_all([report("0001", *strong, *weak)])) == pytest.approx(0.05)
+
+
+def test_two_lost_copies_are_no_outage() -> None:
+    """A link of 0.9 loses both in 1 % by itself."""
+    twice = [counter(f"{n:04x}", 100, 95, transmissions=2, rssiMeanDbm=-50) for n in range(2, 62)]
+
+    assert estimate_outage(fold_all([report("0001", *twice)])) == 0.0
 
 
 def test_outage_is_not_guessed_from_few_links() -> None:

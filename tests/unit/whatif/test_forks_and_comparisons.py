@@ -60,7 +60,7 @@ def test_silencing_all_relays_shows_in_the_prediction(build_grid):
     silent = Configuration.of({n.address: NodeSettings(relay=False) for n in snapshot.nodes})
     prediction = predict(
         snapshot,
-        [ApplySettings(configuration=silent)],
+        fork(snapshot, [ApplySettings(configuration=silent)]),
         judge=InProcessJudge(),
         plan=PLAN,
         progress=no_progress,

@@ -13,22 +13,28 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 from pydantic.alias_generators import to_camel
 
 from meshtwin.app.running import run_device
 from meshtwin.connectors.mqtt import BrokerSettings, Message, MqttLink, Will
 from meshtwin.contract.telemetry import GatewayState
 from meshtwin.contract.topics import gateway_topic
+from meshtwin.contract.wire import AddressText, SettingsEntry, UnicastText
 from meshtwin.errors import InvalidInput, Unavailable
+from meshtwin.gateway.bluez.bus import MESH_SERVICE
+from meshtwin.gateway.bluez.commissioning import FIRST_SETTINGS
+from meshtwin.gateway.bluez.credentials import read_credentials
+from meshtwin.gateway.bluez.link import BluezMeshLink
 from meshtwin.gateway.core import GatewayCore
 from meshtwin.gateway.effects import Effect, Publish, Save, SendMesh, Sense
-from meshtwin.gateway.mesh_client import EmulatedMeshLink, Received, Sensed, Welcome
+from meshtwin.gateway.mesh_client import EmulatedMeshLink, MeshLink, Received, Sensed, Welcome
 from meshtwin.gateway.outbox import Identity
 from meshtwin.gateway.store import MemoryStore
+from meshtwin.mesh.configuration import NodeSettings
 
 __all__ = ["GatewaySettings", "run_gateway"]
 
@@ -57,7 +63,7 @@ class BrokerModel(Model):
 
 
 class EmulatedMeshModel(Model):
-    """The mesh back end; ``emulated`` is the only one so far."""
+    """An emulated mesh."""
 
     kind: Literal["emulated"] = "emulated"
     host: str = "127.0.0.1"
@@ -66,12 +72,34 @@ class EmulatedMeshModel(Model):
     token_file: Path | None = None
 
 
+class BluezMeshModel(Model):
+    """A Bluetooth Mesh by bluetooth-meshd; ``busAddress`` null: the system bus."""
+
+    kind: Literal["bluez"]
+    keys_file: Path  # Mesh Configuration Database with keys
+    address: UnicastText
+    report_group: AddressText
+    bus_address: str | None = None
+    service: str = MESH_SERVICE
+    first_settings: SettingsEntry | None = None  # of our node when it is made; unsaid ones as usual
+
+
+def _kind_of_mesh(value: object) -> str:
+    return str(value.get("kind", "emulated") if isinstance(value, dict) else getattr(value, "kind", "emulated"))
+
+
+MeshModel = Annotated[
+    Annotated[EmulatedMeshModel, Tag("emulated")] | Annotated[BluezMeshModel, Tag("bluez")],
+    Discriminator(_kind_of_mesh),
+]
+
+
 class GatewaySettings(Model):
     """What the process needs."""
 
     gateway_id: str = Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9._-]+$")
     broker: BrokerModel
-    mesh: EmulatedMeshModel
+    mesh: MeshModel
     data_folder: Path
 
 
@@ -89,12 +117,7 @@ class GatewayProcess:
         self._store.write(self._memory)  # a folder that cannot be written must show now, not at a commit
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._unsent: asyncio.Queue[Publish] = asyncio.Queue()
-        self._mesh = EmulatedMeshLink(
-            host=settings.mesh.host,
-            port=settings.mesh.port,
-            token=_read_secret(settings.mesh.token_file) or settings.mesh.token,
-            gateway_id=settings.gateway_id,
-        )
+        self._mesh = _make_link(settings)
         self._broker = self._make_broker()
         self.dropped_total = 0
 
@@ -214,6 +237,10 @@ class GatewayProcess:
             mesh_uuid=welcome.mesh_uuid,
             time_scale=welcome.speed,
             uncertainty_ms=welcome.uncertainty_ms,
+            stack_profile=welcome.stack_profile,
+            occupancy_share=welcome.occupancy_share,
+            repeats_notifications=welcome.repeats_notifications,
+            senses_occupancy=welcome.senses_occupancy,
         )
 
     async def _say_goodbye(self) -> None:
@@ -241,6 +268,29 @@ def load_settings(path: Path) -> GatewaySettings:
         return GatewaySettings.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise InvalidInput(f"settings not usable: {error}", place=str(path)) from error
+
+
+def _make_link(settings: GatewaySettings) -> MeshLink:
+    mesh = settings.mesh
+    if isinstance(mesh, EmulatedMeshModel):
+        return EmulatedMeshLink(
+            host=mesh.host,
+            port=mesh.port,
+            token=_read_secret(mesh.token_file) or mesh.token,
+            gateway_id=settings.gateway_id,
+        )
+    return BluezMeshLink(
+        credentials=read_credentials(mesh.keys_file),
+        address=int(mesh.address, 16),
+        report_group=int(mesh.report_group, 16),
+        folder=settings.data_folder,
+        bus_address=mesh.bus_address,
+        service=mesh.service,
+        rng=random.Random(),  # noqa: S311  # phases, not secrets
+        first_settings=FIRST_SETTINGS.overlaid(
+            NodeSettings() if mesh.first_settings is None else mesh.first_settings.to_settings()
+        ),
+    )
 
 
 def _read_secret(path: Path | None) -> str | None:

@@ -16,7 +16,9 @@ import structlog
 from pydantic import ValidationError
 
 from meshtwin.errors import InvalidInput, MeshTwinError, Unavailable
-from meshtwin.ports import Cancelled, Progress
+from meshtwin.mesh.kpis import Prediction
+from meshtwin.ports import Cancelled, Progress, Provisional
+from meshtwin.recipes.figures import PredictionModel, ProvisionalModel
 from meshtwin.recipes.messages import PipelineRequest, RunError, RunStatus, WhatIfRequest
 from meshtwin.repository.atomic import write_atomically
 from meshtwin.twins.partial import PartialSnapshot
@@ -32,7 +34,9 @@ RUNS_AT_ONCE: Final = 4  # each keeps a thread; the worker processes are shared
 RUNS_KEPT: Final = 64  # finished ones; results of a pipeline take some 10 kB
 SEED_MAX: Final = 2**31 - 1
 
-Work = Callable[[PartialSnapshot, int, Progress], RunStatus]
+ABOUT_MAX: Final = 1024  # characters, as `ProvisionalModel` allows
+
+Work = Callable[[PartialSnapshot, int, Progress, Provisional], RunStatus]
 
 
 @dataclass(slots=True)
@@ -70,7 +74,12 @@ class RunRegistry:
         self._forget_old()
 
     async def start_pipeline(self, request: PipelineRequest) -> RunStatus:
-        """Start the run, or find the one with this id."""
+        """Start the run, or find the one with this id.
+
+        Raises `InvalidInput` for a recipe or a parameter that is not known, before anything starts.
+        """
+        if self.get(request.run_id) is None:
+            await asyncio.to_thread(_check_recipes, request)
         return self._start(request.run_id, request.seed, self._pipeline_work(request))
 
     async def start_what_if(self, request: WhatIfRequest) -> RunStatus:
@@ -125,16 +134,25 @@ class RunRegistry:
                 raise Cancelled("the run was ended")
             loop.call_soon_threadsafe(self._progressed, run, share, stage)
 
+        def provisional(prediction: Prediction, about: str) -> None:
+            loop.call_soon_threadsafe(self._expected, run, prediction, about)
+
         try:
             partial = await self.snapshot()
-            status = await asyncio.to_thread(work, partial, seed, progress)
+            status = await asyncio.to_thread(work, partial, seed, progress, provisional)
         except MeshTwinError as error:
             status = _failed(run.status, error.reason, str(error))
         except Exception as error:  # a bug of a model: the run fails, the twin goes on
             log.exception("Run failed", run=run.status.run_id)
             status = _failed(run.status, "InternalError", f"{type(error).__name__}: {error}"[:500])
         if run.status.state == "Running":
-            self._settle(run, status)
+            self._settle(run, status.model_copy(update={"provisional": run.status.provisional}))
+
+    def _expected(self, run: _Run, prediction: Prediction, about: str) -> None:
+        """Shows the fast model's answer while the simulation goes on."""
+        if run.status.state == "Running":
+            told = ProvisionalModel(prediction=PredictionModel.from_value(prediction), message=about[:ABOUT_MAX])
+            run.status = run.status.model_copy(update={"provisional": told})
 
     def _progressed(self, run: _Run, share: float, stage: str) -> None:
         if run.status.state == "Running":
@@ -171,22 +189,28 @@ class RunRegistry:
     def _pipeline_work(self, request: PipelineRequest) -> Work:
         judge = self._pool()
 
-        def work(partial: PartialSnapshot, seed: int, progress: Progress) -> RunStatus:
+        def work(partial: PartialSnapshot, seed: int, progress: Progress, provisional: Provisional) -> RunStatus:
             from meshtwin.app.modelling import run_pipeline_request
 
-            return run_pipeline_request(request, partial, judge, seed, progress)
+            return run_pipeline_request(request, partial, judge, seed, progress, quick=judge, provisional=provisional)
 
         return work
 
     def _what_if_work(self, request: WhatIfRequest) -> Work:
         judge = self._pool()
 
-        def work(partial: PartialSnapshot, seed: int, progress: Progress) -> RunStatus:
+        def work(partial: PartialSnapshot, seed: int, progress: Progress, provisional: Provisional) -> RunStatus:
             from meshtwin.app.modelling import run_what_if_request
 
-            return run_what_if_request(request, partial, judge, seed, progress)
+            return run_what_if_request(request, partial, judge, seed, progress, quick=judge, provisional=provisional)
 
         return work
+
+
+def _check_recipes(request: PipelineRequest) -> None:
+    from meshtwin.recipes.pipeline import find_uses  # deferred: an idle twin needs none of it
+
+    find_uses(request)
 
 
 def _failed(status: RunStatus, reason: str, message: str) -> RunStatus:

@@ -3,14 +3,18 @@
 A twin that is asked nothing keeps no worker. Workers are spawned, not forked: the twin has threads.
 """
 
+import hashlib
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -18,28 +22,56 @@ from meshtwin.errors import Unavailable
 from meshtwin.mesh.configuration import Configuration
 from meshtwin.mesh.kpis import NetworkKpis
 from meshtwin.mesh.snapshots import Snapshot
-from meshtwin.ports import JudgePlan, Progress
+from meshtwin.ports import JudgePlan, Progress, QuickAnswer
 
 if TYPE_CHECKING:
     from meshtwin.sim.results import RunResult
+    from meshtwin.whatif.judging import ScenarioSource
+    from meshtwin.whatif.quick import InProcessQuickJudge
 
 __all__ = ["PoolJudge"]
 
+# As in `meshtwin.whatif.judging` and `.quick`, which a twin's own process does not load; a test holds them equal.
+MODEL_NAME: Final = "packet-simulator"
+QUICK_MODEL_NAME: Final = "fast"
 IDLE_S: Final = 30.0  # a worker starts in about a second: longer idling buys little
 CHUNKS_PER_WORKER: Final = 8  # small enough for progress and an even load, large enough to amortise pickling
+
+SNAPSHOTS_KEPT: Final = 4  # in a worker: a run asks about one snapshot many times, a what-if about two
 
 Task = tuple[int, Configuration, int]  # index of the configuration, itself, replication
 
 
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A snapshot as it is sent to workers, which unpack it once however often it comes."""
+
+    digest: bytes
+    content: bytes
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> "Parcel":
+        """The parcel of ``snapshot``."""
+        content = pickle.dumps(snapshot, protocol=pickle.HIGHEST_PROTOCOL)
+        return cls(hashlib.blake2b(content, digest_size=16).digest(), content)
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Parcel) and other.digest == self.digest
+
+
 class PoolJudge:
-    """A `meshtwin.ports.Judge` over worker processes; may be asked from several threads at once.
+    """A `meshtwin.ports.Judge` and `QuickJudge` over worker processes; may be asked from several threads at once.
 
     ``workers`` processes at most, by default one per usable processor. They leave ``idle_s`` after the last
     question. Close it, or use it as a context, to end them at once.
     """
 
     def __init__(self, *, workers: int | None = None, idle_s: float = IDLE_S) -> None:
-        self.model = "reference"
+        self.model = MODEL_NAME
+        self.quick_model = QUICK_MODEL_NAME
         self._workers = workers or max(1, len(os.sched_getaffinity(0)))
         self._idle_s = idle_s
         self._lock = threading.Lock()
@@ -69,6 +101,21 @@ class PoolJudge:
                 self._discard(executor)
                 raise Unavailable("a simulation worker died (out of memory?); ask again", reason="WorkerDied") from e
         return tuple(summarise([per[r] for r in replications], snapshot.flows) for per in results)
+
+    def estimate(
+        self, snapshot: Snapshot, configurations: Sequence[Configuration], *, seed: int
+    ) -> tuple[QuickAnswer, ...]:
+        """See `meshtwin.ports.QuickJudge.estimate`. Raises `Unavailable` if a worker died."""
+        parcel = Parcel.of(snapshot)
+        size = max(1, -(-len(configurations) // self._workers))
+        parts = [configurations[start : start + size] for start in range(0, len(configurations), size)]
+        with self._asking() as executor:
+            try:
+                futures = [executor.submit(_estimate, parcel, part, seed) for part in parts]
+                return tuple(answer for future in futures for answer in future.result())
+            except BrokenProcessPool as e:
+                self._discard(executor)
+                raise Unavailable("a worker of the fast model died; ask again", reason="WorkerDied") from e
 
     @property
     def running(self) -> bool:
@@ -103,8 +150,9 @@ class PoolJudge:
         progress: Progress,
     ) -> Iterator[list[tuple[int, int, "RunResult"]]]:
         size = max(1, len(tasks) // (self._workers * CHUNKS_PER_WORKER))
+        parcel = Parcel.of(snapshot)
         futures: list[Future[list[tuple[int, int, RunResult]]]] = [
-            executor.submit(_work, snapshot, tasks[start : start + size], plan) for start in range(0, len(tasks), size)
+            executor.submit(_work, parcel, tasks[start : start + size], plan) for start in range(0, len(tasks), size)
         ]
         done = 0
         try:
@@ -169,10 +217,37 @@ def _die_with(parent: multiprocessing.process.BaseProcess) -> None:
     os._exit(1)
 
 
-def _work(snapshot: Snapshot, tasks: Sequence[Task], plan: JudgePlan) -> list[tuple[int, int, "RunResult"]]:
+def _work(parcel: Parcel, tasks: Sequence[Task], plan: JudgePlan) -> list[tuple[int, int, "RunResult"]]:
     from meshtwin.whatif.judging import run_replication  # in the worker only
 
+    source = _source(parcel, plan.messages_per_flow, plan.sample_links)
     return [
-        (index, replication, run_replication(snapshot, configuration, plan, replication))
+        (index, replication, run_replication(source, configuration, plan, replication))
         for index, configuration, replication in tasks
     ]
+
+
+def _estimate(parcel: Parcel, configurations: Sequence[Configuration], seed: int) -> tuple[QuickAnswer, ...]:
+    return _quick(parcel).estimate(_unpack(parcel), configurations, seed=seed)
+
+
+@lru_cache(maxsize=SNAPSHOTS_KEPT)
+def _unpack(parcel: Parcel) -> Snapshot:
+    snapshot = pickle.loads(parcel.content)  # noqa: S301  # packed by the twin that started this process
+    if not isinstance(snapshot, Snapshot):
+        raise TypeError(f"{type(snapshot).__name__} is no snapshot")
+    return snapshot
+
+
+@lru_cache(maxsize=SNAPSHOTS_KEPT)
+def _source(parcel: Parcel, messages_per_flow: int, sample_links: bool) -> "ScenarioSource":
+    from meshtwin.whatif.judging import ScenarioSource  # in the worker only
+
+    return ScenarioSource(_unpack(parcel), messages_per_flow, sample_links)
+
+
+@lru_cache(maxsize=SNAPSHOTS_KEPT)
+def _quick(parcel: Parcel) -> "InProcessQuickJudge":
+    from meshtwin.whatif.quick import InProcessQuickJudge  # in the worker only
+
+    return InProcessQuickJudge()

@@ -16,7 +16,8 @@ The monitoring and probe messages are a vendor model of company `COMPANY`:
 ``PROBE_STARTED``   source -> gateway: probe u8
 ``PRESS``           source -> destination: probe u8, index u16, synchronised time u16 (ms modulo 65,536)
 ``RESULT_GET``      gateway -> member: probe u8, page u8
-``RESULT``          member -> gateway: page u8, `RESULTS_PER_PAGE` latencies u8 (2 ms; 255: not received)
+``RESULT``          member -> gateway: page u8, `RESULTS_PER_PAGE` latencies u8 (2 ms; 253: 506 ms
+                    or more, 254: received, nobody knows when, 255: not received)
 ``SWITCH``          button -> group: the application's own message, transaction u8
 ==================  ======================================================================================
 """
@@ -34,6 +35,7 @@ __all__ = [
     "COMPANY",
     "LATENCY_LOST",
     "LATENCY_STEP_MS",
+    "LATENCY_UNKNOWN",
     "RESULTS_PER_PAGE",
     "Access",
     "NeighbourRecord",
@@ -53,6 +55,7 @@ COMPANY: Final = 0xFFFF  # reserved for internal use by the Bluetooth SIG's list
 RESULTS_PER_PAGE: Final = 7  # 3 bytes opcode + 1 byte page + 7 results fill an unsegmented message
 LATENCY_STEP_MS: Final = 2
 LATENCY_LOST: Final = 255
+LATENCY_UNKNOWN: Final = 254  # received by a node without a synchronised clock
 RELAY_NOT_SUPPORTED: Final = 2  # Mesh Protocol 1.1, 4.2.9 (Relay state)
 
 
@@ -104,14 +107,15 @@ class NeighbourRecord:
 
     ``neighbour_low``: low byte of its address. ``expected``: notifications it must have sent, by its own
     counter; ``received``: distinct ones heard. ``transmissions``: copies of each, 1..8, as the neighbour
-    says. ``rssi_dbm``: mean, coded in steps of 5 dB from -105 to -30. ``odd_epoch``: parity of the epoch.
+    says. ``rssi_dbm``: mean, coded in steps of 5 dB from -100 to -30; None (code 0): the stack does not tell it.
+    ``odd_epoch``: parity of the epoch.
     """
 
     neighbour_low: int
     expected: int
     received: int
     transmissions: int
-    rssi_dbm: int
+    rssi_dbm: int | None
     odd_epoch: bool
 
 
@@ -136,7 +140,7 @@ def encode_records(records: tuple[NeighbourRecord, ...]) -> bytes:
     """Parameters of a ``REPORT``."""
     out = bytearray()
     for r in records:
-        rssi = min(15, max(0, round((r.rssi_dbm + 105) / 5)))
+        rssi = 0 if r.rssi_dbm is None else min(15, max(1, round((r.rssi_dbm + 105) / 5)))
         flags = rssi | (r.transmissions - 1) << 4 | r.odd_epoch << 7
         out += bytes((r.neighbour_low, r.expected & 0xFF, r.received & 0xFF, flags))
     return bytes(out)
@@ -150,7 +154,7 @@ def decode_records(parameters: bytes) -> tuple[NeighbourRecord, ...]:
             expected=expected,
             received=received,
             transmissions=(flags >> 4 & 7) + 1,
-            rssi_dbm=(flags & 15) * 5 - 105,
+            rssi_dbm=(flags & 15) * 5 - 105 if flags & 15 else None,
             odd_epoch=bool(flags >> 7),
         )
         for low, expected, received, flags in struct.iter_unpack("BBBB", parameters[: len(parameters) // 4 * 4])

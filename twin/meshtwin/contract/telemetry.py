@@ -70,7 +70,8 @@ class FlowReport(WireModel):
     """Measured figures of one flow.
 
     ``presses``: messages sent; ``on_time_presses``: those that reached *every* member within
-    ``deadline_ms`` (lost counts as late); ``delivered_pairs`` of ``sent_pairs`` (message, member) arrived.
+    ``deadline_ms`` (lost counts as late; no deadline where nodes share no clock: at all);
+    ``delivered_pairs`` of ``sent_pairs`` (message, member) arrived.
     ``spread``: first to last member, over messages that reached all. ``attempt_id`` names the ``probe``
     command that asked for the measurement; absent for the application's own traffic.
     """

@@ -14,6 +14,7 @@ import simpy
 from meshtwin.contract.access import (
     LATENCY_LOST,
     LATENCY_STEP_MS,
+    LATENCY_UNKNOWN,
     RESULTS_PER_PAGE,
     STATUS_OF,
     Access,
@@ -211,7 +212,7 @@ class Firmware:
         if latency_ms > 0x7FFF:
             latency_ms = 0  # the sender's clock is ahead of ours
         results = self._probes.setdefault(p[0], {})
-        results.setdefault(index, min(LATENCY_LOST - 1, round(latency_ms / LATENCY_STEP_MS)))
+        results.setdefault(index, min(LATENCY_UNKNOWN - 1, round(latency_ms / LATENCY_STEP_MS)))
         while len(self._probes) > PROBES_KEPT:
             del self._probes[next(iter(self._probes))]
 

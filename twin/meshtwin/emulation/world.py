@@ -46,10 +46,12 @@ class World:
     """All nodes, the air between them, and simulated time (`env`, in seconds).
 
     ``listeners[index]`` gets (source, destination, payload, ttl, power_dbm) of messages to an attached node.
+    ``seed`` draws the place, ``dice_seed`` what happens in it: with another one, another day in the same building.
     """
 
     scenario: MeshScenario
     seed: int
+    dice_seed: int | None = None  # None: the same as ``seed``
     env: simpy.Environment = field(default_factory=simpy.Environment)
     listeners: dict[int, Listener] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
@@ -76,10 +78,11 @@ class World:
             self.env.process(self._fail_later(fault.at_seconds, fault.action))
 
     def _stream(self, name: str) -> random.Random:
-        return random.Random(f"{self.seed}/{name}")  # noqa: S311  # physics, not secrets
+        seed = self.seed if self.dice_seed is None else self.dice_seed
+        return random.Random(f"{seed}/{name}")  # noqa: S311  # physics, not secrets
 
     def _place_on_air(self) -> None:
-        nodes, rng = self.scenario.nodes, self._stream("weak")
+        nodes, rng = self.scenario.nodes, random.Random(f"{self.seed}/weak")  # noqa: S311  # physics, not secrets
         weak = set(rng.sample(range(len(nodes)), min(self.scenario.weak_nodes, len(nodes))))
         weak_db = [n.weak_db + (self.scenario.weak_by_db if i in weak else 0.0) for i, n in enumerate(nodes)]
         self._power_dbm = compute_power_dbm(nodes, self.scenario.radio, weak_db, self.seed)
@@ -250,7 +253,16 @@ class World:
         self.firmwares[index].restart()
 
     def _fade(self, source: int, target: int, loss_db: float) -> None:
-        self._fading_db.setdefault(source, {})[target] = loss_db
+        self.set_fading(source, {**self._fading_db.get(source, {}), target: loss_db})
+
+    @property
+    def power_dbm(self) -> list[list[tuple[float, float, float]]]:
+        """Received power without fading, [transmitter][receiver][channel - 37]."""
+        return self._power_dbm
+
+    def set_fading(self, source: int, loss_db: Mapping[int, float]) -> None:
+        """Replace the extra loss of a node's links; receivers that are not named have none."""
+        self._fading_db[source] = dict(loss_db)
         row = compute_reaches(self._power_dbm[source], self.scenario.radio, self._fading_db[source])
         self.medium.reaches[source] = row
 

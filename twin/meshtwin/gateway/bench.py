@@ -40,7 +40,10 @@ class Bench:
         self.identity = identity
         self.book = NodeBook(known=memory.known.as_dict())
         exchanges = Exchanges(
-            time_scale=identity.time_scale, hops=self.book.hops, flood_s=self.book.flood_s(UNKNOWN_FLOOD_S)
+            time_scale=identity.time_scale,
+            hops=self.book.hops,
+            flood_s=self.book.flood_s(UNKNOWN_FLOOD_S),
+            occupancy_share=identity.occupancy_share,
         )
         self.desk = Desk(exchanges=exchanges, book=self.book, time_scale=identity.time_scale)
         self.work: Work | None = None

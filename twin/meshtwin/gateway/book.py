@@ -27,14 +27,14 @@ class NodeBook:
         """A Set was sent and not answered: it may or may not have been applied."""
         self.known.pop(node, None)
 
-    def hear(self, node: UnicastAddress, ttl: int, now: datetime) -> None:
-        """Note a message of a node and its distance, if its initial TTL is known.
+    def hear(self, node: UnicastAddress, ttl: int | None, now: datetime) -> None:
+        """Note a message of a node and its distance, if received and initial TTL are known.
 
         Hops as for heartbeats: initial TTL - received TTL + 1; the smallest ever seen counts.
         """
         self.last_heard[node] = now
         initial_ttl = self.known.get(node, NodeSettings()).default_ttl
-        if initial_ttl is not None and 0 <= initial_ttl - ttl < 127:
+        if ttl is not None and initial_ttl is not None and 0 <= initial_ttl - ttl < 127:
             hops = initial_ttl - ttl + 1
             self.hops[node] = min(hops, self.hops.get(node, hops))
 

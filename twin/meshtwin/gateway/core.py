@@ -86,7 +86,7 @@ class GatewayCore:
             self._bench.answer(command, now, "refused", reason=error.reason, message=str(error))
         return self._bench.drain(now)
 
-    def mesh(self, source: int, payload: bytes, ttl: int, now: datetime) -> list[Effect]:
+    def mesh(self, source: int, payload: bytes, ttl: int | None, now: datetime) -> list[Effect]:
         """Handle an access message that came through the mesh to the gateway's node."""
         message = decode_access(payload)
         if message is None:
@@ -95,6 +95,8 @@ class GatewayCore:
         self._bench.book.hear(node, ttl, now)
         if message.opcode is Opcode.REPORT:
             self._upkeep.take_report(node, message.parameters, now)
+            if ttl is None:
+                self._upkeep.learn_hops()
         completed = self._bench.desk.exchanges.answered(source, message)
         if completed is not None:
             self._bench.complete(completed, now)

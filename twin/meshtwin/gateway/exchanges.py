@@ -11,7 +11,7 @@ from typing import Final
 
 from meshtwin.contract.access import Access, Opcode
 
-__all__ = ["CONCURRENT", "Completed", "Exchanges", "Outgoing", "Request"]
+__all__ = ["CONCURRENT", "OCCUPANCY_SHARE", "Completed", "Exchanges", "Outgoing", "Request"]
 
 CONCURRENT: Final = 3  # exchanges in flight; more would make the gateway its own interferer
 BASE_TIMEOUT_S: Final = 0.8  # mesh time; answer and question of a node nearby, in a busy mesh
@@ -64,6 +64,7 @@ class Exchanges:
     time_scale: float = 1.0
     hops: dict[int, int] = field(default_factory=dict)
     flood_s: float = UNKNOWN_FLOOD_S  # how long one flood occupies the advertiser of a relay
+    occupancy_share: float = OCCUPANCY_SHARE
     _next_send_at: datetime | None = None
     _waiting: deque[Request] = field(default_factory=deque)
     _in_flight: dict[int, InFlight] = field(default_factory=dict)
@@ -105,7 +106,7 @@ class Exchanges:
         return self._next_send_at is None or now >= self._next_send_at
 
     def _outgoing(self, request: Request, now: datetime) -> Outgoing:
-        gap_s = 2 * self.flood_s / OCCUPANCY_SHARE  # question and answer
+        gap_s = 2 * self.flood_s / self.occupancy_share  # question and answer
         self._next_send_at = now + timedelta(seconds=gap_s / self.time_scale)
         return Outgoing(request)
 

@@ -10,7 +10,7 @@ from meshtwin.gateway import transitions
 from meshtwin.gateway.bench import Bench, Work
 from meshtwin.gateway.commands import parse_nodes
 from meshtwin.gateway.jobs import ReadJob, to_outcome
-from meshtwin.gateway.probe import PRESSES_MAX, ProbeJob, to_report
+from meshtwin.gateway.probe import PRESSES_MAX, QUIET_S, ProbeJob, to_report
 from meshtwin.gateway.upkeep import Upkeep
 from meshtwin.mesh.addresses import UnicastAddress
 
@@ -50,7 +50,8 @@ class Measuring:
         presses = command.presses or DEFAULT_PRESSES
         if presses > PRESSES_MAX:
             raise InvalidInput(f"presses {presses} is above {PRESSES_MAX}", reason="TooMany")
-        job = ProbeJob(flows=flows, nodes=nodes, presses=presses, first_probe=self._probe)
+        quiet_s = QUIET_S if self._bench.identity.senses_occupancy else 0.0
+        job = ProbeJob(flows=flows, nodes=nodes, presses=presses, first_probe=self._probe, quiet_s=quiet_s)
         self._probe = (self._probe + len(flows)) & 0xFF
         self._bench.begin(Work("probe", job, partial(self._finish_probe, job), command), now)
 

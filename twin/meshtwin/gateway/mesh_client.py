@@ -1,6 +1,6 @@
 """The gateway's side of the connection to an emulated mesh: JSON lines over TCP, coming back by itself.
 
-Protocol: see the documentation of the emulated mesh's server. A BlueZ back end would fulfil `MeshLink` too.
+Protocol: see the documentation of the emulated mesh's server. `meshtwin.gateway.bluez.link` fulfils `MeshLink` too.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 import structlog
 
 from meshtwin.errors import InvalidInput, Unavailable
+from meshtwin.gateway.exchanges import OCCUPANCY_SHARE
 
 __all__ = ["EmulatedMeshLink", "MeshLink", "Received", "Sensed", "Welcome"]
 
@@ -24,11 +25,11 @@ LINE_LIMIT: Final = 64 * 1024  # bytes; a gateway gets single messages only
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """An access message to the gateway's node."""
+    """An access message to the gateway's node; ``ttl`` None: the stack does not tell it."""
 
     source: int
     payload: bytes
-    ttl: int
+    ttl: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,20 @@ class Welcome:
     mesh_uuid: str
     speed: float
     uncertainty_ms: float
+    stack_profile: str = "emulated"
+    occupancy_share: float = OCCUPANCY_SHARE
+    repeats_notifications: bool = True
+    senses_occupancy: bool = True
 
 
 class MeshLink(Protocol):
     """A way into the mesh through one node."""
 
+    async def connect(self) -> Welcome: ...
+    async def run(self, on_event: Callable[[Received | Sensed], None]) -> None: ...
     def send(self, destination: int, payload: bytes, ttl: int | None) -> None: ...
     def sense(self) -> None: ...
+    async def close(self) -> None: ...
 
 
 class EmulatedMeshLink:

@@ -112,6 +112,11 @@ class CounterBook:
         nodes = {node for node, _ in self._counters}
         return max(HEARD_LEAST, len(self._counters) / len(nodes)) if nodes else float(HEARD_ASSUMED)
 
+    @property
+    def heard(self) -> dict[tuple[int, int], float]:
+        """(node, neighbour) to the share of notifications that got through, never quite 0 (rule of succession)."""
+        return {pair: (c.received + 1) / (c.expected + 2) for pair, c in self._counters.items()}
+
     def fold(self, node: UnicastAddress, records: Sequence[NeighbourRecord], now: datetime) -> list[NeighbourCounter]:
         """Cumulative counters of a report; records of another monitoring epoch are left out."""
         out = []

@@ -18,6 +18,7 @@ from meshtwin.contract.telemetry import (
 from meshtwin.contract.wire import SettingsEntry
 from meshtwin.gateway.book import NodeBook
 from meshtwin.gateway.effects import Publish
+from meshtwin.gateway.exchanges import OCCUPANCY_SHARE
 from meshtwin.gateway.memory import Memory
 from meshtwin.mesh.addresses import format_address
 from meshtwin.mesh.configuration import compress_settings
@@ -38,6 +39,9 @@ class Identity:
     firmware: str = "meshtwin reference gateway"
     time_scale: float = 1.0  # mesh seconds per second; 1 on real hardware
     stack_profile: str = "emulated"
+    senses_occupancy: bool = True  # of the air; else a probe does not listen in quiet first
+    repeats_notifications: bool = True  # as often as network transmit says, so that they betray it
+    occupancy_share: float = OCCUPANCY_SHARE  # of a relay's advertiser for exchanges, 0..1
     uncertainty_ms: float = 10.0  # of the nodes' synchronised clocks, as the Time model states it
 
 

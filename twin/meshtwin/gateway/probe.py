@@ -1,6 +1,7 @@
 """Measuring flows: the source sends numbered messages, members note latencies, the gateway collects them.
 
 The latency is the difference of two synchronised clocks, so it carries their uncertainty; the counts do not.
+Nodes without such a clock count alone.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Final
 from meshtwin.contract.access import (
     LATENCY_LOST,
     LATENCY_STEP_MS,
+    LATENCY_UNKNOWN,
     RESULTS_PER_PAGE,
     Opcode,
     encode_access,
@@ -21,17 +23,18 @@ from meshtwin.gateway.exchanges import Completed, Request
 from meshtwin.gateway.jobs import Desk, learn_status, to_outcome
 from meshtwin.mesh.addresses import UnicastAddress
 
-__all__ = ["PRESSES_MAX", "Measured", "ProbeJob", "to_report"]
+__all__ = ["PRESSES_MAX", "UNTIMED", "Measured", "ProbeJob", "to_report"]
 
 BUCKETS_MS: Final = (10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 120, 150, 180, 200, 250, 300, 400, 500)
 PRESSES_MAX: Final = 256 * RESULTS_PER_PAGE  # the page number is one byte
 QUIET_S: Final = 30.0  # mesh time without own traffic, in which the airtime is measured; a usual report interval
+UNTIMED: Final = -1
 SETTLE_S: Final = 3.0  # mesh time for the last message to arrive
 
 
 @dataclass(slots=True)
 class Measured:
-    """Results of one flow: latency in ms per member and message, None: lost."""
+    """Results of one flow: latency in ms per member and message; None: lost, `UNTIMED`: nobody knows."""
 
     flow: FlowSpec
     probe: int
@@ -48,6 +51,7 @@ class ProbeJob:
     nodes: Sequence[UnicastAddress]
     presses: int
     first_probe: int  # 8-bit number of the first flow's probe
+    quiet_s: float = QUIET_S  # 0 where nothing tells the airtime
     spacing_s: float = 1.0  # mesh time; closer messages would measure each other
     measured: list[Measured] = field(default_factory=list)
     unanswered: set[UnicastAddress] = field(default_factory=set)
@@ -63,7 +67,7 @@ class ProbeJob:
         """Listen first."""
         self.measured = [Measured(flow, (self.first_probe + i) & 0xFF) for i, flow in enumerate(self.flows)]
         desk.sense_wanted = True
-        self._wait(desk, now, QUIET_S)
+        self._wait(desk, now, self.quiet_s)
 
     def sensed(self, busy_s: float, mesh_s: float) -> None:
         """Note a reading of the busy time; two of them make a ratio."""
@@ -177,7 +181,7 @@ class ProbeJob:
         for offset, code in enumerate(exchange.answer.parameters[1 : 1 + RESULTS_PER_PAGE]):
             index = page * RESULTS_PER_PAGE + offset
             if index < self.presses and code != LATENCY_LOST:
-                row[index] = code * LATENCY_STEP_MS
+                row[index] = UNTIMED if code == LATENCY_UNKNOWN else code * LATENCY_STEP_MS
 
     def _reach(self, desk: Desk) -> None:
         self._step, self.progress = "reach", 0.9
@@ -197,16 +201,21 @@ class ProbeJob:
 
 
 def to_report(m: Measured, presses: int, attempt_id: str, uncertainty_ms: float) -> FlowReport:
-    """Figures of one flow; a member whose results were not fetched counts as lost."""
+    """Figures of one flow; a member whose results were not fetched counts as lost.
+
+    Where members have no synchronised clock, no latency is told and no deadline either: what is counted then is
+    how many messages reached every member at all.
+    """
     members = [UnicastAddress(int(a, 16)) for a in m.flow.members if a != m.flow.source]
     sent = presses if m.started else 0
     on_time, spreads, latencies = 0, list[int](), list[int]()
+    is_timed = not any(UNTIMED in row for row in m.latency_ms.values())
     for index in range(sent):
         got = [m.latency_ms[n][index] if n in m.latency_ms else None for n in members]
         arrived = [ms for ms in got if ms is not None]
         latencies.extend(arrived)
         if len(arrived) == len(members) and arrived:
-            on_time += max(arrived) <= m.flow.deadline_ms
+            on_time += not is_timed or max(arrived) <= m.flow.deadline_ms
             spreads.append(max(arrived) - min(arrived))
     return FlowReport(
         flow=m.flow.name,
@@ -215,11 +224,11 @@ def to_report(m: Measured, presses: int, attempt_id: str, uncertainty_ms: float)
         on_time_presses=on_time,
         sent_pairs=sent * len(members),
         delivered_pairs=len(latencies),
-        deadline_ms=m.flow.deadline_ms,
-        latency=_histogram(latencies),
-        spread=_histogram(spreads),
+        deadline_ms=m.flow.deadline_ms if is_timed else None,
+        latency=_histogram(latencies) if is_timed else None,
+        spread=_histogram(spreads) if is_timed else None,
         how_known="receiverCounted",
-        clock_uncertainty_ms=uncertainty_ms,
+        clock_uncertainty_ms=uncertainty_ms if is_timed else None,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from meshtwin.errors import Unavailable
 from meshtwin.gateway.memory import Memory, parse_memory, to_bytes
 
-__all__ = ["MemoryStore"]
+__all__ = ["MemoryStore", "replace_file"]
 
 FILE_NAME: Final = "gateway.json"
 
@@ -17,7 +17,6 @@ class MemoryStore:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE_NAME
-        self._temporary = folder / f".{FILE_NAME}.new"
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -38,19 +37,26 @@ class MemoryStore:
     def write(self, memory: Memory) -> None:
         """Replace the file: write beside it, flush, rename, flush the folder."""
         try:
-            with self._temporary.open("wb") as file:
-                file.write(to_bytes(memory))
-                file.flush()
-                os.fsync(file.fileno())
-            self._temporary.replace(self._path)
-            folder = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            replace_file(self._path, to_bytes(memory))
         except OSError as error:
             raise self._unavailable("written", error) from error
 
     def _unavailable(self, what: str, error: OSError) -> Unavailable:
         message = f"gateway memory not {what}: {error.strerror}"
         return Unavailable(message, reason="StoreUnavailable", place=str(self._path))
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write beside the file, flush, rename, flush the folder; raises `OSError` with the old file in place."""
+    temporary = path.with_name(f".{path.name}.new")
+    with temporary.open("wb") as file:
+        os.chmod(temporary, 0o600)
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

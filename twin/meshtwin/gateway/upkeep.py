@@ -13,6 +13,7 @@ from meshtwin.gateway import transitions
 from meshtwin.gateway.bench import Bench, Work
 from meshtwin.gateway.commands import parse_nodes
 from meshtwin.gateway.effects import SendMesh, Sense
+from meshtwin.gateway.hops import compute_hops
 from meshtwin.gateway.jobs import PushJob, ReadJob
 from meshtwin.gateway.memory import Monitoring
 from meshtwin.gateway.monitor import CounterBook, MonitorSchedule, plan_reports
@@ -107,6 +108,8 @@ class Upkeep:
         counters = self._counters.fold(node, decode_records(parameters), now)
         if counters:
             self._bench.say_neighbours(node, counters, now)
+        if not self._bench.identity.repeats_notifications:
+            return
         wanted = self._bench.memory.configuration.as_dict()
         for counter in counters:
             neighbour = UnicastAddress(int(counter.neighbour, 16))
@@ -114,6 +117,10 @@ class Upkeep:
             changed = transmit is not None and transmit.transmissions != counter.transmissions
             if changed and neighbour not in (*self._bench.memory.drifted, *self._suspects):
                 self._suspects.append(neighbour)
+
+    def learn_hops(self) -> None:
+        """Distances from what nodes reported, where the stack does not tell them."""
+        self._bench.book.hops.update(compute_hops(self._bench.identity.address, self._counters.heard))
 
     def take_airtime(self, busy_s: float, mesh_s: float, now: datetime) -> None:
         """Publish the airtime of a window in which the gateway did no long work of its own."""

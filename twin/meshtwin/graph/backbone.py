@@ -3,7 +3,7 @@
 Growing is greedy (Guha and Khuller), then relays that are not needed are taken out again.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -103,9 +103,21 @@ class _Growth:
         self.graph = graph
         self.question = question
         self.usable = (question.allowed | question.forced) & set(graph)
-        self.chosen: set[UnicastAddress] = set(question.forced & set(graph))
+        self.chosen: set[UnicastAddress] = set()
+        self.hears = dict.fromkeys(graph, 0)  # chosen relays that a node hears, itself counted where that serves
+        self.choose(question.forced & set(graph))
         # What the links allow: a node with fewer usable neighbours than asked needs only those, but one.
         self.need = {n: max(1, min(question.fold, sum(v in self.usable for v in graph[n]))) for n in graph}
+
+    def choose(self, relays: Iterable[UnicastAddress]) -> None:
+        """Adds relays; those that were chosen before change nothing."""
+        for relay in relays:
+            if relay in self.chosen:
+                continue
+            self.chosen.add(relay)
+            for v in self.graph[relay]:
+                self.hears[v] += 1
+            self.hears[relay] += self.question.fold == 1
 
     def heard(self, node: UnicastAddress, relays: Collection[UnicastAddress]) -> int:
         itself = self.question.fold == 1 and node in relays
@@ -114,11 +126,9 @@ class _Growth:
     def gain(self, candidate: UnicastAddress) -> int:
         """Sum of deliveries to nodes that still hear too few relays, in thousandths."""
         neighbours = self.graph[candidate]
-        itself = self.question.fold == 1 and self.heard(candidate, self.chosen) < self.need[candidate]
+        itself = self.question.fold == 1 and self.hears[candidate] < self.need[candidate]
         missing: int = sum(
-            round(neighbours[v]["delivery"] * QUALITY_GRAIN)
-            for v in neighbours
-            if self.heard(v, self.chosen) < self.need[v]
+            round(neighbours[v]["delivery"] * QUALITY_GRAIN) for v in neighbours if self.hears[v] < self.need[v]
         )
         return missing + itself * QUALITY_GRAIN
 
@@ -130,18 +140,18 @@ class _Growth:
         """Adds relays until every node of the component hears enough, or nothing helps any more."""
         if len(component) == 1:
             return
-        while any(self.heard(n, self.chosen) < self.need[n] for n in component):
+        while any(self.hears[n] < self.need[n] for n in component):
             inside = self.chosen & component
             free = (self.usable & component) - self.chosen
             near = {v for u in inside for v in self.graph[u] if v in free} if inside else free
             best = max(near, key=self.rank, default=None)
             if best is not None and self.gain(best) > 0:
-                self.chosen.add(best)
+                self.choose([best])
                 continue
             helpful = {c for c in free if self.gain(c) > 0}
             if not helpful:
                 break
-            self.chosen.update(self._bridge(inside, helpful))
+            self.choose(self._bridge(inside, helpful))
         self._join(component)
 
     def _join(self, component: set[UnicastAddress]) -> None:
@@ -153,7 +163,7 @@ class _Growth:
             bridge = self._bridge(pieces[0], set().union(*pieces[1:]))
             if not bridge - self.chosen:
                 return
-            self.chosen.update(bridge)
+            self.choose(bridge)
 
     def _bridge(self, start: Collection[UnicastAddress], goals: Collection[UnicastAddress]) -> set[UnicastAddress]:
         """Nodes of the shortest usable walk from ``start`` to one of ``goals``, that goal included.

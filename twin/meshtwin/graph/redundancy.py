@@ -1,4 +1,4 @@
-"""What a relay set can lose: articulation relays and node-disjoint relay paths."""
+"""What a relay set can lose: articulation relays, cut links, and node-disjoint relay paths."""
 
 from collections.abc import Collection
 from typing import Final
@@ -10,7 +10,7 @@ from networkx.algorithms.flow import build_residual_network
 from meshtwin.graph.reach import flood_graph, hops_from
 from meshtwin.mesh.addresses import UnicastAddress
 
-__all__ = ["articulation_relays", "disjoint_paths", "network_redundancy"]
+__all__ = ["articulation_relays", "cut_links", "disjoint_paths", "gateway_redundancy", "network_redundancy"]
 
 MOST_PATHS: Final = 8  # counting stops here: the largest objective that a Pipeline can state
 
@@ -47,6 +47,59 @@ def articulation_relays(
         return frozenset()
     dominators = nx.immediate_dominators(flood_graph(graph, relays, source), source)
     return frozenset(d for v, d in dominators.items() if d is not None and source not in (v, d))
+
+
+def cut_links(
+    graph: nx.DiGraph, relays: Collection[UnicastAddress], source: UnicastAddress
+) -> frozenset[tuple[UnicastAddress, UnicastAddress]]:
+    """Directed links without which some node that the flood of ``source`` reaches is reached no more.
+
+    Dominators again, of the flood graph with a point set on every link.
+
+    Examples
+    --------
+    >>> G = nx.DiGraph([(1, 2), (1, 3), (2, 4), (3, 4), (4, 5)])
+    >>> sorted(cut_links(G, {2, 3, 4}, 1))
+    [(1, 2), (1, 3), (4, 5)]
+    """
+    if source not in graph:
+        return frozenset()
+    halved = nx.DiGraph()
+    halved.add_node(source)
+    for u, v in flood_graph(graph, relays, source).edges:
+        halved.add_edge(u, (u, v))
+        halved.add_edge((u, v), v)
+    dominators = nx.immediate_dominators(halved, source)
+    return frozenset(d for d in dominators.values() if isinstance(d, tuple))
+
+
+def gateway_redundancy(
+    graph: nx.DiGraph, relays: Collection[UnicastAddress], gateway: UnicastAddress
+) -> dict[UnicastAddress, int]:
+    """Node-disjoint relay paths of every node *to* ``gateway``, at most 8, ascending by address; 0: none.
+
+    A node that the gateway hears directly has 8: no relay's failure cuts it off.
+    """
+    backwards = graph.reverse(copy=True)
+    if gateway not in backwards:
+        return dict.fromkeys(sorted(graph), 0)
+    sending = set(relays) | {gateway}
+    usable = nx.DiGraph()
+    usable.add_nodes_from(backwards)
+    usable.add_edges_from((u, v) for u, v in backwards.edges if u in sending and v != gateway)
+    direct = set(backwards.successors(gateway))
+    auxiliary = build_auxiliary_node_connectivity(usable)
+    residual = build_residual_network(auxiliary, "capacity")
+    found: dict[UnicastAddress, int] = {}
+    for node in sorted(set(graph) - {gateway}):
+        if node in direct:
+            found[node] = MOST_PATHS
+            continue
+        paths = local_node_connectivity(
+            usable, gateway, node, auxiliary=auxiliary, residual=residual, cutoff=MOST_PATHS
+        )
+        found[node] = min(MOST_PATHS, int(paths))
+    return found
 
 
 def disjoint_paths(

@@ -5,7 +5,7 @@ A `Configuration` lists every node it speaks of, so that its digest never covers
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Final, Self
 
 import rfc8785
@@ -70,8 +70,12 @@ class NodeSettings:
 
     def overlaid(self, other: "NodeSettings") -> "NodeSettings":
         """These settings with everything that ``other`` says put on top."""
-        said = {f.name: v for f in fields(other) if (v := getattr(other, f.name)) is not None}
-        return replace(self, **said)
+        return NodeSettings(  # field by field: asked for every node of every candidate
+            relay=self.relay if other.relay is None else other.relay,
+            relay_retransmit=self.relay_retransmit if other.relay_retransmit is None else other.relay_retransmit,
+            network_transmit=self.network_transmit if other.network_transmit is None else other.network_transmit,
+            default_ttl=self.default_ttl if other.default_ttl is None else other.default_ttl,
+        )
 
     def differing(self, other: "NodeSettings") -> tuple[str, ...]:
         """Names of the settings that ``other`` says differently."""

@@ -33,6 +33,7 @@ class FlowKpis:
     ``delivery``: share of (message, member) pairs that arrived at all.
     ``spread_p95_ms``: 95th percentile of first to last member, over messages that reached all; None for a
     single member or when no message reached all.
+    ``latency_p50``, ``latency_p95``: the quantiles with their intervals in milliseconds; None: not told.
     """
 
     flow: str
@@ -44,6 +45,8 @@ class FlowKpis:
     latency_p99_ms: float | None
     spread_p95_ms: float | None
     how_known: HowKnown
+    latency_p50: Interval | None = None
+    latency_p95: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +84,10 @@ class Objectives:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """Figures before and after a change, computed on the same states."""
+    """Figures before and after a change, computed on the same states.
+
+    ``provisional``: the answer of a fast model, given while the simulation that replaces it goes on.
+    """
 
     before: NetworkKpis
     after: NetworkKpis
@@ -90,3 +96,4 @@ class Prediction:
     seed: int
     replications: int
     snapshot_fingerprint: str
+    provisional: bool = False

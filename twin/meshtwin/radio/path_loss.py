@@ -1,7 +1,9 @@
-"""Path loss over distance: free space, and log-distance with log-normal shadowing."""
+"""Path loss over distance: free space, log-distance with log-normal shadowing, and indoor as the ITU has it."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from meshtwin.errors import InvalidInput
@@ -9,9 +11,12 @@ from meshtwin.mesh.nodes import Position
 
 __all__ = [
     "ADVERTISING_FREQUENCY_HZ",
+    "ITU_INDOOR",
+    "ItuIndoor",
     "LogDistance",
     "compute_distance_m",
     "compute_free_space_loss_db",
+    "compute_itu_indoor_loss_db",
     "compute_log_distance_loss_db",
 ]
 
@@ -40,6 +45,37 @@ class LogDistance:
                 f"log-distance exponent {self.exponent} and reference {self.reference_m} m must be positive, "
                 f"shadowing {self.shadowing_db} dB not negative"
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItuIndoor:
+    """Coefficients of one environment: 10 alpha log d(m) + beta + 10 gamma log f(GHz), shadowing sigma in dB."""
+
+    alpha: float
+    beta_db: float
+    gamma: float
+    sigma_db: float
+
+    def to_log_distance(self, frequency_hz: float = ADVERTISING_FREQUENCY_HZ) -> LogDistance:
+        """The same loss as a log-distance model at one frequency."""
+        reference_db = self.beta_db + 10.0 * self.gamma * math.log10(frequency_hz / 1e9)
+        return LogDistance(exponent=self.alpha, reference_db=reference_db, shadowing_db=self.sigma_db)
+
+
+# Recommendation ITU-R P.1238-11, table 2 (site-general models). Open: transmitter and receiver see each other.
+# Valid from 2 m to some tens of metres (office: 27 open, 30 obstructed); beyond is continued, not measured.
+ITU_INDOOR: Final[Mapping[str, ItuIndoor]] = MappingProxyType(
+    {
+        "officeOpen": ItuIndoor(alpha=1.46, beta_db=34.62, gamma=2.03, sigma_db=3.76),
+        "officeObstructed": ItuIndoor(alpha=2.46, beta_db=29.53, gamma=2.38, sigma_db=5.04),
+        "corridorOpen": ItuIndoor(alpha=1.63, beta_db=28.12, gamma=2.25, sigma_db=4.07),
+        "corridorObstructed": ItuIndoor(alpha=2.77, beta_db=29.27, gamma=2.48, sigma_db=7.63),
+        "industrialOpen": ItuIndoor(alpha=2.31, beta_db=24.52, gamma=2.06, sigma_db=2.69),
+        "industrialObstructed": ItuIndoor(alpha=3.79, beta_db=21.01, gamma=1.34, sigma_db=9.05),
+    }
+)
+FIRST_FLOOR_DB: Final = 15.0  # office at 1.8 to 2 GHz, ITU-R P.1238-8, table 3: 15 + 4 (n - 1) dB for n floors
+FURTHER_FLOOR_DB: Final = 4.0  # none is tabulated for 2.4 GHz: taken over
 
 
 def compute_distance_m(a: Position, b: Position) -> float:
@@ -74,6 +110,26 @@ def compute_log_distance_loss_db(distance_m: float, params: LogDistance, shadowi
     check_distance(distance_m)
     decades = math.log10(max(distance_m / params.reference_m, 1.0))
     return max(0.0, params.reference_db + 10.0 * params.exponent * decades + shadowing_db)
+
+
+def compute_itu_indoor_loss_db(
+    distance_m: float, environment: str, *, floors: int = 0, shadowing_db: float = 0.0
+) -> float:
+    """Path loss within a building at the middle advertising channel plus one value of shadowing, in dB.
+
+    ``environment`` is a key of `ITU_INDOOR`; ``floors`` lie between the ends; below 1 m counts as 1 m.
+    Raises `InvalidInput` for an unknown environment, negative floors and impossible distances.
+    Source: Recommendation ITU-R P.1238-11, section 3.1; floors: ITU-R P.1238-8, table 3.
+
+    >>> round(compute_itu_indoor_loss_db(10.0, "officeObstructed"), 1)
+    63.3
+    """
+    if environment not in ITU_INDOOR:
+        raise InvalidInput(f"environment {environment!r} is not one of {', '.join(ITU_INDOOR)}")
+    if floors < 0:
+        raise InvalidInput(f"{floors} floors is below 0")
+    floors_db = FIRST_FLOOR_DB + FURTHER_FLOOR_DB * (floors - 1) if floors else 0.0
+    return compute_log_distance_loss_db(distance_m, ITU_INDOOR[environment].to_log_distance(), shadowing_db + floors_db)
 
 
 def check_distance(distance_m: float) -> None:

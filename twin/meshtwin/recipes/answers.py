@@ -4,27 +4,29 @@ from dataclasses import replace
 from typing import Final
 
 from meshtwin.contract.wire import SettingsEntry
-from meshtwin.mesh.addresses import UnicastAddress, expand_ranges, format_address
-from meshtwin.mesh.configuration import Configuration, SettingsRange, compress_settings, expand_settings
+from meshtwin.mesh.addresses import UnicastAddress, format_address
+from meshtwin.mesh.configuration import Configuration, SettingsRange, compress_settings
 from meshtwin.mesh.kpis import NetworkKpis, Objectives
 from meshtwin.mesh.snapshots import Snapshot
-from meshtwin.ports import Judge, JudgePlan, Progress
+from meshtwin.ports import Judge, JudgePlan, Progress, Provisional, QuickJudge, no_provisional
 from meshtwin.recipes.faults import find_managed
+from meshtwin.recipes.figures import PredictionModel
 from meshtwin.recipes.messages import (
     EvidenceModel,
+    ParetoPointModel,
     PipelineResponse,
-    PredictionModel,
     TrialModel,
     WhatIfRequest,
     WhatIfResponse,
 )
-from meshtwin.recipes.results import Evidence, PipelineResult
+from meshtwin.recipes.questions import changes_of
+from meshtwin.recipes.results import Evidence, ParetoPoint, PipelineResult
 from meshtwin.recipes.scoring import segment_redundancy
 from meshtwin.recipes.values import Question, find_segment
-from meshtwin.whatif.comparison import predict
-from meshtwin.whatif.forks import ApplySettings, Change, FailNodes, fork
+from meshtwin.whatif.comparison import expect, predict
+from meshtwin.whatif.forks import fork
 
-__all__ = ["answer_what_if", "changes_of", "to_pipeline_response"]
+__all__ = ["answer_what_if", "to_pipeline_response"]
 
 RANGES_PER_ENTRY: Final = 64  # bound of `nodes` in the resources' settings
 
@@ -49,27 +51,26 @@ def to_pipeline_response(result: PipelineResult) -> PipelineResponse:
     )
 
 
-def changes_of(request: WhatIfRequest, snapshot: Snapshot) -> tuple[Change, ...]:
-    """The changes that a what-if asks for; raises `InvalidInput` with the place of what is unknown."""
-    inventory = find_segment(snapshot, request.segment).addresses
-    changes: list[Change] = []
-    if request.settings:
-        ranges = [entry.to_value() for entry in request.settings]
-        changes.append(ApplySettings(configuration=expand_settings(ranges, inventory, "settings")))
-    if request.failed_nodes:
-        failed = expand_ranges(request.failed_nodes, inventory, "failedNodes")
-        changes.append(FailNodes(addresses=frozenset(failed)))
-    return tuple(changes)
-
-
 def answer_what_if(
-    request: WhatIfRequest, snapshot: Snapshot, judge: Judge, *, seed: int, progress: Progress
+    request: WhatIfRequest,
+    snapshot: Snapshot,
+    judge: Judge,
+    *,
+    seed: int,
+    progress: Progress,
+    quick: QuickJudge | None = None,
+    provisional: Provisional = no_provisional,
 ) -> WhatIfResponse:
-    """The figures as it is and as it would be, and warnings about nodes that the gateway would lose."""
+    """The figures as it is and as it would be, and warnings about nodes that the gateway would lose.
+
+    ``provisional`` is told what ``quick`` expects before the simulation starts, unless it declines.
+    """
     changes = changes_of(request, snapshot)
     changed = fork(snapshot, changes)
+    if quick is not None and (expected := expect(snapshot, changed, quick=quick, seed=seed)) is not None:
+        provisional(expected, "before the simulation")
     plan = JudgePlan(seed=seed, replications=request.replications, messages_per_flow=request.messages_per_flow)
-    prediction = predict(snapshot, changes, judge=judge, plan=plan, progress=progress)
+    prediction = predict(snapshot, changed, judge=judge, plan=plan, progress=progress)
     before, after = _question(snapshot, request.segment), _question(changed, request.segment)
     lost = find_managed(before, snapshot.configuration) - find_managed(after, changed.configuration)
     failed = _addresses(snapshot) - _addresses(changed)
@@ -79,6 +80,7 @@ def answer_what_if(
         if cut
     ]
     missing = {f.name for f in snapshot.flows} - {f.name for f in changed.flows}
+    warnings += _guessed(snapshot, changed)
     warnings += [f"flow {name} would have no source or no member left" for name in sorted(missing)]
     prediction = replace(
         prediction,
@@ -86,6 +88,16 @@ def answer_what_if(
         after=_redundant(after, prediction.after),
     )
     return WhatIfResponse(segment=request.segment, prediction=PredictionModel.from_value(prediction), warnings=warnings)
+
+
+def _guessed(snapshot: Snapshot, changed: Snapshot) -> list[str]:
+    """Names the nodes whose links are expected from their place alone."""
+    places = {n.address: n.position for n in snapshot.nodes}
+    nodes = [n.address for n in changed.nodes if n.address not in places or n.position != places[n.address]]
+    if not nodes:
+        return []
+    names = ", ".join(format_address(a) for a in nodes[:8])
+    return [f"links of {names} are expected from placement, not measured: walls are not known"]
 
 
 def _redundant(question: Question, kpis: NetworkKpis) -> NetworkKpis:
@@ -120,6 +132,8 @@ def _evidence(evidence: Evidence) -> EvidenceModel:
         seed=evidence.seed,
         candidates_tried=evidence.candidates_tried,
         counts=dict(evidence.proposed_by),
+        pruned=evidence.pruned,
+        pareto=[_pareto_point(p) for p in evidence.pareto[:64]],
         trials=[
             TrialModel(
                 recipe=t.recipe,
@@ -131,4 +145,19 @@ def _evidence(evidence: Evidence) -> EvidenceModel:
             )
             for t in evidence.trials
         ],
+    )
+
+
+def _pareto_point(point: ParetoPoint) -> ParetoPointModel:
+    merits = point.merits
+    spread_ms, energy_mj_per_h = merits.spread_p95_ms, merits.energy_mj_per_h
+    return ParetoPointModel(
+        digest=point.digest,
+        recipe=point.recipe,
+        reason=point.reason,
+        on_time_per_mille=min(max(round(merits.on_time * 1000), 0), 1000),
+        spread_p95_milliseconds=None if spread_ms is None else round(spread_ms),
+        airtime_per_million=round(merits.airtime_ratio * 1e6),
+        redundancy=merits.redundancy,
+        battery_millijoules_per_hour=None if energy_mj_per_h is None else round(energy_mj_per_h),
     )

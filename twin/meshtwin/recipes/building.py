@@ -1,7 +1,7 @@
 """From a relay set and a few figures to a complete configuration of one segment."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import networkx as nx
@@ -116,15 +116,16 @@ def complete_configuration(question: Question, design: Design) -> Configuration:
     for node in question.settable:
         settings = in_force.get(node.address, NodeSettings())
         capable = node.capabilities
+        relay, retransmit = settings.relay, settings.relay_retransmit
         if capable.relay:
-            relays = node.address in design.relays and not capable.low_power
-            kept = settings.relay_retransmit or design.relay_retransmit
-            settings = replace(settings, relay=relays, relay_retransmit=design.relay_retransmit if relays else kept)
-        if capable.network_transmit:
-            settings = replace(settings, network_transmit=design.network_transmit)
-        if capable.default_ttl:
-            settings = replace(settings, default_ttl=design.ttl)
-        entries[node.address] = settings
+            relay = node.address in design.relays and not capable.low_power
+            retransmit = design.relay_retransmit if relay else retransmit or design.relay_retransmit
+        entries[node.address] = NodeSettings(
+            relay=relay,
+            relay_retransmit=retransmit,
+            network_transmit=design.network_transmit if capable.network_transmit else settings.network_transmit,
+            default_ttl=design.ttl if capable.default_ttl else settings.default_ttl,
+        )
     return Configuration.of(entries)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from itertools import product
-from types import MappingProxyType
 from typing import ClassVar, Final
 
 from meshtwin.graph.backbone import Backbone, BackboneQuestion, relay_backbone
@@ -16,7 +15,8 @@ from meshtwin.recipes.building import (
     segment_graph,
     sufficient_ttl,
 )
-from meshtwin.recipes.values import Candidate, ParameterBounds, Question, Trial
+from meshtwin.recipes.parameters import BUILT_IN_PARAMETERS, ParameterBounds
+from meshtwin.recipes.values import Candidate, Question, Trial
 
 __all__ = ["FewestSufficientRelays"]
 
@@ -33,14 +33,7 @@ class FewestSufficientRelays:
     """Proposes relay backbones of rising redundancy, so that the rest of the nodes can be silent."""
 
     name: ClassVar[str] = "fewest-sufficient-relays"
-    parameters: ClassVar[Mapping[str, ParameterBounds]] = MappingProxyType(
-        {
-            "mostRelaysHeard": ParameterBounds(
-                low=1, high=5, default=3, meaning="relays that every node hears, at most"
-            ),
-            "ttlMargin": ParameterBounds(low=0, high=20, default=1, meaning="hops above the smallest TTL"),
-        }
-    )
+    parameters: ClassVar[Mapping[str, ParameterBounds]] = BUILT_IN_PARAMETERS[name]
 
     def propose(self, trial: Trial) -> Iterable[Candidate]:
         """See `meshtwin.recipes.values.Recipe.propose`; incomplete backbones come last."""

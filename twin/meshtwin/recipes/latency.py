@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from types import MappingProxyType
 from typing import ClassVar, Final
 
 from meshtwin.mesh.configuration import TTL_MAX, Transmit
 from meshtwin.recipes.building import Design, complete_configuration, design_of
-from meshtwin.recipes.values import Candidate, ParameterBounds, Trial
+from meshtwin.recipes.parameters import BUILT_IN_PARAMETERS, ParameterBounds
+from meshtwin.recipes.values import Candidate, Trial
 
 __all__ = ["EndToEndLatency"]
 
@@ -21,12 +21,7 @@ class EndToEndLatency:
     """Varies one setting at a time around the best candidates so far: count, interval, TTL."""
 
     name: ClassVar[str] = "end-to-end-latency"
-    parameters: ClassVar[Mapping[str, ParameterBounds]] = MappingProxyType(
-        {
-            "aroundBest": ParameterBounds(low=1, high=8, default=3, meaning="candidates to start from"),
-            "most": ParameterBounds(low=1, high=200, default=24, meaning="candidates to propose"),
-        }
-    )
+    parameters: ClassVar[Mapping[str, ParameterBounds]] = BUILT_IN_PARAMETERS[name]
 
     def propose(self, trial: Trial) -> Iterable[Candidate]:
         """See `meshtwin.recipes.values.Recipe.propose`; without a candidate to start from, none."""

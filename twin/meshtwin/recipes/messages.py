@@ -1,25 +1,30 @@
 """Requests and answers of recipes, pipelines and what-ifs, as they stand in JSON.
 
-The figures have the names and units of the resources' ``prediction``, so that an answer can be put into a
-`ConfigurationProposal` as it is: integers, per mille, milliseconds.
+Wire models alone: the operator reads them, too, so nothing here loads a model.
 """
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from meshtwin.contract.wire import SettingsEntry, UnicastText, WireModel
-from meshtwin.mesh.kpis import FlowKpis, Interval, NetworkKpis, Objectives, Prediction
+from meshtwin.contract.wire import AddressText, SettingsEntry, UnicastText, WireModel
+from meshtwin.mesh.kpis import Objectives
+from meshtwin.recipes.figures import FlowFiguresModel, KpiFiguresModel, PredictionModel, ProvisionalModel
 
 __all__ = [
+    "AddedNodeModel",
     "EvidenceModel",
+    "FlowChangeModel",
     "FlowFiguresModel",
     "KpiFiguresModel",
+    "MovedNodeModel",
     "ObjectivesModel",
+    "ParetoPointModel",
     "PipelineRequest",
     "PipelineResponse",
     "PredictionModel",
+    "ProvisionalModel",
     "RecipeUseModel",
     "RunError",
     "RunStatus",
@@ -27,6 +32,8 @@ __all__ = [
 ]
 
 Seed = int | None  # None: the twin draws one and reports it
+Metres = Annotated[float, Field(ge=-100_000.0, le=100_000.0, allow_inf_nan=False)]
+PositionMetres = Annotated[list[Metres], Field(min_length=2, max_length=3)]  # x, y and, if not 0, z
 
 
 class RecipeUseModel(WireModel):
@@ -71,104 +78,52 @@ class PipelineRequest(WireModel):
     replications: int = Field(default=8, ge=1, le=1000)
 
 
+class MovedNodeModel(WireModel):
+    """A node that would stand somewhere else; metres in the building's own coordinates."""
+
+    node: UnicastText
+    position_metres: PositionMetres
+
+
+class AddedNodeModel(WireModel):
+    """A node that would be there; left out settings are the stack's defaults."""
+
+    node: UnicastText
+    position_metres: PositionMetres
+    groups: list[AddressText] = Field(default=[], max_length=64)
+    settings: SettingsEntry | None = None  # its ``nodes`` must be this node
+
+
+class FlowChangeModel(WireModel):
+    """A flow that would be there, or be another: what is left out stays as it is.
+
+    A new flow needs source, destination, rate and deadline. ``removed``: it would not be there.
+    """
+
+    name: str = Field(min_length=1, max_length=40)
+    source: UnicastText | None = None
+    destination: AddressText | None = None
+    rate_per_minute: float | None = Field(default=None, gt=0.0, le=60_000.0, allow_inf_nan=False)
+    deadline_milliseconds: int | None = Field(default=None, ge=1, le=60_000)
+    removed: bool = False
+
+
 class WhatIfRequest(WireModel):
-    """What if these settings held, or these nodes failed."""
+    """What if these settings held, these nodes failed, moved or were there, or this was the traffic.
+
+    Changes are applied in the order settings, failed nodes, moves, new nodes, traffic.
+    """
 
     run_id: str = Field(min_length=1, max_length=64)
     segment: str = Field(min_length=1, max_length=40)
     settings: list[SettingsEntry] = Field(default=[], max_length=256)
     failed_nodes: list[UnicastText] = Field(default=[], max_length=64)
+    moved_nodes: list[MovedNodeModel] = Field(default=[], max_length=64)
+    added_nodes: list[AddedNodeModel] = Field(default=[], max_length=64)
+    traffic: list[FlowChangeModel] = Field(default=[], max_length=64)
     seed: Seed = Field(default=None, ge=0, le=2_147_483_647)
     messages_per_flow: int = Field(default=40, ge=1, le=10_000)
     replications: int = Field(default=8, ge=1, le=1000)
-
-
-class PerMilleModel(WireModel):
-    """An estimate and its bounds at the 90 % level."""
-
-    estimate_per_mille: int = Field(ge=0, le=1000)
-    low_per_mille: int = Field(ge=0, le=1000)
-    high_per_mille: int = Field(ge=0, le=1000)
-
-    @classmethod
-    def from_value(cls, value: Interval) -> Self:
-        """Per mille, rounded, and kept within 0..1000."""
-        return cls(
-            estimate_per_mille=_per_mille(value.estimate),
-            low_per_mille=_per_mille(value.low),
-            high_per_mille=_per_mille(value.high),
-        )
-
-
-class FlowFiguresModel(WireModel):
-    """Figures of one flow, and how they are known."""
-
-    flow: str = Field(max_length=40)
-    messages: int = Field(ge=0)
-    on_time: PerMilleModel | None = None
-    delivery: PerMilleModel
-    latency_p50_milliseconds: int | None = Field(default=None, ge=0)
-    latency_p95_milliseconds: int | None = Field(default=None, ge=0)
-    latency_p99_milliseconds: int | None = Field(default=None, ge=0)
-    spread_p95_milliseconds: int | None = Field(default=None, ge=0)
-    how_known: Literal["receiverCounted", "roundTrip", "inferred", "predicted"]
-
-    @classmethod
-    def from_value(cls, value: FlowKpis) -> Self:
-        """Rounded to whole per mille and milliseconds."""
-        return cls(
-            flow=value.flow,
-            messages=value.sent,
-            on_time=PerMilleModel.from_value(value.on_time),
-            delivery=PerMilleModel.from_value(value.delivery),
-            latency_p50_milliseconds=_rounded(value.latency_p50_ms),
-            latency_p95_milliseconds=_rounded(value.latency_p95_ms),
-            latency_p99_milliseconds=_rounded(value.latency_p99_ms),
-            spread_p95_milliseconds=_rounded(value.spread_p95_ms),
-            how_known=value.how_known.value,
-        )
-
-
-class KpiFiguresModel(WireModel):
-    """Figures of the flows of a network."""
-
-    flows: list[FlowFiguresModel] = Field(default=[], max_length=64)
-    airtime_per_mille: int | None = Field(default=None, ge=0)
-    redundancy: int | None = Field(default=None, ge=0)
-
-    @classmethod
-    def from_value(cls, value: NetworkKpis) -> Self:
-        """The wire form of a value; of more than 64 flows the first, which is what a resource can hold."""
-        return cls(
-            flows=[FlowFiguresModel.from_value(f) for f in value.flows[:64]],
-            airtime_per_mille=_rounded(value.airtime_ratio.estimate * 1000),
-            redundancy=value.redundancy,
-        )
-
-
-class PredictionModel(WireModel):
-    """Predicted effect of a change, before and after on the same states."""
-
-    before: KpiFiguresModel
-    after: KpiFiguresModel
-    model: str = Field(max_length=80)
-    profile: str = Field(max_length=40)
-    seed: int = Field(ge=0)
-    replications: int = Field(ge=1)
-    snapshot_fingerprint: str = Field(max_length=64)
-
-    @classmethod
-    def from_value(cls, value: Prediction) -> Self:
-        """The wire form of a value."""
-        return cls(
-            before=KpiFiguresModel.from_value(value.before),
-            after=KpiFiguresModel.from_value(value.after),
-            model=value.model,
-            profile=value.profile,
-            seed=value.seed,
-            replications=value.replications,
-            snapshot_fingerprint=value.snapshot_fingerprint,
-        )
 
 
 class TrialModel(WireModel):
@@ -182,6 +137,19 @@ class TrialModel(WireModel):
     verdict: str
 
 
+class ParetoPointModel(WireModel):
+    """A configuration that no other of the later rounds beats in every respect."""
+
+    digest: str | None = None  # None: the configuration in force
+    recipe: str = ""
+    reason: str
+    on_time_per_mille: int = Field(ge=0, le=1000)
+    spread_p95_milliseconds: int | None = Field(default=None, ge=0)
+    airtime_per_million: int = Field(ge=0)
+    redundancy: int | None = Field(default=None, ge=0)
+    battery_millijoules_per_hour: int | None = Field(default=None, ge=0)
+
+
 class EvidenceModel(WireModel):
     """What the decision rests on."""
 
@@ -190,6 +158,8 @@ class EvidenceModel(WireModel):
     candidates_tried: int
     trials: list[TrialModel] = Field(default=[], max_length=64)  # the closest ones, best first
     counts: Mapping[str, int] = Field(default={})  # candidates proposed, by recipe
+    pruned: int = 0  # of the candidates tried: those that only the fast model was asked about
+    pareto: list[ParetoPointModel] = Field(default=[], max_length=64)  # the most on time first
 
 
 class PipelineResponse(WireModel):
@@ -232,14 +202,7 @@ class RunStatus(WireModel):
     state: Literal["Running", "Done", "Failed"]
     progress_per_mille: int = Field(default=0, ge=0, le=1000)
     stage: str = ""
+    provisional: ProvisionalModel | None = None  # kept beside the result, to compare
     pipeline_result: PipelineResponse | None = None
     what_if_result: WhatIfResponse | None = None
     error: RunError | None = None
-
-
-def _per_mille(ratio: float) -> int:
-    return min(max(round(ratio * 1000), 0), 1000)
-
-
-def _rounded(value: float | None) -> int | None:
-    return None if value is None else round(value)

@@ -1,43 +1,50 @@
-"""Running a pipeline: recipes propose, the judge simulates, the cheapest that meets the objectives wins.
+"""Running a pipeline: recipes propose, the fast model prunes, the judge simulates, the cheapest that suffices wins.
 
 Who wins the rounds is judged once more, with the base, on fresh states: the best of many looks better than
 it is, and only that second judgement is reported and decides.
 """
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from meshtwin.errors import InvalidInput, Unavailable
 from meshtwin.mesh.configuration import compute_digest
 from meshtwin.mesh.kpis import Objectives
 from meshtwin.mesh.snapshots import Snapshot
-from meshtwin.ports import Judge, Progress
+from meshtwin.ports import Judge, Progress, Provisional, QuickJudge, no_provisional
 from meshtwin.recipes.messages import PipelineRequest
 from meshtwin.recipes.registry import find_recipe
 from meshtwin.recipes.results import Evidence, Outcome, PipelineResult
-from meshtwin.recipes.rounds import CONFIRMATIONS, Pool, Rounds, Standing
+from meshtwin.recipes.rounds import CONFIRMATIONS, Pool, Rounds
+from meshtwin.recipes.standing import Standing
+from meshtwin.recipes.trade_offs import find_pareto_points
 from meshtwin.recipes.values import Question, RecipeUse, check_parameters, find_segment
 from meshtwin.recipes.verdict import Confirmation, decide, describe_trials, find_warnings
 
-__all__ = ["ask_question", "run_pipeline"]
+__all__ = ["Found", "ask_question", "find_best", "find_uses", "run_pipeline"]
 
 
 def run_pipeline(
-    request: PipelineRequest, snapshot: Snapshot, judge: Judge, *, seed: int, progress: Progress
+    request: PipelineRequest,
+    snapshot: Snapshot,
+    judge: Judge,
+    *,
+    seed: int,
+    progress: Progress,
+    quick: QuickJudge | None = None,
+    provisional: Provisional = no_provisional,
 ) -> PipelineResult:
     """The best configuration for one segment that meets the objectives, or why there is none.
+
+    ``quick`` prunes what the recipes propose; None: everything is simulated. ``provisional`` is told the best
+    that it expects, each time that is another one.
 
     ``seed`` stands for ``request.seed`` (which may leave it to the caller). Equal arguments give equal
     results. Raises `InvalidInput` for an unknown segment, recipe or parameter or a segment that no flow
     touches, `Unavailable` if no link is known yet, and whatever ``progress`` raises.
     """
     question = ask_question(snapshot, request.segment, request.objectives.to_value())
-    uses = [
-        RecipeUse(
-            recipe=(recipe := find_recipe(use.uses, f"recipes[{index}].uses")),
-            parameters=check_parameters(recipe, use.parameters, f"recipes[{index}].parameters"),
-        )
-        for index, use in enumerate(request.recipes)
-    ]
+    uses = find_uses(request)
     rounds = Rounds(
         question=question,
         judge=judge,
@@ -45,16 +52,55 @@ def run_pipeline(
         messages_per_flow=request.messages_per_flow,
         replications=request.replications,
         progress=progress,
+        quick=quick,
+        provisional=provisional,
     )
+    return _result(rounds, find_best(rounds, uses))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """All that a run has judged: the pool, the rounds, the finalists on fresh states."""
+
+    pool: Pool
+    standings: tuple[Standing, ...]
+    confirmed: tuple[Confirmation, ...]
+
+    def best_for(self, question: Question) -> Confirmation | None:
+        """Of those that meet the objectives best, one worth a push, and with a margin; None: no candidate.
+
+        The cheapest that suffices sits closest to the limit, where luck and the model's error decide.
+        """
+        return min(
+            self.confirmed,
+            key=lambda c: (c.distance, not c.is_worth_a_push(question), c.doubtful),
+            default=None,
+        )
+
+
+def find_best(rounds: Rounds, uses: Sequence[RecipeUse]) -> Found:
+    """Asks the recipes, judges in rounds, and judges finalists on fresh states until one is sure."""
     pool = rounds.collect(uses)
-    finalists = rounds.select(pool.standing)
+    standings = rounds.select(pool.standing)
     confirmed: list[Confirmation] = []
-    for attempt, finalist in enumerate(finalists.judged[:CONFIRMATIONS]):
-        prediction = rounds.confirm(finalist.candidate, attempt)
-        confirmed.append(Confirmation.of(question, finalist, prediction))
-        if not confirmed[-1].gaps:
+    for attempt, finalist in enumerate(standings[-1].judged[:CONFIRMATIONS]):
+        before = confirmed[0].prediction.before if confirmed else None
+        prediction = rounds.confirm(finalist.candidate, attempt, before)
+        confirmed.append(Confirmation.of(rounds.question, finalist, prediction))
+        if confirmed[-1].is_sure and confirmed[-1].is_worth_a_push(rounds.question):
             break
-    return _result(rounds, pool, finalists, confirmed)
+    return Found(pool=pool, standings=standings, confirmed=tuple(confirmed))
+
+
+def find_uses(request: PipelineRequest) -> list[RecipeUse]:
+    """The recipes that a request names; raises `InvalidInput` for one, or a parameter, that is not known."""
+    return [
+        RecipeUse(
+            recipe=(recipe := find_recipe(use.uses, f"recipes[{index}].uses")),
+            parameters=check_parameters(recipe, use.parameters, f"recipes[{index}].parameters"),
+        )
+        for index, use in enumerate(request.recipes)
+    ]
 
 
 def ask_question(snapshot: Snapshot, segment: str, objectives: Objectives) -> Question:
@@ -76,9 +122,8 @@ def ask_question(snapshot: Snapshot, segment: str, objectives: Objectives) -> Qu
     return replace(question, snapshot=replace(snapshot, flows=flows))
 
 
-def _result(rounds: Rounds, pool: Pool, finalists: Standing, confirmed: list[Confirmation]) -> PipelineResult:
-    question = rounds.question
-    best = min(confirmed, key=lambda c: c.distance, default=None)
+def _result(rounds: Rounds, found: Found) -> PipelineResult:
+    question, pool, best = rounds.question, found.pool, found.best_for(rounds.question)
     verdict = decide(question, pool, best)
     base = question.snapshot.configuration.restricted(question.segment.addresses)
     proposed = best is not None and verdict.outcome is Outcome.PROPOSED
@@ -97,11 +142,13 @@ def _result(rounds: Rounds, pool: Pool, finalists: Standing, confirmed: list[Con
         base_revision=question.segment.revision,
         inventory_hash=question.segment.inventory_hash,
         evidence=Evidence(
-            models=("graph", rounds.judge.model),
+            models=("graph", *(() if rounds.quick is None else (rounds.quick.quick_model,)), rounds.judge.model),
             seed=rounds.seed,
-            candidates_tried=len(pool.standing.judged),
+            candidates_tried=pool.tried,
             proposed_by=pool.proposed_by,
-            trials=describe_trials(question, pool, finalists, confirmed),
+            trials=describe_trials(question, pool, found.standings[-1], found.confirmed),
+            pruned=0 if pool.pruned is None else len(pool.pruned.judged),
+            pareto=find_pareto_points(question, found.standings[1:]),
         ),
         gaps=() if best is None else tuple(gap.text for gap in best.gaps),
         warnings=(*find_warnings(question, best.prediction if best else None), *pool.refused),

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from types import MappingProxyType
 from typing import ClassVar
 
 from meshtwin.graph.augmentation import augmented_relays
@@ -17,7 +16,8 @@ from meshtwin.recipes.building import (
     kept_relays,
     relay_capable,
 )
-from meshtwin.recipes.values import Candidate, ParameterBounds, Trial
+from meshtwin.recipes.parameters import BUILT_IN_PARAMETERS, ParameterBounds
+from meshtwin.recipes.values import Candidate, Trial
 
 __all__ = ["PathRedundancy"]
 
@@ -26,12 +26,7 @@ class PathRedundancy:
     """Adds the fewest relays to the best candidates so that paths from the gateway share none."""
 
     name: ClassVar[str] = "path-redundancy"
-    parameters: ClassVar[Mapping[str, ParameterBounds]] = MappingProxyType(
-        {
-            "paths": ParameterBounds(low=1, high=8, default=2, meaning="disjoint paths, if no objective says"),
-            "aroundBest": ParameterBounds(low=1, high=8, default=3, meaning="candidates to start from"),
-        }
-    )
+    parameters: ClassVar[Mapping[str, ParameterBounds]] = BUILT_IN_PARAMETERS[name]
 
     def propose(self, trial: Trial) -> Iterable[Candidate]:
         """See `meshtwin.recipes.values.Recipe.propose`; without a gateway address, paths from flow sources."""

@@ -9,6 +9,7 @@ from typing import Final
 from meshtwin.errors import InvalidInput
 from meshtwin.recipes.fewest_relays import FewestSufficientRelays
 from meshtwin.recipes.latency import EndToEndLatency
+from meshtwin.recipes.local_search import LocalSearch
 from meshtwin.recipes.redundancy import PathRedundancy
 from meshtwin.recipes.values import Recipe
 
@@ -19,7 +20,7 @@ __all__ = ["BUILT_IN", "ENTRY_POINT_GROUP", "find_recipe", "known_recipes"]
 ENTRY_POINT_GROUP: Final = "meshtwin.recipes"
 
 BUILT_IN: Final[Mapping[str, Recipe]] = MappingProxyType(
-    {r.name: r for r in (FewestSufficientRelays(), EndToEndLatency(), PathRedundancy())}
+    {r.name: r for r in (FewestSufficientRelays(), EndToEndLatency(), PathRedundancy(), LocalSearch())}
 )
 
 

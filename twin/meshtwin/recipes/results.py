@@ -7,8 +7,9 @@ from enum import StrEnum
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Configuration
 from meshtwin.mesh.kpis import Prediction
+from meshtwin.recipes.pareto import Merits
 
-__all__ = ["Evidence", "Outcome", "PipelineResult", "TrialRecord"]
+__all__ = ["Evidence", "Outcome", "ParetoPoint", "PipelineResult", "TrialRecord"]
 
 
 class Outcome(StrEnum):
@@ -32,14 +33,30 @@ class TrialRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ParetoPoint:
+    """A configuration that no other of the later rounds beats in every respect; ``digest`` None: the one in force."""
+
+    digest: str | None
+    recipe: str
+    reason: str
+    merits: Merits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What the decision rests on. ``trials``: the closest candidates, best first."""
+    """What the decision rests on.
+
+    ``trials``: the closest candidates, best first; ``candidates_tried`` counts those that only the fast model was
+    asked about, too, and ``pruned`` those alone. ``pareto``: what else could be chosen, the most on time first.
+    """
 
     models: tuple[str, ...]
     seed: int
     candidates_tried: int
     proposed_by: Mapping[str, int]
     trials: tuple[TrialRecord, ...]
+    pruned: int = 0
+    pareto: tuple[ParetoPoint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Judging candidates with few replications first and more for those that are left (successive halving).
+"""Judging candidates: the fast model prunes, then few replications, then more for those that are left.
 
 Every round has fresh replications, so that luck in one does not carry a candidate through the next.
 """
@@ -12,12 +12,14 @@ from typing import Final
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.configuration import Configuration, compute_digest
 from meshtwin.mesh.kpis import NetworkKpis, Prediction
-from meshtwin.ports import Judge, JudgePlan, Progress
-from meshtwin.recipes.faults import find_fault
-from meshtwin.recipes.scoring import find_gaps, rank, segment_redundancy
+from meshtwin.ports import Judge, JudgePlan, Progress, Provisional, QuickJudge, no_provisional
+from meshtwin.recipes.faults import FaultFinder
+from meshtwin.recipes.scoring import rank, segment_redundancy
+from meshtwin.recipes.sieve import Sieve
+from meshtwin.recipes.standing import Standing, choose_survivors
 from meshtwin.recipes.values import Candidate, Judged, Question, RecipeUse, Trial
 
-__all__ = ["CONFIRMATIONS", "Pool", "Rounds", "Standing", "choose_survivors", "fresh_seed"]
+__all__ = ["CONFIRMATIONS", "Pool", "Rounds", "fresh_seed"]
 
 BEST_FOR_RECIPES: Final = 8  # candidates that a recipe may build upon
 CONFIRMATIONS: Final = 3  # finalists judged on fresh states before giving up
@@ -32,20 +34,21 @@ STAGES: Final = ((0.0, 0.45), (0.45, 0.65), (0.65, 0.85), (0.85, 1.0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """Candidates judged on the same states as the base, best first."""
-
-    before: NetworkKpis
-    judged: tuple[Judged, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """All candidates after the first round; ``refused`` says who proposed what may not be."""
+    """All candidates after the first round; ``refused`` says who proposed what may not be.
+
+    ``pruned``: those that the fast model alone was asked about, on its own figures; None: it was not asked.
+    """
 
     standing: Standing
+    pruned: Standing | None
     proposed_by: Mapping[str, int]
     refused: tuple[str, ...]
+
+    @property
+    def tried(self) -> int:
+        """Candidates that some model was asked about."""
+        return len(self.standing.judged) + (0 if self.pruned is None else len(self.pruned.judged))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +61,8 @@ class Rounds:
     messages_per_flow: int
     replications: int
     progress: Progress
+    quick: QuickJudge | None = None
+    provisional: Provisional = no_provisional
 
     def collect(self, uses: Sequence[RecipeUse]) -> Pool:
         """Asks one recipe after the other; each sees what was judged best before it."""
@@ -73,15 +78,23 @@ class Rounds:
         digests: set[str] = set()
         counts: Counter[str] = Counter()
         refused: Counter[str] = Counter()
+        faults = FaultFinder(self.question)
+        sieve = Sieve(question=self.question, quick=self.quick, seed=self.seed, provisional=self.provisional)
         for index, use in enumerate(uses):
-            trial = Trial(question=self.question, parameters=use.parameters, best=tuple(pool[:BEST_FOR_RECIPES]))
+            trial = Trial(
+                question=self.question,
+                parameters=use.parameters,
+                best=tuple(pool[:BEST_FOR_RECIPES]),
+                quick=self.quick,
+                seed=self.seed,
+            )
             fresh: list[Candidate] = []
             for candidate in use.recipe.propose(trial):
                 digest = compute_digest(candidate.configuration)
                 if digest in digests or not base.changed_nodes(candidate.configuration):
                     continue
                 digests.add(digest)
-                fault = find_fault(self.question, candidate.configuration)
+                fault = faults.find(candidate.configuration)
                 if fault is None:
                     fresh.append(candidate)
                 else:
@@ -89,47 +102,55 @@ class Rounds:
             counts[use.recipe.name] += len(fresh)
             span = (index / len(uses), (index + 1) / len(uses))
             stage = self._stage(0, f"{use.recipe.name}: {len(fresh)} candidates", span)
-            pool += self._judged(fresh, plan, stage)
+            pool += self._judged(sieve.sift(fresh), plan, stage)
             pool.sort(key=lambda j: rank(self.question, j, before))
         return Pool(
             standing=Standing(before=before, judged=tuple(pool)),
+            pruned=sieve.pruned,
             proposed_by=dict(counts),
             refused=tuple(f"{times} candidates refused: {why}" for why, times in refused.items()),
         )
 
-    def select(self, standing: Standing) -> Standing:
-        """The finalists of two more rounds, best first."""
+    def select(self, standing: Standing) -> tuple[Standing, ...]:
+        """``standing`` and what two more rounds leave of it; the last has the finalists, best first."""
         first = max(1, self.replications // FIRST_DIVISOR)
+        standings = [standing]
         for index, (kept, divisor) in enumerate(LATER_ROUNDS):
             replications = max(1, self.replications // divisor)
-            survivors = [j.candidate for j in choose_survivors(self.question, standing, kept)]
+            survivors = [j.candidate for j in choose_survivors(self.question, standings[-1], kept)]
             if not survivors:
-                return standing
+                break
             before, judged = self._with_base(
                 survivors,
                 self._plan(replications, first=first),
                 self._stage(1 + index, f"round {2 + index}: {len(survivors)} candidates"),
             )
             ordered = sorted(judged, key=lambda j: rank(self.question, j, before))
-            standing = Standing(before=before, judged=tuple(ordered))
+            standings.append(Standing(before=before, judged=tuple(ordered)))
             first += replications
-        return standing
+        return tuple(standings)
 
-    def confirm(self, candidate: Candidate, attempt: int) -> Prediction:
-        """Base against candidate on states that no round has seen; redundancy always told."""
-        seed = fresh_seed(self.seed, attempt)
-        plan = replace(self._plan(self.replications, first=0), seed=seed)
+    def confirm(self, candidate: Candidate, attempt: int, before: NetworkKpis | None = None) -> Prediction:
+        """Base against candidate on states that no round has seen; redundancy always told.
+
+        ``before``: the base's figures in an earlier confirmation, which met the same states.
+        """
+        plan = replace(self._plan(self.replications, first=0), seed=fresh_seed(self.seed))
         span = (attempt / CONFIRMATIONS, (attempt + 1) / CONFIRMATIONS)
-        before, (after,) = self._with_base([candidate], plan, self._stage(3, "judging the best on fresh states", span))
+        stage = self._stage(3, "judging the best on fresh states", span)
         snapshot = self.question.snapshot
         base = snapshot.configuration
         whole = base.overlaid(candidate.configuration)
+        if before is None:
+            before, after = self._figures([base, whole], plan, stage)
+        else:
+            (after,) = self._figures([whole], plan, stage)
         return Prediction(
             before=replace(before, redundancy=segment_redundancy(self.question, base)),
-            after=replace(after.kpis, redundancy=segment_redundancy(self.question, whole)),
+            after=replace(after, redundancy=segment_redundancy(self.question, whole)),
             model=self.judge.model,
             profile=snapshot.profile,
-            seed=seed,
+            seed=plan.seed,
             replications=plan.replications,
             snapshot_fingerprint=snapshot.fingerprint,
         )
@@ -176,30 +197,11 @@ class Rounds:
         return lambda share, _: self.progress(start + (end - start) * share, text)
 
 
-def choose_survivors(question: Question, standing: Standing, kept: int) -> tuple[Judged, ...]:
-    """``kept`` candidates: the best half by rank, and as many more spread over the airtime of the rest.
-
-    After few messages the cheap ones that were lucky look best. Those that spend more airtime are the hedge:
-    if the cheap ones turn out to miss the objectives, a dearer one is still there. The rest are those that
-    do meet the objectives so far; if they are too few, the next by rank.
-    """
-    judged = standing.judged
-    best = judged[: max(1, kept - kept // 2)]
-    rest = judged[len(best) :]
-    meeting = sorted((j for j in rest if not find_gaps(question, j.kpis)), key=lambda j: j.kpis.own_airtime_ratio)
-    wanted = kept - len(best)
-    if len(meeting) <= wanted:
-        others = [j for j in rest if j not in meeting]
-        return (*best, *meeting, *others[: wanted - len(meeting)])
-    step = len(meeting) / wanted
-    return (*best, *(meeting[min(int((i + 1) * step), len(meeting) - 1)] for i in range(wanted)))
-
-
-def fresh_seed(seed: int, attempt: int) -> int:
+def fresh_seed(seed: int) -> int:
     """A seed that no round has used, 0..2^31 - 1, from the run's own.
 
-    >>> fresh_seed(1, 0) != fresh_seed(1, 1)
+    >>> fresh_seed(1) not in (1, fresh_seed(2))
     True
     """
-    digest = sha256(f"{seed}/confirmation/{attempt}".encode()).digest()
+    digest = sha256(f"{seed}/confirmation".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from meshtwin.graph.links import configured_graph, configured_relays
@@ -12,7 +12,16 @@ from meshtwin.mesh.kpis import FlowKpis, NetworkKpis, Objectives
 from meshtwin.recipes.building import USABLE_DELIVERY
 from meshtwin.recipes.values import Judged, Question
 
-__all__ = ["Gap", "find_gaps", "find_harm", "find_sure_gaps", "rank", "segment_redundancy"]
+__all__ = [
+    "Gap",
+    "count_doubtful",
+    "find_gaps",
+    "find_harm",
+    "find_sure_gaps",
+    "rank",
+    "score",
+    "segment_redundancy",
+]
 
 # A flow that does not touch the segment may lose this much of its on-time ratio before that counts as harm.
 # Below it, a few hundred simulated messages can't tell harm from luck.
@@ -20,12 +29,16 @@ HARM_MARGIN: Final = 0.02
 NOISE: Final = 0.10  # relative; what spread and airtime vary by between equal runs of some hundred messages
 AIRTIME_STEP: Final = 0.03  # relative; equal candidates differ by this much between runs
 AIRTIME_FLOOR: Final = 1e-9  # keeps the logarithm finite for a network in which nothing is sent
+# A limit on airtime is a promise to everybody else on the air: two per cent above it weigh like a fifth of the
+# messages late. With equal weights a search would sell the limit for a little punctuality.
+AIRTIME_WEIGHT: Final = 10.0
 ON_TIME: Final = "onTime"
+AIRTIME: Final = "airtime"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """One objective that is not met; ``size`` is the distance relative to what is wanted, above 0."""
+    """One objective that is not met; ``size`` above 0: the relative distance, that of airtime weighted."""
 
     objective: str
     flow: str | None  # None: the objective is about the network
@@ -40,7 +53,8 @@ def find_gaps(question: Question, kpis: NetworkKpis) -> tuple[Gap, ...]:
     gaps = [gap for flow in kpis.flows if flow.flow in touching for gap in _flow_gaps(flow, wanted)]
     most = wanted.airtime_at_most
     if most is not None and kpis.airtime_ratio.estimate > most:
-        gaps.append(_above("airtime", None, kpis.airtime_ratio.estimate * 1000, most * 1000, "per mille"))
+        above = _above(AIRTIME, None, kpis.airtime_ratio.estimate * 1000, most * 1000, "per mille")
+        gaps.append(replace(above, size=AIRTIME_WEIGHT * above.size))
     paths = wanted.redundancy_at_least
     if paths is not None and (kpis.redundancy or 0) < paths:
         gaps.append(_below("redundancy", None, kpis.redundancy or 0, paths, "disjoint paths"))
@@ -57,7 +71,7 @@ def find_sure_gaps(question: Question, kpis: NetworkKpis) -> tuple[Gap, ...]:
         if (
             flows[gap.flow].on_time.high < least
             if gap.objective == ON_TIME and gap.flow is not None
-            else gap.size > NOISE
+            else gap.size > NOISE * (AIRTIME_WEIGHT if gap.objective == AIRTIME else 1.0)
         )
     )
 
@@ -76,7 +90,16 @@ def find_harm(question: Question, before: NetworkKpis, after: NetworkKpis) -> tu
 
 
 def rank(question: Question, judged: Judged, before: NetworkKpis) -> tuple[float, int, int, float, int, str]:
-    """Smaller is better: distance from objectives and harm, doubtful flows, airtime, latency, relays, digest.
+    """Smaller is better: `score`, and the digest of the configuration, so that no two are equal."""
+    configuration = judged.candidate.configuration
+    relays = sum(bool(s.relay) for _, s in configuration.entries)
+    return (*score(question, judged.kpis, before, relays), compute_digest(configuration))
+
+
+def score(
+    question: Question, kpis: NetworkKpis, before: NetworkKpis, relays: int
+) -> tuple[float, int, int, float, int]:
+    """Smaller is better: distance from objectives and harm, doubtful flows, airtime, latency, relays.
 
     Airtime is compared without monitoring reports, which fill a budget of their own, and in steps of 3 %: below
     that, luck would choose, and latency (the worst 99th percentile of the touching flows) is the better judge.
@@ -84,18 +107,22 @@ def rank(question: Question, judged: Judged, before: NetworkKpis) -> tuple[float
     A flow is doubtful if its on-time interval reaches below the objective. In early rounds all are, which
     then decides nothing; in the last one it keeps the cheapest from being the one that was merely lucky.
     """
-    gaps = (*find_gaps(question, judged.kpis), *find_harm(question, before, judged.kpis))
-    configuration = judged.candidate.configuration
-    least = question.objectives.on_time_at_least or 0.0
+    gaps = (*find_gaps(question, kpis), *find_harm(question, before, kpis))
     touching = {f.name for f in question.touching_flows}
     return (
         sum(gap.size for gap in gaps),
-        sum(f.on_time.low < least for f in judged.kpis.flows if f.flow in touching),
-        _airtime_step(judged.kpis.own_airtime_ratio),
-        max((f.latency_p99_ms or math.inf for f in judged.kpis.flows if f.flow in touching), default=math.inf),
-        sum(bool(s.relay) for _, s in configuration.entries),
-        compute_digest(configuration),
+        count_doubtful(question, kpis),
+        _airtime_step(kpis.own_airtime_ratio),
+        max((f.latency_p99_ms or math.inf for f in kpis.flows if f.flow in touching), default=math.inf),
+        relays,
     )
+
+
+def count_doubtful(question: Question, kpis: NetworkKpis) -> int:
+    """Flows that touch the segment and whose on-time interval reaches below the objective."""
+    least = question.objectives.on_time_at_least or 0.0
+    touching = {f.name for f in question.touching_flows}
+    return sum(f.on_time.low < least for f in kpis.flows if f.flow in touching)
 
 
 def segment_redundancy(question: Question, configuration: Configuration) -> int | None:

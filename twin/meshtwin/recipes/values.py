@@ -10,6 +10,8 @@ from meshtwin.mesh.configuration import Configuration
 from meshtwin.mesh.kpis import NetworkKpis, Objectives
 from meshtwin.mesh.nodes import Flow, Node
 from meshtwin.mesh.snapshots import SegmentView, Snapshot
+from meshtwin.ports import QuickJudge
+from meshtwin.recipes.parameters import ParameterBounds, check_values
 from meshtwin.whatif.forks import flow_members
 
 __all__ = [
@@ -77,22 +79,18 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ParameterBounds:
-    """A parameter of a recipe: its range and what holds where nothing is said."""
-
-    low: int
-    high: int
-    default: int
-    meaning: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One turn of a recipe: the question, its parameters, and the best judged so far, best first."""
+    """One turn of a recipe: the question, its parameters, and the best judged so far, best first.
+
+    ``quick``: a fast model that the recipe may ask; None: there is none, and a recipe that needs one has
+    nothing to say. ``seed``: what chance a recipe takes depends on it alone.
+    """
 
     question: Question
     parameters: Mapping[str, int]
     best: tuple[Judged, ...] = ()
+    quick: QuickJudge | None = None
+    seed: int = 0
 
 
 class Recipe(Protocol):
@@ -131,16 +129,5 @@ def find_segment(snapshot: Snapshot, name: str) -> SegmentView:
 
 
 def check_parameters(recipe: Recipe, said: Mapping[str, int], place: str) -> dict[str, int]:
-    """``said`` with defaults for the rest; raises `InvalidInput` for an unknown name or a value out of bounds."""
-    for name, value in said.items():
-        bounds = recipe.parameters.get(name)
-        if bounds is None:
-            known = ", ".join(sorted(recipe.parameters)) or "none"
-            raise InvalidInput(
-                f"recipe {recipe.name} has no parameter {name!r}; it knows: {known}",
-                reason="UnknownParameter",
-                place=f"{place}.{name}",
-            )
-        if not bounds.low <= value <= bounds.high:
-            raise InvalidInput(f"{name} {value} is outside {bounds.low}..{bounds.high}", place=f"{place}.{name}")
-    return {name: said.get(name, bounds.default) for name, bounds in recipe.parameters.items()}
+    """``said`` with defaults for the rest; raises as `meshtwin.recipes.parameters.check_values` says."""
+    return check_values(recipe.name, recipe.parameters, said, place)

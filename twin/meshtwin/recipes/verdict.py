@@ -8,8 +8,9 @@ from meshtwin.mesh.addresses import format_address
 from meshtwin.mesh.configuration import compute_digest
 from meshtwin.mesh.kpis import NetworkKpis, Prediction
 from meshtwin.recipes.results import Outcome, TrialRecord
-from meshtwin.recipes.rounds import Pool, Standing
-from meshtwin.recipes.scoring import Gap, find_gaps, find_harm, find_sure_gaps
+from meshtwin.recipes.rounds import Pool
+from meshtwin.recipes.scoring import Gap, count_doubtful, find_gaps, find_harm, find_sure_gaps
+from meshtwin.recipes.standing import Standing
 from meshtwin.recipes.values import Judged, Question
 
 __all__ = ["BETTER_BY", "Confirmation", "Verdict", "decide", "describe_trials", "find_warnings"]
@@ -22,11 +23,15 @@ TRIALS_REPORTED: Final = 32  # enough to understand, small enough for a status p
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation:
-    """A finalist judged again on fresh states; ``gaps``: what it misses there, harm included."""
+    """A finalist judged again on fresh states; ``gaps``: what it misses there, harm included.
+
+    ``doubtful``: flows whose on-time interval reaches below the objective there.
+    """
 
     judged: Judged
     prediction: Prediction
     gaps: tuple[Gap, ...]
+    doubtful: int
 
     @classmethod
     def of(cls, question: Question, judged: Judged, prediction: Prediction) -> "Confirmation":
@@ -38,12 +43,28 @@ class Confirmation:
                 *find_gaps(question, prediction.after),
                 *find_harm(question, prediction.before, prediction.after),
             ),
+            doubtful=count_doubtful(question, prediction.after),
         )
 
     @property
     def distance(self) -> float:
         """Sum of the gaps; 0: meets the objectives and does no harm."""
         return sum(gap.size for gap in self.gaps)
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether it meets the objectives with a margin: by the lower bound of each on-time interval."""
+        return not self.gaps and not self.doubtful
+
+    @property
+    def saves_enough(self) -> bool:
+        """Whether it takes at least a tenth less airtime than what is in force."""
+        before, after = self.prediction.before.own_airtime_ratio, self.prediction.after.own_airtime_ratio
+        return after <= before * (1 - BETTER_BY)
+
+    def is_worth_a_push(self, question: Question) -> bool:
+        """Whether it would be proposed: it meets the objectives, and what is in force misses them or costs more."""
+        return not self.gaps and (bool(find_sure_gaps(question, self.prediction.before)) or self.saves_enough)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +82,7 @@ def decide(question: Question, pool: Pool, best: Confirmation | None) -> Verdict
             return Verdict(outcome=Outcome.OBJECTIVES_UNREACHABLE, message="no recipe had a candidate")
         return Verdict(outcome=Outcome.NOTHING_BETTER, message="no recipe had a candidate")
     base_misses = find_sure_gaps(question, best.prediction.before)
-    tried = len(pool.standing.judged)
+    tried = pool.tried
     if best.gaps:
         seen = "; ".join(gap.text for gap in best.gaps)
         if base_misses:
@@ -70,9 +91,7 @@ def decide(question: Question, pool: Pool, best: Confirmation | None) -> Verdict
             outcome=Outcome.NOTHING_BETTER,
             message=f"the configuration in force meets the objectives; the best of {tried} others: {seen}",
         )
-    before = best.prediction.before.own_airtime_ratio
-    after = best.prediction.after.own_airtime_ratio
-    if not base_misses and after > before * (1 - BETTER_BY):
+    if not base_misses and not best.saves_enough:
         return Verdict(
             outcome=Outcome.NOTHING_BETTER,
             message=f"the configuration in force meets the objectives; the best of {tried} others saves less "
@@ -93,6 +112,8 @@ def describe_trials(
         for j in pool.standing.judged
         if compute_digest(j.candidate.configuration) not in last
     ]
+    if pool.pruned is not None:
+        records += [_record(question, j, pool.pruned.before, "fast model", fresh) for j in pool.pruned.judged]
     return tuple(records[:TRIALS_REPORTED])
 
 

@@ -103,6 +103,7 @@ def _link(address: int, record: LinkRecord) -> list[Any]:
         record.heard_s,
         record.listed_s,
         record.rssi_dbm,
+        record.listings,
     ]
 
 

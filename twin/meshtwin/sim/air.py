@@ -1,7 +1,7 @@
 """The air between nodes: links with their draws, and what interference leaves of a packet."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from meshtwin.radio.reception import (
@@ -14,14 +14,16 @@ from meshtwin.radio.reception import (
 )
 from meshtwin.sim.draws import draw, draw_normal, make_key
 from meshtwin.sim.elements.bearer import Pdu
+from meshtwin.sim.elements.friendship import Friendship, ReceiveWindow
 from meshtwin.sim.elements.message_cache import MessageCache
 from meshtwin.sim.elements.node import NodeElements, OutgoingLink
+from meshtwin.sim.elements.replay_list import ReplayList
 from meshtwin.sim.elements.scanner import Scanner
 from meshtwin.sim.elements.transmit_queue import TransmitQueue
 from meshtwin.sim.scenario import Scenario, ScenarioLink
 from meshtwin.units import dbm_to_mw
 
-__all__ = ["Interference", "build_nodes"]
+__all__ = ["Interference", "build_nodes", "link_delivery", "link_nodes", "link_rx_power_dbm", "mean_delivery"]
 
 NOISE_MW = dbm_to_mw(NOISE_FLOOR_DBM)
 AUDIBLE_DELIVERY = 0.01  # a link that delivers less receives nothing; saves time
@@ -35,30 +37,74 @@ def build_nodes(scenario: Scenario, root_key: int) -> list[NodeElements]:
         NodeElements(
             index=index,
             settings=settings,
-            scanner=_build_scanner(scenario, root_key, settings.address),
+            scanner=(
+                _build_scanner(scenario, root_key, settings.address)
+                if settings.low_power is None
+                else ReceiveWindow(scenario.profile)
+            ),
             cache=MessageCache(scenario.profile.message_cache),
             queue=TransmitQueue(scenario.profile),
             key=make_key(root_key, "send", settings.address),
         )
         for index, settings in enumerate(scenario.nodes)
     ]
-    by_address = {node.settings.address: node for node in nodes if node.settings.is_on}
+    for node in nodes:
+        settings = node.settings
+        if settings.replay_list_size is not None:
+            node.replay_list = ReplayList(settings.replay_list_size, settings.replay_list_used)
+    _befriend(scenario, nodes)
+    link_nodes(nodes, scenario.links, root_key)
+    return nodes
+
+
+def _befriend(scenario: Scenario, nodes: Sequence[NodeElements]) -> None:
+    index = {node.settings.address: node.index for node in nodes}
+    for node in nodes:
+        low_power = node.settings.low_power
+        if low_power is None or not isinstance(node.scanner, ReceiveWindow):
+            continue
+        friend = nodes[index[low_power.friend]]
+        node.friendship = Friendship(
+            low_power=low_power,
+            low_power_index=node.index,
+            friend_index=friend.index,
+            queue_size=friend.settings.friend_queue_size,
+            window=node.scanner,
+        )
+        friend.friend_of = (*friend.friend_of, node.friendship)
+
+
+def link_nodes(nodes: Sequence[NodeElements], links: Iterable[ScenarioLink], root_key: int) -> None:
+    """Gives the nodes their links; those that are off now have none. May be called again during a run.
+
+    A low-power node hears its friend alone: what others send it can neither time nor decrypt.
+    """
+    by_address = {node.settings.address: node for node in nodes if node.is_on}
     outgoing: dict[int, list[OutgoingLink]] = {node.index: [] for node in nodes}
-    for link in scenario.links:
+    for node in nodes:
+        node.rx_mw_of.clear()
+        node.friend_links = {}
+    for link in links:
         source, target = by_address.get(link.source), by_address.get(link.target)
         if source is None or target is None:
             continue
-        rx_mw = dbm_to_mw(_rx_power_dbm(link))
+        rx_mw = dbm_to_mw(link_rx_power_dbm(link))
         target.rx_mw_of[source.index] = rx_mw
-        delivery = _delivery(link, root_key)
+        delivery = link_delivery(link, root_key)
         if delivery >= AUDIBLE_DELIVERY:
             key = make_key(root_key, "link", link.source, link.target)
             outgoing[source.index].append(OutgoingLink(target, delivery, rx_mw, key))
     for node in nodes:
-        node.links = tuple(outgoing[node.index])
+        node.audible = (
+            node,
+            *(link.target for link in outgoing[node.index] if link.delivery >= OCCUPYING_DELIVERY),
+        )
+        node.links = tuple(link for link in outgoing[node.index] if link.target.friendship is None)
         node.relay_links = tuple(link for link in node.links if link.target.settings.relay)
-        node.audible = (node, *(link.target for link in node.links if link.delivery >= OCCUPYING_DELIVERY))
-    return nodes
+        for audible in outgoing[node.index]:
+            friendship = audible.target.friendship
+            if friendship is not None and friendship.friend_index == node.index:
+                node.friend_links[audible.target.index] = audible
 
 
 def _build_scanner(scenario: Scenario, root_key: int, address: int) -> Scanner:
@@ -78,7 +124,7 @@ def _power_from_delivery(delivery_per_mille: int) -> float:
     return compute_rx_power_dbm(delivery_per_mille / 1000.0)
 
 
-def _rx_power_dbm(link: ScenarioLink) -> float:
+def link_rx_power_dbm(link: ScenarioLink) -> float:
     """Power for interference: as given, else as the delivery suggests.
 
     Doubt: where RSSI is not told, all good links get about the same power, so none captures the other.
@@ -88,9 +134,15 @@ def _rx_power_dbm(link: ScenarioLink) -> float:
     return _power_from_delivery(round((link.delivery or 0.0) * 1000))
 
 
-def _delivery(link: ScenarioLink, root_key: int) -> float:
+def mean_delivery(link: ScenarioLink) -> float:
+    """Delivery of a single transmission on a quiet channel, 0..1, its posterior left undrawn."""
+    return _delivery_from_power(link.rx_power_dbm or 0.0) if link.delivery is None else link.delivery
+
+
+def link_delivery(link: ScenarioLink, root_key: int) -> float:
+    """Delivery of a single transmission on a quiet channel in the replication of ``root_key``, 0..1."""
     if link.delivery is None:
-        return _delivery_from_power(link.rx_power_dbm or 0.0)
+        return mean_delivery(link)
     if link.delivery_deviation == 0.0:
         return link.delivery
     key = make_key(root_key, "posterior", link.source, link.target)
@@ -100,11 +152,12 @@ def _delivery(link: ScenarioLink, root_key: int) -> float:
 class Interference:
     """What overlapping PDUs and external traffic leave of a packet at one receiver."""
 
-    __slots__ = ("_capture", "_capture_db")
+    __slots__ = ("_capture", "_capture_db", "_sample_ns")
 
     def __init__(self, scenario: Scenario) -> None:
         self._capture = scenario.capture
         self._capture_db = scenario.profile.capture_db
+        self._sample_ns = scenario.profile.scan_sample_ns
 
     def compute_survival(
         self,
@@ -127,6 +180,8 @@ class Interference:
         if external > 0.0:
             survival = math.exp(-external * 2.0 * (end_ns - start_ns) * 1e-9)
         rx_mw_of = receiver.rx_mw_of
+        if self._sample_ns and not self._capture:
+            return survival if self._is_sampled_clean(on_air, sender, receiver, pdu) else 0.0
         summed_mw = 0.0
         for other_start_ns, other_end_ns, other in on_air:
             if other_start_ns >= end_ns or other_end_ns <= start_ns or other is sender:
@@ -145,6 +200,26 @@ class Interference:
         if self._capture_db is not None and summed_mw > 0.0:
             survival *= compute_capture_survival(10.0 * math.log10(rx_mw / summed_mw) - self._capture_db)
         return survival
+
+    def _is_sampled_clean(
+        self, on_air: Iterable[tuple[int, int, NodeElements]], sender: NodeElements, receiver: NodeElements, pdu: Pdu
+    ) -> bool:
+        """Whether one of the receiver's samples during ``pdu`` finds nobody else that it can hear on the channel."""
+        _, start_ns, end_ns = pdu
+        others = [
+            (other_start_ns, other_end_ns)
+            for other_start_ns, other_end_ns, other in on_air
+            if other_start_ns < end_ns
+            and other_end_ns > start_ns
+            and other is not sender
+            and other.index in receiver.rx_mw_of
+        ]
+        if not others:
+            return True
+        first_ns = start_ns + receiver.scanner.until_sample(start_ns, self._sample_ns)
+        return any(
+            not any(a <= sample_ns < b for a, b in others) for sample_ns in range(first_ns, end_ns, self._sample_ns)
+        )
 
 
 @lru_cache(maxsize=65536)

@@ -1,6 +1,8 @@
 """A scenario out of a snapshot: what the twin knows, with a configuration to be judged."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
 from meshtwin.mesh.addresses import UnicastAddress
@@ -11,7 +13,7 @@ from meshtwin.sim.background import DEFAULT_SETTINGS, background_of
 from meshtwin.sim.profiles import get_profile
 from meshtwin.sim.scenario import Scenario, ScenarioFlow, ScenarioLink, ScenarioNode
 
-__all__ = ["DEFAULT_SETTINGS", "scenario_from_snapshot"]
+__all__ = ["DEFAULT_SETTINGS", "reconfigured_scenario", "scenario_from_snapshot"]
 
 # Probes space messages by 1.0 to 1.5 s, so that the flood of one is over before the next one begins. Less would be
 # quicker to simulate, and wrong: at half of it, a sixth of the on-time messages of a slow configuration is late.
@@ -82,6 +84,22 @@ def scenario_from_snapshot(
     )
 
 
+def reconfigured_scenario(scenario: Scenario, snapshot: Snapshot, configuration: Configuration) -> Scenario:
+    """What `scenario_from_snapshot` gives for ``configuration``, out of what it gave for another one.
+
+    ``scenario`` must come from the same ``snapshot``; links and flows are taken over, which is most of the work.
+    """
+    settings = snapshot.configuration.overlaid(configuration).as_dict()
+    return replace(
+        scenario,
+        nodes=tuple(
+            _to_node(n.address, settings.get(n.address, NodeSettings()), n.external_pdus_per_s) for n in scenario.nodes
+        ),
+        background=background_of(snapshot, settings),
+    )
+
+
+@lru_cache(maxsize=65_536)  # candidates of a search differ in a few nodes each
 def _to_node(address: UnicastAddress, said: NodeSettings, external_pdus_per_s: float) -> ScenarioNode:
     full = DEFAULT_SETTINGS.overlaid(said)
     if full.network_transmit is None or full.relay_retransmit is None or full.default_ttl is None:

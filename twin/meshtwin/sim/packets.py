@@ -2,13 +2,25 @@
 
 A packet is one application message; its copies on the air share it. The three parts are those of
 composite packet models: elements read properties, obey instructions and write monitoring.
+Where one message takes several network PDUs (segments, acknowledgments, repetitions, a friend's delivery), each has
+properties of its own, says in its instructions what `Part` of which message it is, and shares that one's monitoring.
 """
 
 from collections import Counter
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 
-__all__ = ["Instructions", "LossCause", "Monitoring", "Packet", "Properties", "Record", "RecordKind"]
+__all__ = [
+    "Instructions",
+    "LossCause",
+    "Monitoring",
+    "Packet",
+    "Part",
+    "PartKind",
+    "Properties",
+    "Record",
+    "RecordKind",
+]
 
 
 class LossCause(StrEnum):
@@ -21,6 +33,10 @@ class LossCause(StrEnum):
     CACHE = "cache"  # the node knew the message already: a repeat, not a loss of information
     TTL = "ttl"
     BUFFER = "buffer"
+    INTERFERENCE = "interference"  # a burst of another technology
+    REPLAY_LIST = "replayList"  # replayed, or from a new source while the list is full
+    FRIEND_QUEUE = "friendQueue"  # a friend had no room for it, or its TTL was too low to be stored
+    SWITCHED_OFF = "switchedOff"  # the node lost power meanwhile
 
 
 class RecordKind(StrEnum):
@@ -31,6 +47,17 @@ class RecordKind(StrEnum):
     RECEIVED = "received"
     RELAYED = "relayed"
     LOST = "lost"
+
+
+class PartKind(Enum):
+    """What one network PDU is to its message."""
+
+    SEGMENT = auto()  # one of several
+    ACKNOWLEDGMENT = auto()
+    REPETITION = auto()  # publish retransmission of an unsegmented message
+    RETRY = auto()  # of an unsegmented message by the application
+    POLL = auto()  # of a low-power node
+    DELIVERY = auto()  # of a friend to its low-power node: a stored message, or that there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +78,9 @@ class Record:
 class Properties:
     """Mesh fields of a message; ``key`` identifies it in draws and caches.
 
-    ``flow_index`` below 0 is background: -1 the scenario's first.
+    ``flow_index`` below 0 is background: -1 the scenario's first; after the backgrounds come low-power nodes'
+    polls. ``sequence`` counts what the source originated; segments of one message share it (SeqAuth).
+    ``state_index``: row of the message's preset state; -1: none, its draws are keyed.
     """
 
     key: int
@@ -63,6 +92,8 @@ class Properties:
     pdu_bytes: int
     airtime_ns: int
     started_ns: int
+    sequence: int = 0
+    state_index: int = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +103,9 @@ class Instructions:
     response_pdu_bytes: int | None = None  # members answer with a PDU of this size
     answers: "Packet | None" = None  # the request whose round trip this message ends
     is_traced: bool = False
+    part: "Part | None" = None  # None: a whole message in one PDU
+    relays: frozenset[int] | None = None  # only these relay it; None: all that relay
+    only_to: int | None = None  # the one node that can decrypt it; None: all
 
 
 @dataclass(slots=True)
@@ -92,3 +126,20 @@ class Packet:
     properties: Properties
     instructions: Instructions
     monitoring: Monitoring = field(default_factory=Monitoring)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One network PDU of ``message``; ``index``: segment number, acknowledged segments as bits, or a poll's FSN.
+
+    ``attempt``: 0 for the first time that the whole message is sent, then repetitions and retries; ``turn`` counts
+    PDUs that are equal otherwise.
+    ``stored``: what a friend delivers, with the hops it took to the friend; None: nothing, or not a delivery.
+    """
+
+    kind: PartKind
+    message: Packet
+    index: int = 0
+    attempt: int = 0
+    turn: int = 0
+    stored: "tuple[Packet, int] | None" = None

@@ -4,37 +4,54 @@ Rules of nodes are in `elements`; here they meet on the air. Each PDU end is one
 receivers. A receiver listens to one channel at a time, so of the three PDUs of an advertising event it judges
 the one on its channel. Copies of a message fade independently (doubt: real copies 20 ms
 apart are correlated).
+
+What happens at the same nanosecond happens in the order of `Rank`, then of node, flow or background, then of
+asking: a rule of its own, so that another engine can keep it with other queues.
 """
 
-import math
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import Any
 
 import simpy
+from simpy.events import EventPriority
 
-from meshtwin.radio.reception import compute_airtime_ns
-from meshtwin.sim.air import Interference, build_nodes
-from meshtwin.sim.draws import draw, draw_below_ns, extend_key, make_key
+from meshtwin.sim.air import Interference, build_nodes, link_nodes
+from meshtwin.sim.draws import draw, extend_key, make_key
 from meshtwin.sim.elements.access import accept
 from meshtwin.sim.elements.bearer import Advertisement, Pdu, plan_event
 from meshtwin.sim.elements.node import NodeElements, OutgoingLink
 from meshtwin.sim.elements.relay import decide_relay
+from meshtwin.sim.elements.scanner import Scanner
 from meshtwin.sim.elements.transmit_queue import Job
-from meshtwin.sim.packets import Instructions, LossCause, Packet, Properties, Record, RecordKind
+from meshtwin.sim.exchange import Exchange, Wire, needs_exchange
+from meshtwin.sim.interference import build_schedule
+from meshtwin.sim.ordering import BURST_SALT, RANK_STEP, Airing, Rank
+from meshtwin.sim.packets import LossCause, Packet, Record, RecordKind
 from meshtwin.sim.results import RunResult, collect_result
-from meshtwin.sim.scenario import Scenario, ScenarioBackground, ScenarioFlow
+from meshtwin.sim.scenario import Scenario, ScenarioLink
+from meshtwin.sim.scenario_features import NodeChange
+from meshtwin.sim.states import SLOTS_PER_NODE, PresetStates, Slot, advertising_slot
+from meshtwin.sim.traffic import (
+    BackgroundTraffic,
+    FlowTraffic,
+    compute_pdu_airtime_ns,
+    find_end_ns,
+    make_response,
+)
 from meshtwin.units import s_to_ns
 
-__all__ = ["ReferenceEngine", "run_reference"]
+__all__ = ["BURST_SALT", "Rank", "ReferenceEngine", "run_reference"]
 
 SimpyProcess = Generator[Any, Any, None]
 AIRTIME_CHANNEL = 0  # the channel on which airtime is counted (37)
+LAST_PDU = 2
 
 
-def run_reference(scenario: Scenario, seed: int, replication: int) -> RunResult:
-    """One replication of ``scenario``."""
-    engine = ReferenceEngine(scenario, extend_key(make_key(seed, "replication"), replication))
+def run_reference(scenario: Scenario, seed: int, replication: int, states: PresetStates | None = None) -> RunResult:
+    """One replication of ``scenario``; ``states``: preset states in place of draws."""
+    engine = ReferenceEngine(scenario, extend_key(make_key(seed, "replication"), replication), states)
     engine.run()
     return collect_result(scenario, seed, replication, engine.packets, tuple(engine.records))
 
@@ -42,86 +59,81 @@ def run_reference(scenario: Scenario, seed: int, replication: int) -> RunResult:
 class ReferenceEngine:
     """State of one run."""
 
-    def __init__(self, scenario: Scenario, root_key: int) -> None:
+    def __init__(self, scenario: Scenario, root_key: int, states: PresetStates | None = None) -> None:
         self._scenario = scenario
+        self._states = states
+        self._rows: list[list[float]] = [] if states is None else states.table.tolist()
+        # where scanners keep step with each other or with their own sending, their phase is no number of its own
+        self._presets_scan = not (scenario.profile.scan_in_phase or scenario.profile.scan_restarts_after_event)
         self._profile = scenario.profile
         self._root_key = root_key
         self._env = simpy.Environment(initial_time=0)
         self._nodes = build_nodes(scenario, root_key)
         self._index = {node.settings.address: node.index for node in self._nodes}
         self._interference = Interference(scenario)
+        self._bursts = build_schedule(scenario)
+        self._links: dict[tuple[int, int], ScenarioLink] = {}  # those of now, if anything changes
+        self._exchange = Exchange(self._make_wire(), scenario) if needs_exchange(scenario) else None
         self._on_air: tuple[deque[tuple[int, int, NodeElements]], ...] = (deque(), deque(), deque())
         self.packets: list[Packet] = []
         self.records: list[Record] = []
 
     def run(self) -> None:
         """Runs until the duration is over or nothing is left to do."""
-        for flow_index, flow in enumerate(self._scenario.flows):
-            if flow.count and self._nodes[self._index[flow.source]].settings.is_on:
-                self._env.process(self._press(flow_index, flow))
-        for number, background in enumerate(self._scenario.background):
-            self._env.process(self._murmur(-1 - number, background))
-        duration_s = self._scenario.duration_s
+        scenario = self._scenario
+        switched_on = {change.node for change in scenario.changes if change.is_on}
+        world = (self._nodes, self._index, self._root_key)
+        for flow_index, flow in enumerate(scenario.flows):
+            if flow.count and (self._nodes[self._index[flow.source]].is_on or flow.source in switched_on):
+                self._env.process(self._press(FlowTraffic(scenario, flow_index, *world)))
+        if scenario.changes:
+            self._links = {(link.source, link.target): link for link in scenario.links}
+            for change in scenario.changes:
+                index = self._index[change.node]
+                self._at(s_to_ns(change.at_s), Rank.CHANGE, index, partial(self._change, change))
+        if self._exchange is not None:
+            self._exchange.start(find_end_ns(scenario))
+        for place in range(len(scenario.background)):
+            self._env.process(self._murmur(place, BackgroundTraffic(scenario, place, *world)))
+        duration_s = scenario.duration_s
         self._env.run(until=None if duration_s is None else s_to_ns(duration_s))
 
-    def _press(self, flow_index: int, flow: ScenarioFlow) -> SimpyProcess:
+    def _press(self, traffic: FlowTraffic) -> SimpyProcess:
         """Originates the messages of one flow."""
-        key = make_key(self._root_key, "press", flow.name)
-        period_ns, start_ns = s_to_ns(flow.period_s), s_to_ns(flow.start_s)
-        spread_ns = period_ns if flow.spread_in_period else s_to_ns(flow.spread_s)
-        node = self._nodes[self._index[flow.source]]
-        members = frozenset(self._index[a] for a in flow.members if a != flow.source)
-        for number in range(flow.count):
-            offset = draw_below_ns(key, number, spread_ns)
-            yield self._env.timeout(start_ns + number * period_ns + offset - self._now)
-            properties = Properties(
-                key=extend_key(key, number),
-                flow_index=flow_index,
-                number=number,
-                source_index=node.index,
-                member_indices=members,
-                initial_ttl=node.settings.ttl if flow.ttl is None else flow.ttl,
-                pdu_bytes=flow.pdu_bytes,
-                airtime_ns=self._airtime_ns(flow.pdu_bytes),
-                started_ns=self._now,
-            )
-            instructions = Instructions(response_pdu_bytes=flow.response_pdu_bytes, is_traced=self._scenario.is_traced)
-            self._originate(node, Packet(properties, instructions))
+        node, flow_index = traffic.node, traffic.flow_index
+        for number in range(traffic.flow.count):
+            yield self._at(max(traffic.begin_ns(number), self._now), Rank.PRESS, flow_index)
+            if not node.is_on:
+                continue
+            state_index = -1 if self._states is None else self._states.state_index(flow_index, number)
+            packet = traffic.make(number, self._now, state_index)
+            if traffic.is_plain or self._exchange is None:
+                self._originate(node, packet)
+            else:
+                self._exchange.originate(node, packet, traffic.flow)
 
-    def _murmur(self, flow_index: int, background: ScenarioBackground) -> SimpyProcess:
+    def _murmur(self, place: int, traffic: BackgroundTraffic) -> SimpyProcess:
         """Originates the messages of one background until the flows are through."""
-        flows = self._scenario.flows
-        end_ns = s_to_ns(max((f.start_s + f.count * f.period_s for f in flows), default=0.0))
-        key = make_key(self._root_key, "background", background.name)
-        sources = [self._nodes[self._index[a]] for a in background.sources]
-        sources = [node for node in sources if node.settings.is_on]
-        mean_ns, number = 1e9 / background.rate_per_s, 0
-        while sources:
-            yield self._env.timeout(int(-mean_ns * math.log1p(-draw(extend_key(key, number), 0))))
+        end_ns, number = find_end_ns(self._scenario), 0
+        while traffic.sources:
+            yield self._at(self._now + traffic.pause_ns(number), Rank.MURMUR, place)
             if self._now >= end_ns:
                 return
-            node = sources[int(draw(extend_key(key, number), 1) * len(sources))]
-            properties = Properties(
-                key=extend_key(key, number),
-                flow_index=flow_index,
-                number=number,
-                source_index=node.index,
-                member_indices=frozenset(),
-                initial_ttl=node.settings.ttl if background.ttl is None else background.ttl,
-                pdu_bytes=background.pdu_bytes,
-                airtime_ns=self._airtime_ns(background.pdu_bytes),
-                started_ns=self._now,
-            )
-            self._originate(node, Packet(properties, Instructions(is_traced=self._scenario.is_traced)))
+            node = traffic.source(number)
+            if node.is_on:
+                self._originate(node, traffic.make(number, node, self._now))
             number += 1
 
-    def _airtime_ns(self, pdu_bytes: int) -> int:
-        return self._profile.pdu_airtime_ns or compute_airtime_ns(pdu_bytes)
+    def _enlist(self, node: NodeElements, packet: Packet) -> None:
+        self.packets.append(packet)
+        if not self._profile.relays_own_echo:
+            node.cache.add(packet.properties.key)
+        self._record(packet, RecordKind.ORIGINATED, node, packet.properties.number)
 
     def _originate(self, node: NodeElements, packet: Packet) -> None:
-        self.packets.append(packet)
-        node.cache.add(packet.properties.key)
-        self._record(packet, RecordKind.ORIGINATED, node, packet.properties.number)
+        self._enlist(node, packet)
+        if self._exchange is not None:
+            self._exchange.store(node, packet, packet.properties.initial_ttl, 0)
         self._send(
             node,
             Job(packet, packet.properties.initial_ttl, 1, node.settings.network_transmit, True, self._now),
@@ -131,15 +143,27 @@ class ReferenceEngine:
     def _now(self) -> int:
         return self._env.now  # type: ignore[return-value]  # integers in, integers out
 
+    def _at(self, time_ns: int, rank: Rank, index: int, action: Callable[[Any], None] | None = None) -> simpy.Event:
+        """An event at ``time_ns`` (not in the past); ``index`` of node, flow or background breaks ties."""
+        event = simpy.Event(self._env)
+        event._ok, event._value = True, None
+        if action is not None:
+            event.callbacks.append(action)
+        self._env.schedule(event, EventPriority(rank * RANK_STEP + index), time_ns - self._now)
+        return event
+
     def _send(self, node: NodeElements, job: Job) -> None:
         if self._profile.queue_after_delay:
             key = extend_key(node.key, job.packet.properties.key)
-            timer = self._env.timeout(self._first_delay_ns(job, key, s_to_ns(job.transmit.interval_s)))
-            timer.callbacks.append(lambda _: self._queue(node, job))
+            delay_ns = self._first_delay_ns(node, job, key, s_to_ns(job.transmit.interval_s))
+            self._at(self._now + delay_ns, Rank.QUEUE, node.index, lambda _: self._queue(node, job))
         else:
             self._queue(node, job)
 
     def _queue(self, node: NodeElements, job: Job) -> None:
+        if not node.is_on:
+            self._lose(job.packet, LossCause.SWITCHED_OFF, node)
+            return
         if not node.queue.put(job):
             self._lose(job.packet, LossCause.BUFFER, node)
             return
@@ -151,52 +175,83 @@ class ReferenceEngine:
 
     def _advertise(self, node: NodeElements, job: Job) -> SimpyProcess:
         """Sends one PDU on one advertising set, all its copies."""
-        env, profile, packet = self._env, self._profile, job.packet
+        profile, packet = self._profile, job.packet
         key = extend_key(node.key, packet.properties.key)
         interval_ns = s_to_ns(job.transmit.interval_s)
-        begin_ns = free_ns = self._now
-        if not profile.queue_after_delay:
-            begin_ns = max(job.asked_ns + self._first_delay_ns(job, key, interval_ns), begin_ns)
-        for copy in range(job.transmit.transmissions):
+        begin_ns = self._first_begin_ns(node, job, key, interval_ns)
+        cycles, free_ns, is_held = node.power_cycles, self._now, True
+        last = job.transmit.transmissions - 1
+        if profile.copies_take_turns:
+            last = job.copies_sent
+        for copy in range(job.copies_sent, last + 1):
             copy_key = extend_key(key, copy + 1)
+            if profile.hands_over and copy == last:
+                yield self._at(max(begin_ns, self._now), Rank.END, node.index)
+                is_held = False
+                node.queue.release(job)
+                self._serve(node)
             begin_ns = self._free_start(node, begin_ns)
-            while begin_ns > self._now:
-                yield env.timeout(begin_ns - self._now)
-                begin_ns = self._free_start(node, self._now)
+            yield self._at(begin_ns, Rank.BEGIN, node.index)
+            while (begin_ns := self._free_start(node, self._now)) > self._now:
+                yield self._at(begin_ns, Rank.BEGIN, node.index)
+            if node.power_cycles != cycles:
+                self._lose(packet, LossCause.SWITCHED_OFF, node)
+                break
             event = plan_event(profile, begin_ns, packet.properties.airtime_ns, copy_key)
-            yield from self._transmit(node, job, event, copy)
+            self._transmit(node, job, event, copy)
             free_ns = event.end_ns
             if profile.scan_restarts_after_event:
-                if free_ns > self._now:
-                    yield env.timeout(free_ns - self._now)
-                node.scanner.restart(free_ns)
-            begin_ns += interval_ns + draw_below_ns(copy_key, 3, profile.advertising_delay_ns)
+                yield self._at(free_ns, Rank.END, node.index)
+                node.scanner.restart(free_ns, event.pdus)
+            delay = self._chance(packet, node, advertising_slot(copy), copy_key, 3)
+            begin_ns += interval_ns + int(delay * profile.advertising_delay_ns)
+        if packet.instructions.part is not None and self._exchange is not None and node.power_cycles == cycles:
+            self._exchange.sent(node, packet, free_ns)
         if profile.rests_after_last:
             free_ns = max(free_ns, begin_ns)
         if free_ns > self._now:
-            yield env.timeout(free_ns - self._now)
-        node.queue.release(job)
-        self._serve(node)
+            yield self._at(free_ns, Rank.END, node.index)
+        if last + 1 < job.transmit.transmissions and node.power_cycles == cycles:
+            node.queue.put_back(job._replace(copies_sent=last + 1))
+        if is_held:
+            node.queue.release(job)
+            self._serve(node)
 
-    def _first_delay_ns(self, job: Job, key: int, interval_ns: int) -> int:
-        profile = self._profile
+    def _first_begin_ns(self, node: NodeElements, job: Job, key: int, interval_ns: int) -> int:
+        """When the next copy of a PDU that has just got an advertising set is to begin, not before now."""
+        profile, now_ns = self._profile, self._now
+        asked_ns = now_ns if profile.hands_over else job.asked_ns
+        is_delayed = not (job.copies_sent or (profile.delay_when_idle_only and now_ns > asked_ns))
+        if profile.queue_after_delay or not is_delayed:
+            return now_ns
+        return max(asked_ns + self._first_delay_ns(node, job, key, interval_ns), now_ns)
+
+    def _first_delay_ns(self, node: NodeElements, job: Job, key: int, interval_ns: int) -> int:
+        profile, packet = self._profile, job.packet
+        jitter = self._chance(packet, node, Slot.FIRST_DELAY, key, -1)
         if job.is_originated and profile.own_delay_ns is not None:
-            return profile.own_delay_ns[0] + draw_below_ns(key, -1, profile.own_delay_ns[1])
-        delay = profile.processing_ns + draw_below_ns(key, -1, profile.jitter_ns)
+            return profile.own_delay_ns[0] + int(jitter * profile.own_delay_ns[1])
+        delay = profile.processing_ns + int(jitter * profile.jitter_ns)
         if profile.first_send_after_interval:
             delay += interval_ns
         if job.is_originated:
-            delay += profile.originated_extra_ns + draw_below_ns(key, -2, profile.originated_jitter_ns)
+            further = self._chance(packet, node, Slot.RECEPTION, key, -2)
+            delay += profile.originated_extra_ns + int(further * profile.originated_jitter_ns)
         return delay
+
+    def _chance(self, packet: Packet, node: NodeElements, slot: int, key: int, part: int) -> float:
+        """The number in [0, 1) of a node's slot for a message: preset, or drawn by (``key``, ``part``)."""
+        row = packet.properties.state_index
+        return draw(key, part) if row < 0 or slot < 0 else self._rows[row][node.index * SLOTS_PER_NODE + slot]
 
     def _free_start(self, node: NodeElements, time_ns: int) -> int:
         """First time from ``time_ns`` on at which the node's radio may begin an event."""
         time_ns = max(time_ns, node.radio_busy_until_ns)
         return node.scanner.window_end(time_ns) if self._profile.start_at_scan_window_end else time_ns
 
-    def _transmit(self, node: NodeElements, job: Job, event: Advertisement, copy: int) -> SimpyProcess:
-        """One advertising event: three PDUs on the air, each judged at its end; ends with the last one judged."""
-        env, packet = self._env, job.packet
+    def _transmit(self, node: NodeElements, job: Job, event: Advertisement, copy: int) -> None:
+        """One advertising event: three PDUs on the air, each judged at its end."""
+        packet = job.packet
         node.occupy_radio(event)
         packet.monitoring.transmissions += 1
         self._record(packet, RecordKind.TRANSMITTED, node, copy)
@@ -211,53 +266,88 @@ class ReferenceEngine:
         links = node.links
         if packet.properties.flow_index < 0:  # background concerns those alone who would relay it
             links = node.relay_links if job.ttl >= 2 else ()
+        if packet.instructions.only_to is not None and self._exchange is not None:
+            links = self._exchange.links_to(node, packet.instructions.only_to)
         waiting = [link for link in links if message not in link.known]
-        asked = len(waiting)
-        packet.monitoring.losses[LossCause.CACHE] += len(links) - asked
-        if not waiting:
-            return
-        for pdu in event.pdus:
-            yield env.timeout(pdu.end_ns - self._now)
-            asked -= self._end_pdu(waiting, node, job, copy, pdu)
-        if asked > 0:
-            self._lose(packet, LossCause.NOT_LISTENING, node, asked)
+        packet.monitoring.losses[LossCause.CACHE] += len(links) - len(waiting)
+        if waiting:
+            if packet.properties.state_index >= 0:
+                self._preset_luck(packet, waiting, copy, event.start_ns)
+            airing = Airing(node, job, copy, waiting)
+            for place, pdu in enumerate(event.pdus):
+                self._at(pdu.end_ns, Rank.JUDGE, node.index, partial(self._end_pdu, airing, pdu, place))
 
-    def _end_pdu(self, waiting: Sequence[OutgoingLink], node: NodeElements, job: Job, copy: int, pdu: Pdu) -> int:
-        """Judges one PDU at the receivers ``waiting``; gives how many of those without the message listened."""
-        message = job.packet.properties.key
-        channel, start_ns, end_ns = pdu
-        listened = 0
+    def _preset_luck(self, packet: Packet, waiting: Sequence[OutgoingLink], copy: int, time_ns: int) -> None:
+        """Decides who of ``waiting`` receives the transmission if it listens; the first success sets its scanner."""
+        properties = packet.properties
+        row = self._rows[properties.state_index]
         for link in waiting:
-            receiver = link.target
-            if message in link.known:
+            node, luck = link.target, link.target.luck
+            first = node.index * SLOTS_PER_NODE
+            if not luck.follow(properties.key, properties.started_ns, row[first + Slot.RECEPTION]):
+                link.passes = draw(extend_key(link.key, properties.key), copy) < link.delivery
                 continue
+            link.passes = luck.decide(link.delivery)
+            if link.passes and not luck.is_phased:
+                luck.is_phased = True
+                if self._presets_scan and isinstance(node.scanner, Scanner):
+                    node.scanner.preset(time_ns, row[first + Slot.SCAN])
+
+    def _end_pdu(self, airing: Airing, pdu: Pdu, place: int, _: Any) -> None:
+        """Judges the ``place``-th PDU of an advertising event at the receivers that listen to it."""
+        node, job, copy = airing.node, airing.job, airing.copy
+        message, bursts = job.packet.properties.key, self._bursts
+        channel, start_ns, end_ns = pdu
+        for link in airing.waiting:
+            receiver = link.target
             scanner = receiver.scanner
             if scanner.channel_at(start_ns) != channel or scanner.channel_at(end_ns) != channel:
                 continue
-            listened += 1
+            airing.silent.discard(link)
+            if message in link.known:
+                job.packet.monitoring.losses[LossCause.CACHE] += 1
+                continue
             if receiver.is_sending(start_ns, end_ns):
                 self._lose(job.packet, LossCause.RADIO_BUSY, receiver)
                 continue
             key = extend_key(link.key, message)
-            if draw(key, copy) >= link.delivery:
+            if not (draw(key, copy) < link.delivery if job.packet.properties.state_index < 0 else link.passes):
                 self._lose(job.packet, LossCause.BELOW_SENSITIVITY, receiver)
                 continue
+            if bursts is not None:
+                calm = bursts.compute_survival(receiver.index, channel, start_ns, end_ns)
+                if calm < 1.0 and draw(extend_key(key, BURST_SALT + channel), copy) >= calm:
+                    self._lose(job.packet, LossCause.INTERFERENCE, receiver)
+                    continue
             survival = self._interference.compute_survival(self._on_air[channel], node, receiver, link.rx_mw, pdu)
             if survival < 1.0 and draw(key, -1 - copy) >= survival:
                 self._lose(job.packet, LossCause.COLLISION, receiver)
                 continue
             self._receive(receiver, job, end_ns)
-        return listened
+        if place == LAST_PDU and airing.silent:
+            self._lose(job.packet, LossCause.NOT_LISTENING, node, len(airing.silent))
 
     def _receive(self, node: NodeElements, job: Job, time_ns: int) -> None:
         packet = job.packet
-        if node.index == packet.properties.source_index:
+        if node.index == packet.properties.source_index and not self._profile.relays_own_echo:
+            self._lose(packet, LossCause.CACHE, node)
             return  # own message, forgotten by the cache: the network layer drops it by its source
+        if not node.is_on:
+            self._lose(packet, LossCause.SWITCHED_OFF, node)
+            return
         node.cache.add(packet.properties.key)
         self._record(packet, RecordKind.RECEIVED, node, job.hops)
-        if accept(packet, node.index, time_ns, job.hops) and packet.instructions.response_pdu_bytes:
-            self._env.process(self._respond(node, packet))
-        verdict = decide_relay(is_relay=node.settings.relay, received_ttl=job.ttl)
+        instructions = packet.instructions
+        if self._exchange is not None:
+            self._exchange.receive(node, job, time_ns)
+            if instructions.only_to is not None:
+                return
+        elif accept(packet, node.index, time_ns, job.hops) and packet.instructions.response_pdu_bytes:
+            self._ask_response(node, packet, packet)
+        # doubt: a group of one subscriber is taken for a unicast destination
+        is_destination = packet.properties.member_indices == {node.index}
+        is_relay = node.settings.relay and (instructions.relays is None or node.index in instructions.relays)
+        verdict = decide_relay(is_relay=is_relay, received_ttl=job.ttl, is_destination=is_destination)
         if isinstance(verdict, LossCause):
             self._lose(packet, verdict, node)
         elif verdict is not None:
@@ -265,23 +355,50 @@ class ReferenceEngine:
             transmit = node.settings.relay_retransmit
             self._send(node, Job(packet, verdict, job.hops + 1, transmit, False, time_ns))
 
-    def _respond(self, node: NodeElements, request: Packet) -> SimpyProcess:
-        """Answers a request to its source."""
-        yield self._env.timeout(self._profile.response_ns)
-        asked, size = request.properties, request.instructions.response_pdu_bytes or 0
-        properties = Properties(
-            key=extend_key(asked.key, node.index),
-            flow_index=asked.flow_index,
-            number=asked.number,
-            source_index=node.index,
-            member_indices=frozenset((asked.source_index,)),
-            initial_ttl=node.settings.ttl,
-            pdu_bytes=size,
-            airtime_ns=self._airtime_ns(size),
-            started_ns=self._now,
-        )
-        self._originate(
-            node, Packet(properties, Instructions(answers=request, is_traced=request.instructions.is_traced))
+    def _ask_response(self, node: NodeElements, request: Packet, packet: Packet) -> None:
+        due_ns = self._now + self._profile.response_ns
+        self._at(due_ns, Rank.RESPOND, node.index, lambda _: self._respond(node, request, packet))
+
+    def _respond(self, node: NodeElements, request: Packet, packet: Packet) -> None:
+        """Answers a request, which came in ``packet``, to its source."""
+        if not node.is_on:
+            return
+        self._originate(node, make_response(self._profile, node, request, packet, self._now))
+
+    def _change(self, change: NodeChange, _: Any) -> None:
+        """Switches or moves a node; what is on the air already still arrives."""
+        node = self._nodes[self._index[change.node]]
+        if change.links is not None:
+            self._links = {pair: link for pair, link in self._links.items() if change.node not in pair}
+            self._links.update({(link.source, link.target): link for link in change.links})
+        if change.is_on is not None and change.is_on != node.is_on:
+            node.is_on = change.is_on
+            if not node.is_on:
+                node.power_cycles += 1
+                node.cache.clear()
+                if self._exchange is not None:
+                    self._exchange.switch_off(node)
+                for job in node.queue.clear():
+                    self._lose(job.packet, LossCause.SWITCHED_OFF, node)
+        link_nodes(self._nodes, self._links.values(), self._root_key)
+
+    def _make_wire(self) -> Wire:
+        def at(time_ns: int, node: NodeElements, action: Callable[[], None] | None) -> simpy.Event:
+            told = None if action is None else (lambda _: action())
+            return self._at(max(time_ns, self._now), Rank.TRANSPORT, node.index, told)
+
+        return Wire(
+            nodes=self._nodes,
+            root_key=self._root_key,
+            now_ns=lambda: self._now,
+            at=at,
+            start=self._env.process,
+            enlist=self._enlist,
+            originate=self._originate,
+            send=self._send,
+            respond=self._ask_response,
+            lose=self._lose,
+            airtime_ns=partial(compute_pdu_airtime_ns, self._profile),
         )
 
     def _lose(self, packet: Packet, cause: LossCause, node: NodeElements, times: int = 1) -> None:

@@ -7,11 +7,16 @@ from typing import Final, Protocol
 
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.kpis import FlowKpis, HowKnown, Interval, NetworkKpis
-from meshtwin.sim.intervals import compute_mean_interval, compute_quantile, compute_ratio_interval
+from meshtwin.sim.intervals import (
+    compute_mean_interval,
+    compute_quantile,
+    compute_quantile_interval,
+    compute_ratio_interval,
+)
 from meshtwin.sim.packets import LossCause, Packet, Record
 from meshtwin.sim.scenario import Scenario
 
-__all__ = ["Arrival", "FlowLike", "MessageResult", "RunResult", "collect_result", "summarise"]
+__all__ = ["Arrival", "FlowLike", "MessageResult", "RunResult", "airtime_ratios", "collect_result", "summarise"]
 
 EXTERNAL_AIRTIME_S: Final = 304e-6  # a PDU of 20 bytes, the usual size of short messages
 
@@ -70,6 +75,7 @@ class RunResult:
     ``airtime_ratio``: mean over nodes of the share of time in which a node hears or sends something on one
     advertising channel, flows at their declared rates, background and external traffic together.
     ``reporting_airtime_ratio``: the part of it that is monitoring reports.
+    ``is_selective``: the messages met preset states, so those of one replication are not independent.
     """
 
     scenario: str
@@ -80,6 +86,7 @@ class RunResult:
     transmissions: int  # advertising events
     airtime_ratio: float
     reporting_airtime_ratio: float = 0.0
+    is_selective: bool = False
     losses: Mapping[LossCause, int]
     records: tuple[Record, ...] = ()
 
@@ -89,9 +96,13 @@ def collect_result(
 ) -> RunResult:
     """The result of a finished run; answers are folded into the messages that asked for them."""
     losses: Counter[LossCause] = Counter()
-    airtime, reporting = _airtime_ratios(scenario, packets)
+    busy_ns: Counter[int] = Counter()
+    sent: Counter[int] = Counter()
     for packet in packets:
         losses.update(packet.monitoring.losses)
+        busy_ns[packet.properties.flow_index] += packet.monitoring.busy_ns
+        sent[packet.properties.flow_index] += packet.instructions.answers is None
+    airtime, reporting = airtime_ratios(scenario, busy_ns, sent)
     return RunResult(
         scenario=scenario.name,
         profile=scenario.profile.name,
@@ -131,19 +142,17 @@ def _to_message(scenario: Scenario, packet: Packet) -> MessageResult:
     )
 
 
-def _airtime_ratios(scenario: Scenario, packets: Sequence[Packet]) -> tuple[float, float]:
-    """Busy time per message times the rate, summed over flows, background and external traffic; and of reports."""
+def airtime_ratios(scenario: Scenario, busy_ns: Mapping[int, int], sent: Mapping[int, int]) -> tuple[float, float]:
+    """Busy time per message times the rate, summed over flows, background and external traffic; and of reports.
+
+    ``busy_ns`` of one channel, summed over nodes, and messages ``sent`` (answers not counted), both by flow index.
+    """
     on = [node for node in scenario.nodes if node.is_on]
     if not on:
         return 0.0, 0.0
-    busy_ns: Counter[int] = Counter()
-    sent: Counter[int] = Counter()
-    for packet in packets:
-        busy_ns[packet.properties.flow_index] += packet.monitoring.busy_ns
-        sent[packet.properties.flow_index] += packet.instructions.answers is None
 
     def share(index: int, rate_per_s: float) -> float:
-        return busy_ns[index] * 1e-9 / sent[index] * rate_per_s / len(on) if sent[index] else 0.0
+        return busy_ns[index] * 1e-9 / sent[index] * rate_per_s / len(on) if sent.get(index) else 0.0
 
     ratio = sum(node.external_pdus_per_s for node in on) * EXTERNAL_AIRTIME_S / len(on)
     for index, flow in enumerate(scenario.flows):
@@ -153,14 +162,29 @@ def _airtime_ratios(scenario: Scenario, packets: Sequence[Packet]) -> tuple[floa
         part = share(-1 - number, background.rate_per_s) if background.is_counted else 0.0
         ratio += part
         reporting += part if background.is_reporting else 0.0
+    ratio += _polling_ratio(scenario, busy_ns) / len(on)
     return min(1.0, ratio), min(1.0, reporting)
+
+
+def _polling_ratio(scenario: Scenario, busy_ns: Mapping[int, int]) -> float:
+    """Busy time of polls and of what friends send on them, as a share of the simulated time, summed over nodes."""
+    low_power = [node.low_power for node in scenario.nodes if node.low_power is not None]
+    if not low_power:
+        return 0.0
+    end_s = max((flow.start_s + flow.count * flow.period_s for flow in scenario.flows), default=0.0)
+    end_s += max(friendship.poll_interval_s for friendship in low_power)
+    if scenario.duration_s is not None:
+        end_s = min(end_s, scenario.duration_s)
+    first = -1 - len(scenario.background)
+    return sum(busy_ns.get(first - place, 0) for place in range(len(low_power))) * 1e-9 / end_s
 
 
 def summarise(results: Sequence[RunResult], flows: Sequence[FlowLike], *, level: float = 0.9) -> NetworkKpis:
     """Key figures over replications, with intervals at ``level``; times in milliseconds.
 
-    Shares of messages have Wilson intervals, widened where replications differ more than chance; airtime has
-    a Student interval over replications. A flow with no message in ``results`` gets the interval 0..1.
+    Shares of messages have Wilson intervals, widened where replications differ more than chance, and narrowed where
+    preset states make them differ less; airtime and latency have Student intervals over replications.
+    A flow with no message in ``results`` gets the interval 0..1.
     """
     return NetworkKpis(
         flows=tuple(_summarise_flow(results, flow, level) for flow in flows),
@@ -172,28 +196,30 @@ def summarise(results: Sequence[RunResult], flows: Sequence[FlowLike], *, level:
 def _summarise_flow(results: Sequence[RunResult], flow: FlowLike, level: float) -> FlowKpis:
     runs = [[m for m in r.messages if m.flow == flow.name] for r in results]
     messages = [m for run in runs for m in run]
-    latencies = sorted(a.latency_ns / 1e6 for m in messages for a in m.arrivals)
+    per_run = [sorted(a.latency_ns / 1e6 for m in run for a in m.arrivals) for run in runs]
+    latencies = sorted(ms for run in per_run for ms in run)
+    is_selective = any(r.is_selective for r in results)
     spreads = sorted(s / 1e6 for m in messages if (s := m.spread_ns) is not None)
     on_time = [(sum(m.is_on_time(flow.deadline_ms) for m in run), len(run)) for run in runs]
     delivered = [(sum(len(m.arrivals) for m in run), sum(m.member_count for m in run)) for run in runs]
     return FlowKpis(
         flow=flow.name,
         sent=len(messages),
-        on_time=compute_ratio_interval(on_time, level),
-        delivery=_clustered_delivery(delivered, messages, level),
+        on_time=compute_ratio_interval(on_time, level, is_selective=is_selective),
+        delivery=_clustered_delivery(delivered, [len(run) for run in runs], level, is_selective=is_selective),
         latency_p50_ms=compute_quantile(latencies, 0.50),
         latency_p95_ms=compute_quantile(latencies, 0.95),
         latency_p99_ms=compute_quantile(latencies, 0.99),
         spread_p95_ms=compute_quantile(spreads, 0.95),
         how_known=HowKnown.PREDICTED,
+        latency_p50=compute_quantile_interval(per_run, 0.50, level),
+        latency_p95=compute_quantile_interval(per_run, 0.95, level),
     )
 
 
 def _clustered_delivery(
-    delivered: Sequence[tuple[int, int]], messages: Sequence[MessageResult], level: float
+    delivered: Sequence[tuple[int, int]], messages: Sequence[int], level: float, *, is_selective: bool
 ) -> Interval:
     """Delivery, its interval counting messages, not (message, member) pairs: members share a flood's luck."""
-    pairs = compute_ratio_interval(delivered, level)
-    count = len(messages)
-    whole = compute_ratio_interval([(pairs.estimate * count, count)], level)
-    return Interval(estimate=pairs.estimate, low=whole.low, high=whole.high, level=level)
+    runs = [(k / n * count if n else 0.0, float(count)) for (k, n), count in zip(delivered, messages, strict=True)]
+    return compute_ratio_interval(runs, level, is_selective=is_selective)

@@ -1,16 +1,29 @@
 """A scenario: everything the simulator needs to know, as one frozen value."""
 
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Final
 
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.addresses import UnicastAddress, format_address
 from meshtwin.mesh.configuration import TTL_MAX, Transmit
+from meshtwin.mesh.nodes import Position
 from meshtwin.sim.profiles import StackProfile
 from meshtwin.sim.profiles.zephyr import ZEPHYR
+from meshtwin.sim.scenario_checks import check_scenario
+from meshtwin.sim.scenario_features import (
+    ExternalInterference,
+    LowPower,
+    NodeChange,
+    PublishRetransmit,
+    Retries,
+    Segmentation,
+    check_finite,
+)
 
 __all__ = ["Scenario", "ScenarioBackground", "ScenarioFlow", "ScenarioLink", "ScenarioNode"]
 
+FRIEND_QUEUE_SIZE: Final = 16  # BT_MESH_FRIEND_QUEUE_SIZE, MESH_FRIEND_QUEUE_SIZE
 ACCESS_PDU_BYTES: Final = 20  # network PDU of a short unsegmented message, as in the published chain
 
 
@@ -19,6 +32,9 @@ class ScenarioNode:
     """One node with the settings it has in this scenario.
 
     ``external_pdus_per_s``: PDUs per second of other traffic that this node hears on each channel.
+    ``replay_list_size``: entries of its replay protection list, ``replay_list_used`` of them taken before the
+    run; None: not modelled. ``low_power`` not None: it is a low-power node. ``friend_queue_size``: messages that
+    it stores for each low-power node as its friend.
     """
 
     address: UnicastAddress
@@ -28,10 +44,29 @@ class ScenarioNode:
     relay_retransmit: Transmit
     external_pdus_per_s: float = 0.0
     is_on: bool = True
+    replay_list_size: int | None = None
+    replay_list_used: int = 0
+    low_power: LowPower | None = None
+    friend_queue_size: int = FRIEND_QUEUE_SIZE
+    position: Position | None = None  # for pictures; links say who hears whom
 
     def __post_init__(self) -> None:
+        place = format_address(self.address)
         if not 0 <= self.ttl <= TTL_MAX:
-            raise InvalidInput(f"ttl {self.ttl} is outside 0..{TTL_MAX}", place=format_address(self.address))
+            raise InvalidInput(f"ttl {self.ttl} is outside 0..{TTL_MAX}", place=place)
+        check_finite(place, external_pdus_per_s=self.external_pdus_per_s)
+        if self.external_pdus_per_s < 0.0:
+            raise InvalidInput(f"external PDUs per second {self.external_pdus_per_s} are negative", place=place)
+        size = self.replay_list_size
+        if size is not None and not 0 <= self.replay_list_used < size:
+            raise InvalidInput(
+                f"replay list of {size} entries is full before the run ({self.replay_list_used} used): "
+                "the node would be deaf to every source",
+                reason="FullReplayList",
+                place=place,
+            )
+        if not 1 <= self.friend_queue_size <= 65536:
+            raise InvalidInput(f"friend queue of {self.friend_queue_size} is outside 1..65536", place=place)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +84,16 @@ class ScenarioLink:
     delivery_deviation: float = 0.0
 
     def __post_init__(self) -> None:
+        power, delivery = self.rx_power_dbm, self.delivery
+        is_likely = delivery is not None and 0.0 <= delivery <= 1.0
+        if is_likely and isfinite(self.delivery_deviation) and (power is None or isfinite(power)):
+            return  # the usual case, and there are many links
         place = f"link {format_address(self.source)}-{format_address(self.target)}"
-        if self.rx_power_dbm is None and self.delivery is None:
+        if power is None and delivery is None:
             raise InvalidInput("neither received power nor delivery is given", place=place)
-        if self.delivery is not None and not 0.0 <= self.delivery <= 1.0:
-            raise InvalidInput(f"delivery {self.delivery} is outside 0..1", place=place)
+        check_finite(place, rx_power_dbm=power, delivery_deviation=self.delivery_deviation)
+        if delivery is not None and not 0.0 <= delivery <= 1.0:
+            raise InvalidInput(f"delivery {delivery} is outside 0..1", place=place)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +104,10 @@ class ScenarioFlow:
     ``spread_s``: within so many seconds from its beginning.
     ``response_pdu_bytes`` not None: each member answers, and the answer's arrival ends a round trip.
     ``rate_per_s`` is what airtime is reckoned with; None: one per period.
+    ``segmentation`` not None: the message's size in place of ``pdu_bytes``; more than one segment to a single
+    member is acknowledged and repeated by the transport layer, to several repeated blindly.
+    ``relays``: only these relay it (and its answers), where they relay at all; None: all that relay.
+    ``publish_retransmit``, ``retries``: see there; ``retries`` need ``response_pdu_bytes``.
     """
 
     name: str
@@ -79,6 +123,10 @@ class ScenarioFlow:
     response_pdu_bytes: int | None = None
     ttl: int | None = None  # None: the default TTL of the source
     rate_per_s: float | None = None
+    segmentation: Segmentation | None = None
+    relays: frozenset[UnicastAddress] | None = None
+    publish_retransmit: PublishRetransmit | None = None
+    retries: Retries | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,31 +162,13 @@ class Scenario:
     profile: StackProfile = ZEPHYR
     capture: bool = True
     duration_s: float | None = None
+    interference: tuple[ExternalInterference, ...] = ()
+    start_of_day_s: float = 0.0  # time of day at which the run begins, for ``interference``
+    changes: tuple[NodeChange, ...] = ()
     is_traced: bool = False  # keep a record of every event, for comparing engines
 
     def __post_init__(self) -> None:
-        known = {node.address for node in self.nodes}
-        if len(known) != len(self.nodes):
-            raise InvalidInput("an address is used by two nodes", place=f"{self.name}.nodes")
-        for flow in self.flows:
-            place = f"{self.name}.flows.{flow.name}"
-            if missing := {flow.source, *flow.members} - known:
-                raise InvalidInput(f"unknown node {format_address(min(missing))}", place=place)
-            if flow.count < 0 or flow.period_s <= 0:
-                raise InvalidInput(f"count {flow.count} or period {flow.period_s} s is not positive", place=place)
-            if not flow.members:
-                raise InvalidInput("no member to reach", place=place)
-        if len({flow.name for flow in self.flows}) != len(self.flows):
-            raise InvalidInput("two flows have one name", place=f"{self.name}.flows")
-        for background in self.background:
-            place = f"{self.name}.background.{background.name}"
-            if background.rate_per_s <= 0 or not background.sources:
-                raise InvalidInput("no source, or a rate that is not positive", place=place)
-            if missing := set(background.sources) - known:
-                raise InvalidInput(f"unknown node {format_address(min(missing))}", place=place)
-        pairs = {(link.source, link.target) for link in self.links}
-        if len(pairs) != len(self.links):
-            raise InvalidInput("a link is given twice", place=f"{self.name}.links")
+        check_scenario(self)
 
     def without_node(self, address: UnicastAddress) -> "Scenario":
         """The scenario with one node switched off."""

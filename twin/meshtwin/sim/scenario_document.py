@@ -1,20 +1,63 @@
 """The shape of scenario files. Format version ``meshtwin.dev/scenario/v1``.
 
-Keys are camelCase with units, as in the resources. Addresses are four hexadecimal digits. A file gives nodes with
-positions and a radio model, or an attenuation matrix (row = transmitter, dB, null = no link), or explicit links.
+Keys are camelCase with units, as in the resources. Addresses are four hexadecimal digits in quotes. A file gives
+nodes with positions and a radio model, or an attenuation matrix (row = transmitter, dB, null = no link), or both
+(the matrix where it has a number, else the model), or explicit links.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from meshtwin.mesh.configuration import Transmit
+from meshtwin.sim.scenario_features import PublishRetransmit, Retries, Segmentation
 
-__all__ = ["FlowDocument", "NodeDocument", "RadioDocument", "ScenarioDocument", "SettingsDocument", "TransmitDocument"]
+__all__ = [
+    "ChangeDocument",
+    "FlowDocument",
+    "InterferenceDocument",
+    "LowPowerDocument",
+    "NodeDocument",
+    "RadioDocument",
+    "RegionDocument",
+    "ScenarioDocument",
+    "SettingsDocument",
+    "TransmitDocument",
+]
 
-Address = Annotated[str, Field(pattern="^[0-9a-fA-F]{4}$")]
+MINUTES_OF_DAY = 1440
+
+
+def _quoted(value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError('addresses are four hexadecimal digits in quotes, like "0012"; YAML read a number')
+    return value
+
+
+def _minutes(value: Any) -> Any:
+    """Minutes after midnight of "08:30"; YAML 1.1 reads an unquoted 8:30 as the number 510."""
+    if isinstance(value, str):
+        hours, colon, minutes = value.partition(":")
+        if not (colon and hours.isascii() and hours.isdigit() and minutes.isascii() and len(minutes) == 2):
+            raise ValueError('a time of day is written like "08:30"')
+        if not minutes.isdigit() or int(minutes) > 59 or len(hours) > 2:
+            raise ValueError('a time of day is written like "08:30"')
+        return int(hours) * 60 + int(minutes)
+    return value
+
+
+Address = Annotated[str, BeforeValidator(_quoted), Field(pattern="^[0-9a-fA-F]{4}$")]
+AddressOrRange = Annotated[str, BeforeValidator(_quoted), Field(pattern="^[0-9a-fA-F]{4}(-[0-9a-fA-F]{4})?$")]
+Addresses = Annotated[list[AddressOrRange], Field(min_length=1, max_length=10_000)]
+Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
+PositionM = Annotated[list[Coordinate], Field(min_length=2, max_length=3)]
+PowerDbm = Annotated[float, Field(ge=-300.0, le=60.0)]
+PduBytes = Annotated[int, Field(ge=10, le=29)]
 Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
+Seconds = Annotated[float, Field(ge=0.0, le=1e8)]
+TimeOfDay = Annotated[int, BeforeValidator(_minutes), Field(ge=0, le=MINUTES_OF_DAY)]
+Ttl = Annotated[int, Field(ge=0, le=127)]
 
 
 class Document(BaseModel):
@@ -35,29 +78,48 @@ class SettingsDocument(Document):
     """Settings that hold for all nodes, or what one node has instead; null: as for all."""
 
     relay: bool | None = None
-    ttl: int | None = Field(None, ge=0, le=127)
+    ttl: Ttl | None = None
     network_transmit: TransmitDocument | None = None
     relay_retransmit: TransmitDocument | None = None
+    # entries of the replay protection list; "profile": as many as the stack has; not given: not modelled
+    replay_list_entries: Annotated[int, Field(ge=1, le=65535)] | Literal["profile"] | None = None
+
+
+class LowPowerDocument(Document):
+    """A low-power node; see `LowPower`."""
+
+    friend: Address
+    poll_seconds: Seconds
+    receive_delay_milliseconds: int = Field(100, ge=10, le=255)
+    receive_window_milliseconds: int = Field(255, ge=1, le=255)
+    poll_retries: int = Field(3, ge=0, le=10)
 
 
 class NodeDocument(SettingsDocument):
     address: Address
-    position_m: Annotated[list[float], Field(min_length=2, max_length=3)] | None = None
+    position_m: PositionM | None = None
     groups: list[Address] = Field(default_factory=list, max_length=256)
-    external_pdus_per_second: float = Field(0.0, ge=0.0)
+    external_pdus_per_second: float = Field(0.0, ge=0.0, le=1e5)
     powered_on: bool = True  # not "on", which YAML 1.1 reads as a truth value
+    replay_list_used: int = Field(0, ge=0, le=65535)
+    low_power: LowPowerDocument | None = None
+    friend_queue_entries: int = Field(16, ge=1, le=65536)
 
 
 class RadioDocument(Document):
     """How received power follows from positions."""
 
-    model: Literal["hardRange", "unitDisc", "freeSpace", "logDistance"] = "logDistance"
-    range_m: float | None = Field(None, gt=0.0)  # hardRange and unitDisc need it
-    tx_power_dbm: float = 0.0
-    exponent: float = Field(2.8, gt=0.0)
-    reference_db: float = 40.1
-    shadowing_db: float = Field(0.0, ge=0.0)
-    shadowing_seed: int = 0
+    model: Literal["hardRange", "unitDisc", "freeSpace", "logDistance", "ituIndoor"] = "logDistance"
+    environment: Literal[
+        "officeOpen", "officeObstructed", "corridorOpen", "corridorObstructed", "industrialOpen", "industrialObstructed"
+    ] = "officeObstructed"  # of ituIndoor, in place of exponent and referenceDb
+    range_m: float | None = Field(None, gt=0.0, le=1e6)  # hardRange and unitDisc need it
+    tx_power_dbm: float = Field(0.0, ge=-100.0, le=60.0)
+    exponent: float = Field(2.8, gt=0.0, le=20.0)
+    reference_db: float = Field(40.1, ge=-200.0, le=300.0)
+    shadowing_db: float = Field(0.0, ge=0.0, le=60.0)  # of each direction by itself
+    pair_shadowing_db: float = Field(0.0, ge=0.0, le=60.0)  # of both directions alike
+    shadowing_seed: int = Field(0, ge=-(2**63), lt=2**63)
 
     @model_validator(mode="after")
     def _range_is_given(self) -> Self:
@@ -69,22 +131,96 @@ class RadioDocument(Document):
 class LinkDocument(Document):
     source: Address
     target: Address
-    rx_power_dbm: float | None = None
+    rx_power_dbm: PowerDbm | None = None
     delivery: Ratio | None = None
+
+    @model_validator(mode="after")
+    def _something_is_given(self) -> Self:
+        if self.rx_power_dbm is None and self.delivery is None:
+            raise ValueError("give rxPowerDbm or delivery")
+        return self
+
+
+class PublishRetransmitDocument(Document):
+    """Repetitions of a publication, every (intervalSteps + 1) * 50 ms."""
+
+    count: int = Field(ge=0, le=7)
+    interval_steps: int = Field(0, ge=0, le=31)
 
 
 class FlowDocument(Document):
-    name: str = Field(max_length=63)
+    name: str = Field(min_length=1, max_length=63)
     source: Address
     destination: Address
     count: int = Field(ge=0, le=1_000_000)
-    period_seconds: float = Field(gt=0.0)
-    start_seconds: float = Field(0.0, ge=0.0)
-    deadline_milliseconds: int = Field(1000, ge=1)
+    period_seconds: float = Field(gt=0.0, le=1e8)
+    start_seconds: Seconds = 0.0
+    deadline_milliseconds: int = Field(1000, ge=1, le=86_400_000)
     at_drawn_times: bool = False
-    pdu_bytes: int = Field(20, ge=10, le=29)
-    response_pdu_bytes: int | None = Field(None, ge=10, le=29)
-    ttl: int | None = Field(None, ge=0, le=127)
+    pdu_bytes: PduBytes = 20
+    response_pdu_bytes: PduBytes | None = None
+    ttl: Ttl | None = None
+    access_bytes: int | None = Field(None, ge=1, le=380)  # in place of pduBytes; segmented above 11
+    transport_mic_bytes: Literal[4, 8] = 4
+    relays: Addresses | None = None  # only these relay it
+    publish_retransmit: PublishRetransmitDocument | None = None
+    retries: int = Field(0, ge=0, le=100)  # of an acknowledged message
+    retry_after_seconds: float = Field(1.0, gt=0.0, le=3600.0)
+
+    def to_segmentation(self) -> Segmentation | None:
+        if self.access_bytes is None:
+            return None
+        return Segmentation(access_bytes=self.access_bytes, mic_bytes=self.transport_mic_bytes)
+
+    def to_publish_retransmit(self) -> PublishRetransmit | None:
+        told = self.publish_retransmit
+        return None if told is None else PublishRetransmit(count=told.count, interval_steps=told.interval_steps)
+
+    def to_retries(self) -> Retries | None:
+        return Retries(count=self.retries, after_s=self.retry_after_seconds) if self.retries else None
+
+
+class BackgroundDocument(Document):
+    """Messages whose fate nobody asks for, at exponential times, each from one of the sources by chance."""
+
+    name: str = Field(min_length=1, max_length=63)
+    sources: Addresses
+    rate_per_second: float = Field(gt=0.0, le=1e5)
+    ttl: Ttl | None = None
+    pdu_bytes: PduBytes = 20
+
+
+class InterferenceDocument(Document):
+    """Bursts of another technology; see `ExternalInterference`."""
+
+    channel: Literal[37, 38, 39] | None = None  # null: all three
+    busy_ratio: float = Field(ge=0.0, lt=1.0)
+    burst_microseconds: float = Field(1000.0, gt=0.0, le=1e6)
+    from_time: TimeOfDay = 0
+    until_time: TimeOfDay = MINUTES_OF_DAY
+    nodes: Addresses | None = None  # null: everywhere
+
+
+class ChangeDocument(Document):
+    """What happens to a node during the run."""
+
+    at_seconds: Seconds
+    node: Address
+    powered_on: bool | None = None
+    move_to_m: PositionM | None = None
+
+    @model_validator(mode="after")
+    def _something_changes(self) -> Self:
+        if self.powered_on is None and self.move_to_m is None:
+            raise ValueError("give poweredOn or moveToM")
+        return self
+
+
+class RegionDocument(Document):
+    """The part that is simulated node by node, with so many hops of border nodes around it."""
+
+    nodes: Addresses
+    halo_hops: int = Field(1, ge=0, le=10)
 
 
 class ScenarioDocument(Document):
@@ -92,24 +228,31 @@ class ScenarioDocument(Document):
 
     format: Literal["meshtwin.dev/scenario/v1"] = "meshtwin.dev/scenario/v1"
     name: str = Field("scenario", max_length=63)
-    profile: str = "zephyr"
+    profile: str = Field("zephyr", max_length=63)
     reception: Literal["packetErrorRatio", "anyOverlapDestroys"] = "packetErrorRatio"
-    duration_seconds: float | None = Field(None, gt=0.0)
+    duration_seconds: float | None = Field(None, gt=0.0, le=1e8)
+    start_of_day: TimeOfDay = 0
     defaults: SettingsDocument = SettingsDocument()
     nodes: list[NodeDocument] = Field(min_length=1, max_length=10_000)
     radio: RadioDocument | None = None
-    attenuation_db: list[list[float | None]] | None = None
-    links: list[LinkDocument] | None = None
+    attenuation_db: list[list[Annotated[float, Field(ge=-100.0, le=1000.0)] | None]] | None = None
+    links: list[LinkDocument] | None = Field(None, max_length=1_000_000)
     flows: list[FlowDocument] = Field(min_length=1, max_length=1000)
+    background: list[BackgroundDocument] = Field(default_factory=list, max_length=1000)
+    interference: list[InterferenceDocument] = Field(default_factory=list, max_length=1000)
+    changes: list[ChangeDocument] = Field(default_factory=list, max_length=10_000)
+    region: RegionDocument | None = None
 
     @model_validator(mode="after")
     def _links_come_from_one_place(self) -> Self:
-        if sum(x is not None for x in (self.radio, self.attenuation_db, self.links)) != 1:
-            raise ValueError("give exactly one of radio, attenuationDb, links")
+        if (self.radio is None and self.attenuation_db is None) == (self.links is None):
+            raise ValueError("give exactly one of links and radio or attenuationDb (which may go together)")
         if self.attenuation_db is not None:
             sizes = {len(self.attenuation_db), *(len(row) for row in self.attenuation_db)}
             if sizes != {len(self.nodes)}:
                 raise ValueError(f"attenuationDb is not {len(self.nodes)} x {len(self.nodes)}")
         if self.radio is not None and (bare := [n.address for n in self.nodes if n.position_m is None]):
             raise ValueError(f"node {bare[0]} has no positionM, which the radio model needs")
+        if self.radio is None and any(change.move_to_m is not None for change in self.changes):
+            raise ValueError("moveToM needs a radio model, from which the links at the new place follow")
         return self

@@ -1,91 +1,139 @@
 """Scenario files: YAML parsed at the door into a `Scenario`; the format is `ScenarioDocument`'s."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import yaml
 from pydantic import ValidationError
 
 from meshtwin.errors import InvalidInput
-from meshtwin.mesh.addresses import UnicastAddress, is_unicast, parse_address, parse_unicast
+from meshtwin.mesh.addresses import UnicastAddress, is_unicast, parse_address, parse_range, parse_unicast
 from meshtwin.mesh.nodes import Position
-from meshtwin.radio.path_loss import (
-    LogDistance,
-    compute_distance_m,
-    compute_free_space_loss_db,
-    compute_log_distance_loss_db,
-)
-from meshtwin.sim.draws import draw_normal, make_key
-from meshtwin.sim.profiles import get_profile
-from meshtwin.sim.scenario import Scenario, ScenarioFlow, ScenarioLink, ScenarioNode
+from meshtwin.sim.halo import cut_region
+from meshtwin.sim.profiles import StackProfile, get_profile
+from meshtwin.sim.scenario import Scenario, ScenarioBackground, ScenarioFlow, ScenarioNode
 from meshtwin.sim.scenario_document import (
     FlowDocument,
     NodeDocument,
-    RadioDocument,
     ScenarioDocument,
     SettingsDocument,
     TransmitDocument,
 )
+from meshtwin.sim.scenario_features import ExternalInterference, LowPower, NodeChange
+from meshtwin.sim.scenario_links import RadioPlan, build_links, check_memory
+from meshtwin.sim.scenario_yaml import describe, parse_yaml
 
-__all__ = ["parse_scenario", "read_scenario", "to_scenario"]
+__all__ = ["MEMORY_MAX_BYTES", "parse_scenario", "read_scenario", "to_scenario"]
 
-WEAKEST_DBM: Final = -108.0  # below this a link neither delivers nor disturbs; leaving it out saves time
-FILE_MAX_CHARACTERS: Final = 4_000_000
+FILE_MAX_BYTES: Final = 64 * 2**20
+MEMORY_MAX_BYTES: Final = 2 * 2**30  # of one replication, by estimate
 
 
-def read_scenario(path: Path) -> Scenario:
+def read_scenario(path: Path, *, memory_max_bytes: int = MEMORY_MAX_BYTES) -> Scenario:
     """The scenario in a file; raises `InvalidInput` with place and reason."""
     try:
+        if (size := path.stat().st_size) > FILE_MAX_BYTES:
+            raise InvalidInput(f"{size} bytes are more than {FILE_MAX_BYTES}", reason="FileTooLarge", place=str(path))
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"can't be read: {error}", place=str(path)) from error
-    return parse_scenario(text, place=str(path))
+    return parse_scenario(text, place=str(path), memory_max_bytes=memory_max_bytes)
 
 
-def parse_scenario(text: str, place: str = "scenario") -> Scenario:
-    """The scenario that YAML ``text`` says; raises `InvalidInput` naming the first wrong field."""
-    if len(text) > FILE_MAX_CHARACTERS:
-        raise InvalidInput(f"{len(text)} characters are more than {FILE_MAX_CHARACTERS}", place=place)
+def parse_scenario(text: str, place: str = "scenario", *, memory_max_bytes: int = MEMORY_MAX_BYTES) -> Scenario:
+    """The scenario that YAML ``text`` says; raises `InvalidInput` naming the first wrong field, with its line."""
+    plain = parse_yaml(text, place)
     try:
-        document = ScenarioDocument.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise InvalidInput(f"not YAML: {error}", place=place) from error
+        document = ScenarioDocument.model_validate(plain.value)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InvalidInput(first["msg"], place=f"{place}: {where}" if where else place) from error
-    return to_scenario(document, place)
+        raise describe(error.errors(include_url=False)[0], plain, place) from error
+    return to_scenario(document, place, memory_max_bytes=memory_max_bytes)
 
 
-def to_scenario(document: ScenarioDocument, place: str) -> Scenario:
+def to_scenario(document: ScenarioDocument, place: str, *, memory_max_bytes: int = MEMORY_MAX_BYTES) -> Scenario:
     """The value behind a checked document."""
+    try:
+        scenario = _to_whole(document, memory_max_bytes)
+        if document.region is None:
+            return scenario
+        known = {node.address for node in scenario.nodes}
+        region = _expand(document.region.nodes, known, "region.nodes")
+        return cut_region(scenario, region, halo_hops=document.region.halo_hops).scenario
+    except InvalidInput as error:
+        where = f"{place}: {error.place}" if error.place else place
+        raise InvalidInput(error.message, reason=error.reason, place=where) from error
+
+
+def _to_whole(document: ScenarioDocument, memory_max_bytes: int) -> Scenario:
+    profile = get_profile(document.profile)
+    nodes = tuple(_to_node(node, document.defaults, profile) for node in document.nodes)
+    known = {node.address for node in nodes}
+    flows = tuple(_to_flow(flow, document, known) for flow in document.flows)
+    check_memory(document, [len(flow.members) for flow in flows], memory_max_bytes, "nodes")
+    positions = {
+        parse_unicast(node.address): Position(*node.position_m)
+        for node in document.nodes
+        if node.position_m is not None
+    }
     return Scenario(
         name=document.name,
-        nodes=tuple(_to_node(node, document.defaults) for node in document.nodes),
-        links=_to_links(document),
-        flows=tuple(_to_flow(flow, document, place) for flow in document.flows),
-        profile=get_profile(document.profile, f"{place}: profile"),
+        nodes=nodes,
+        links=build_links(document, positions),
+        flows=flows,
+        background=tuple(_to_backgrounds(document, known)),
+        profile=profile,
         capture=document.reception == "packetErrorRatio",
         duration_s=document.duration_seconds,
+        interference=tuple(_to_interferences(document, known)),
+        start_of_day_s=document.start_of_day * 60.0 % 86_400.0,
+        changes=tuple(_to_changes(document, positions)),
     )
 
 
-def _to_node(node: NodeDocument, defaults: SettingsDocument) -> ScenarioNode:
+def _expand(written: Sequence[str], known: set[UnicastAddress], place: str) -> tuple[UnicastAddress, ...]:
+    """Addresses out of single ones, which must exist, and ranges, of which those that exist count."""
+    found: dict[UnicastAddress, None] = {}
+    for text in written:
+        first, last = parse_range(text, place)
+        inside = sorted(address for address in known if first <= address <= last)
+        if not inside:
+            raise InvalidInput(f"unknown node {text}", place=place)
+        found.update(dict.fromkeys(inside))
+    return tuple(found)
+
+
+def _to_node(node: NodeDocument, defaults: SettingsDocument, profile: StackProfile) -> ScenarioNode:
     relay = defaults.relay if node.relay is None else node.relay
     ttl = defaults.ttl if node.ttl is None else node.ttl
+    entries = defaults.replay_list_entries if node.replay_list_entries is None else node.replay_list_entries
     fallback = TransmitDocument()
+    low = node.low_power
     return ScenarioNode(
         address=parse_unicast(node.address),
-        relay=True if relay is None else relay,
+        relay=low is None if relay is None else relay,
         ttl=7 if ttl is None else ttl,
         network_transmit=(node.network_transmit or defaults.network_transmit or fallback).to_value(),
         relay_retransmit=(node.relay_retransmit or defaults.relay_retransmit or fallback).to_value(),
         external_pdus_per_s=node.external_pdus_per_second,
         is_on=node.powered_on,
+        replay_list_size=profile.replay_list_size if entries == "profile" else entries,
+        replay_list_used=node.replay_list_used,
+        low_power=None
+        if low is None
+        else LowPower(
+            friend=parse_unicast(low.friend),
+            poll_interval_s=low.poll_seconds,
+            receive_delay_s=low.receive_delay_milliseconds / 1000.0,
+            receive_window_s=low.receive_window_milliseconds / 1000.0,
+            poll_retries=low.poll_retries,
+        ),
+        friend_queue_size=node.friend_queue_entries,
+        position=None if node.position_m is None else Position(*node.position_m),
     )
 
 
-def _to_flow(flow: FlowDocument, document: ScenarioDocument, place: str) -> ScenarioFlow:
+def _to_flow(flow: FlowDocument, document: ScenarioDocument, known: set[UnicastAddress]) -> ScenarioFlow:
+    place = f"flows.{flow.name}"
     source, destination = parse_unicast(flow.source), parse_address(flow.destination)
     if is_unicast(destination):
         members: tuple[UnicastAddress, ...] = (UnicastAddress(destination),)
@@ -93,7 +141,7 @@ def _to_flow(flow: FlowDocument, document: ScenarioDocument, place: str) -> Scen
         subscribed = [parse_unicast(n.address) for n in document.nodes if destination in map(parse_address, n.groups)]
         members = tuple(a for a in subscribed if a != source)
     if not members:
-        raise InvalidInput(f"nobody subscribes to {flow.destination}", place=f"{place}: flows.{flow.name}")
+        raise InvalidInput(f"nobody subscribes to {flow.destination}", place=place)
     return ScenarioFlow(
         name=flow.name,
         source=source,
@@ -106,57 +154,46 @@ def _to_flow(flow: FlowDocument, document: ScenarioDocument, place: str) -> Scen
         pdu_bytes=flow.pdu_bytes,
         response_pdu_bytes=flow.response_pdu_bytes,
         ttl=flow.ttl,
+        segmentation=flow.to_segmentation(),
+        relays=None if flow.relays is None else frozenset(_expand(flow.relays, known, f"{place}.relays")),
+        publish_retransmit=flow.to_publish_retransmit(),
+        retries=flow.to_retries(),
     )
 
 
-def _to_links(document: ScenarioDocument) -> tuple[ScenarioLink, ...]:
-    if document.links is not None:
-        return tuple(
-            ScenarioLink(
-                source=parse_unicast(link.source),
-                target=parse_unicast(link.target),
-                rx_power_dbm=link.rx_power_dbm,
-                delivery=link.delivery,
-            )
-            for link in document.links
+def _to_backgrounds(document: ScenarioDocument, known: set[UnicastAddress]) -> Iterator[ScenarioBackground]:
+    for told in document.background:
+        yield ScenarioBackground(
+            name=told.name,
+            sources=_expand(told.sources, known, f"background.{told.name}.sources"),
+            rate_per_s=told.rate_per_second,
+            ttl=told.ttl,
+            pdu_bytes=told.pdu_bytes,
         )
-    addresses = [parse_unicast(node.address) for node in document.nodes]
-    powers = _powers_from_matrix(document) if document.radio is None else _powers_from_radio(document)
-    return tuple(
-        ScenarioLink(source=addresses[i], target=addresses[j], rx_power_dbm=power)
-        for (i, j), power in powers.items()
-        if i != j and power >= WEAKEST_DBM
-    )
 
 
-def _powers_from_matrix(document: ScenarioDocument) -> dict[tuple[int, int], float]:
-    """Received power at 0 dBm by (transmitter, receiver)."""
-    return {
-        (i, j): -loss
-        for i, row in enumerate(document.attenuation_db or [])
-        for j, loss in enumerate(row)
-        if loss is not None
-    }
+def _to_interferences(document: ScenarioDocument, known: set[UnicastAddress]) -> Iterator[ExternalInterference]:
+    for number, told in enumerate(document.interference):
+        yield ExternalInterference(
+            busy_ratio=told.busy_ratio,
+            burst_s=told.burst_microseconds * 1e-6,
+            channel=None if told.channel is None else told.channel - 37,
+            nodes=None if told.nodes is None else _expand(told.nodes, known, f"interference.{number}.nodes"),
+            from_s=told.from_time * 60.0,
+            until_s=told.until_time * 60.0,
+        )
 
 
-def _powers_from_radio(document: ScenarioDocument) -> dict[tuple[int, int], float]:
-    """Received power by (transmitter, receiver); pairs out of a hard range are left out."""
-    radio = document.radio or RadioDocument()
-    positions = [Position(*(node.position_m or (0.0, 0.0))) for node in document.nodes]
-    params = LogDistance(exponent=radio.exponent, reference_db=radio.reference_db, shadowing_db=radio.shadowing_db)
-    powers: dict[tuple[int, int], float] = {}
-    for i, at in enumerate(positions):
-        for j, bt in enumerate(positions):
-            distance_m = compute_distance_m(at, bt)
-            if radio.range_m is not None and distance_m > radio.range_m:
-                continue
-            if radio.model == "unitDisc":
-                loss_db = 0.0
-            elif radio.model == "logDistance":
-                key = make_key(radio.shadowing_seed, "shadowing", document.nodes[i].address.lower())
-                shadowing_db = radio.shadowing_db * draw_normal(key, parse_address(document.nodes[j].address))
-                loss_db = compute_log_distance_loss_db(distance_m, params, shadowing_db)
-            else:
-                loss_db = compute_free_space_loss_db(distance_m)
-            powers[i, j] = radio.tx_power_dbm - loss_db
-    return powers
+def _to_changes(document: ScenarioDocument, positions: Mapping[UnicastAddress, Position]) -> Iterator[NodeChange]:
+    """Changes in the order of time; each move sees where the others are by then."""
+    now, moves = dict(positions), 0
+    plan = None if document.radio is None else RadioPlan(document.radio)
+    for told in sorted(document.changes, key=lambda change: change.at_seconds):
+        node, links = parse_unicast(told.node), None
+        if told.move_to_m is not None and plan is not None:
+            if node not in now:
+                raise InvalidInput(f"unknown node {told.node}", place="changes")
+            moves += 1
+            now[node] = Position(*told.move_to_m)
+            links = tuple(plan.links_of(node, now, moves))
+        yield NodeChange(at_s=told.at_seconds, node=node, is_on=told.powered_on, links=links)

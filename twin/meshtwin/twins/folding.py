@@ -153,11 +153,17 @@ def _next_record(before: LinkRecord, counter: NeighbourCounter, sent_s: float) -
     has_moved = counter.last_counter != before.last or counter.epoch != before.epoch
     at_s = max(sent_s, before.evidence_s)
     evidence = _add_evidence(before, counter.transmissions, heard, missed, at_s)
-    return _record(counter, evidence, at_s, heard_s=sent_s if has_moved else before.heard_s)
+    heard_s = sent_s if has_moved else before.heard_s
+    return _record(counter, evidence, at_s, heard_s=heard_s, listings=before.listings + (sent_s > before.listed_s))
 
 
 def _record(
-    counter: NeighbourCounter, evidence: tuple[tuple[int, float, float], ...], at_s: float, *, heard_s: float
+    counter: NeighbourCounter,
+    evidence: tuple[tuple[int, float, float], ...],
+    at_s: float,
+    *,
+    heard_s: float,
+    listings: int = 1,
 ) -> LinkRecord:
     return LinkRecord(
         counter.epoch,
@@ -169,6 +175,7 @@ def _record(
         heard_s,
         at_s,
         counter.rssi_mean_dbm,
+        listings,
     )
 
 

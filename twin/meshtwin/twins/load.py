@@ -19,6 +19,7 @@ PDU_AIRTIME_S: Final = 0.000376  # 47 bytes at 1 Mbit/s on one channel: a networ
 LOSS_MAX: Final = 0.9  # beyond it nothing can be inverted
 BEST_SHARE: Final = 0.25  # of links: those that a quiet channel would never lose
 BEST_LINKS_MIN: Final = 10  # fewer say nothing about rare losses
+OUTAGE_COPIES: Final = 3  # of two copies a link of 0.9 loses both in 1 % by itself: that is no outage
 OUTAGE_MAX: Final = 0.3  # more than this is not load but a fault
 
 
@@ -73,7 +74,7 @@ def estimate_load(state: TwinState, traffic: Traffic) -> Load:
 
 
 def estimate_outage(state: TwinState) -> float:
-    """Share of notifications lost whole: what the best links miss although they are sent several times.
+    """Share of notifications lost whole: what the best links miss although they are sent three times and more.
 
     The best are those with the strongest RSSI, or where it is not told with the largest share heard (which
     picks the lucky ones and makes the figure too small). 0 where too few links are known.
@@ -82,13 +83,13 @@ def estimate_outage(state: TwinState) -> float:
         record
         for node in state.nodes.values()
         for record in node.links.values()
-        if record.evidence and record.evidence[-1][0] > 1
+        if record.evidence and record.evidence[-1][0] >= OUTAGE_COPIES
     ]
     told = [record for record in links if record.rssi_dbm is not None]
     ranked = sorted(told, key=_rssi) if len(told) * 2 > len(links) else sorted(links, key=_share_heard)
     best = ranked[-int(len(ranked) * BEST_SHARE) :] if len(ranked) * BEST_SHARE >= BEST_LINKS_MIN else []
-    heard = sum(h for record in best for k, h, _ in record.evidence if k > 1)
-    missed = sum(m for record in best for k, _, m in record.evidence if k > 1)
+    heard = sum(h for record in best for k, h, _ in record.evidence if k >= OUTAGE_COPIES)
+    missed = sum(m for record in best for k, _, m in record.evidence if k >= OUTAGE_COPIES)
     return min(OUTAGE_MAX, missed / (heard + missed)) if heard + missed > 0 else 0.0
 
 

@@ -9,8 +9,8 @@ from meshtwin.mesh.addresses import UnicastAddress, parse_range
 from meshtwin.mesh.configuration import Configuration, NodeSettings
 from meshtwin.mesh.nodes import Flow, Inventory
 from meshtwin.mesh.snapshots import SegmentView, Snapshot
-from meshtwin.twins.estimator import estimate_links
-from meshtwin.twins.load import Traffic, estimate_load
+from meshtwin.twins.estimator import LinkQuestion, estimate_all
+from meshtwin.twins.load import Load, Traffic, estimate_load
 from meshtwin.twins.partial import Gap, PartialSnapshot
 from meshtwin.twins.state import TwinState
 
@@ -45,7 +45,7 @@ def take_snapshot(facts: SegmentFacts, state: TwinState, now_s: float) -> Partia
         configuration=configuration,
     )
     load = estimate_load(state, traffic)
-    links = estimate_links(state, now_s=now_s, load=load, report_interval_s=facts.report_interval_s)
+    links = estimate_all(to_question(facts, state, now_s, load))
     newest_s = state.newest_report_s
     view = SegmentView(
         name=facts.name,
@@ -69,6 +69,18 @@ def take_snapshot(facts: SegmentFacts, state: TwinState, now_s: float) -> Partia
     )
     gaps = tuple(_find_gaps(facts, state, configuration))
     return PartialSnapshot(snapshot=snapshot, gaps=gaps, load_source=load.source)
+
+
+def to_question(facts: SegmentFacts, state: TwinState, now_s: float, load: Load) -> LinkQuestion:
+    """What is asked of the estimator."""
+    return LinkQuestion(
+        state=state,
+        now_s=now_s,
+        load=load,
+        report_interval_s=facts.report_interval_s,
+        notification_interval_s=facts.notification_interval_s,
+        places={node.address: node.position for node in facts.inventory.nodes if node.position is not None},
+    )
 
 
 def _profile(state: TwinState, facts: SegmentFacts) -> str:

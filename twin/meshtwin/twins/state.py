@@ -19,7 +19,7 @@ class LinkRecord:
 
     ``evidence`` holds per number of transmissions the decayed numbers of notifications heard and missed,
     as of ``evidence_s``; ``heard_s`` is the time of the newest report in which the counter had moved,
-    ``listed_s`` of the newest one that listed the neighbour at all.
+    ``listed_s`` of the newest one that listed the neighbour at all, ``listings`` how many did.
     """
 
     epoch: int
@@ -31,6 +31,7 @@ class LinkRecord:
     heard_s: float
     listed_s: float
     rssi_dbm: float | None = None
+    listings: int = 1
 
 
 @dataclass(frozen=True, slots=True)

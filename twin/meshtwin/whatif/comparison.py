@@ -5,10 +5,9 @@ from collections.abc import Callable, Sequence
 from meshtwin.mesh.configuration import Configuration
 from meshtwin.mesh.kpis import Prediction
 from meshtwin.mesh.snapshots import Snapshot
-from meshtwin.ports import Judge, JudgePlan, Progress
-from meshtwin.whatif.forks import Change, fork
+from meshtwin.ports import Judge, JudgePlan, Progress, QuickJudge
 
-__all__ = ["compare", "predict"]
+__all__ = ["compare", "expect", "predict"]
 
 
 def compare(
@@ -39,20 +38,12 @@ def compare(
     )
 
 
-def predict(
-    snapshot: Snapshot,
-    changes: Sequence[Change],
-    *,
-    judge: Judge,
-    plan: JudgePlan,
-    progress: Progress,
-) -> Prediction:
-    """The answer to a what-if: the snapshot as it is against its fork, on the same states.
+def predict(snapshot: Snapshot, changed: Snapshot, *, judge: Judge, plan: JudgePlan, progress: Progress) -> Prediction:
+    """The answer to a what-if: the snapshot as it is against ``changed``, a fork of it, on the same states.
 
     Changes may take nodes away, so the two sides are two snapshots; flows that the fork lost are missing
     in ``after``.
     """
-    changed = fork(snapshot, changes)
     (before,) = judge.judge(snapshot, (snapshot.configuration,), plan, _part(progress, 0.0))
     (after,) = judge.judge(changed, (changed.configuration,), plan, _part(progress, 0.5))
     return Prediction(
@@ -63,6 +54,32 @@ def predict(
         seed=plan.seed,
         replications=plan.replications,
         snapshot_fingerprint=snapshot.fingerprint,
+    )
+
+
+def expect(snapshot: Snapshot, changed: Snapshot, *, quick: QuickJudge, seed: int) -> Prediction | None:
+    """What the fast model expects of ``changed``, a fork of ``snapshot``; None if it declines either of them.
+
+    Equal links make the two sides one question, which costs half as much.
+    """
+    if changed.links == snapshot.links and changed.nodes == snapshot.nodes and changed.flows == snapshot.flows:
+        answers = quick.estimate(snapshot, (snapshot.configuration, changed.configuration), seed=seed)
+    else:
+        answers = tuple(
+            answer for s in (snapshot, changed) for answer in quick.estimate(s, (s.configuration,), seed=seed)
+        )
+    before, after = (answer.kpis for answer in answers)
+    if before is None or after is None:
+        return None
+    return Prediction(
+        before=before,
+        after=after,
+        model=quick.quick_model,
+        profile=snapshot.profile,
+        seed=seed,
+        replications=1,
+        snapshot_fingerprint=snapshot.fingerprint,
+        provisional=True,
     )
 
 

@@ -1,30 +1,51 @@
 """The judge that simulates in its own process, and the piece of work that worker processes do."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from meshtwin.mesh.configuration import Configuration
 from meshtwin.mesh.kpis import NetworkKpis
 from meshtwin.mesh.snapshots import Snapshot
 from meshtwin.ports import JudgePlan, Progress
 from meshtwin.sim.engine import simulate
-from meshtwin.sim.from_snapshot import scenario_from_snapshot
+from meshtwin.sim.from_snapshot import reconfigured_scenario, scenario_from_snapshot
 from meshtwin.sim.results import RunResult, summarise
+from meshtwin.sim.scenario import Scenario
 
-__all__ = ["MODEL_NAME", "InProcessJudge", "run_replication"]
+__all__ = ["MODEL_NAME", "InProcessJudge", "ScenarioSource", "run_replication"]
 
-MODEL_NAME = "reference"  # the simpy engine
+# Whichever engine runs: they give equal records for equal scenarios.
+MODEL_NAME: Final = "packet-simulator"
 
 
-def run_replication(snapshot: Snapshot, configuration: Configuration, plan: JudgePlan, replication: int) -> RunResult:
+@dataclass(slots=True)
+class ScenarioSource:
+    """Scenarios of one snapshot under many configurations; links and flows are put together once."""
+
+    snapshot: Snapshot
+    messages_per_flow: int
+    sample_links: bool
+    _first: Scenario | None = field(default=None, init=False)
+
+    def under(self, configuration: Configuration) -> Scenario:
+        """The scenario with ``configuration`` on top of the one in force."""
+        if self._first is None:
+            self._first = scenario_from_snapshot(
+                self.snapshot,
+                configuration,
+                messages_per_flow=self.messages_per_flow,
+                sample_posterior=self.sample_links,
+            )
+            return self._first
+        return reconfigured_scenario(self._first, self.snapshot, configuration)
+
+
+def run_replication(
+    source: ScenarioSource, configuration: Configuration, plan: JudgePlan, replication: int
+) -> RunResult:
     """One replication of one configuration; equal arguments give equal results in any process."""
-    scenario = scenario_from_snapshot(
-        snapshot,
-        configuration,
-        messages_per_flow=plan.messages_per_flow,
-        sample_posterior=plan.sample_links,
-    )
-    return simulate(scenario, seed=plan.seed, replication=replication)
+    return simulate(source.under(configuration), seed=plan.seed, replication=replication, engine="auto")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +62,14 @@ class InProcessJudge:
         progress: Progress,
     ) -> tuple[NetworkKpis, ...]:
         """See `meshtwin.ports.Judge.judge`."""
+        source = ScenarioSource(snapshot, plan.messages_per_flow, plan.sample_links)
         total = len(configurations) * plan.replications
         answers: list[NetworkKpis] = []
         done = 0
         for configuration in configurations:
             results: list[RunResult] = []
             for replication in range(plan.first_replication, plan.first_replication + plan.replications):
-                results.append(run_replication(snapshot, configuration, plan, replication))
+                results.append(run_replication(source, configuration, plan, replication))
                 done += 1
                 progress(done / total, f"simulated {done} of {total} replications")
             answers.append(summarise(results, snapshot.flows))

@@ -15,5 +15,5 @@ def accept(packet: Packet, node_index: int, time_ns: int, hops: int) -> bool:
     packet.monitoring.reached[node_index] = (time_ns, hops)
     request = packet.instructions.answers
     if request is not None:
-        request.monitoring.answered[packet.properties.source_index] = time_ns
+        request.monitoring.answered.setdefault(packet.properties.source_index, time_ns)
     return True

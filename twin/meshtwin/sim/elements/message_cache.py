@@ -24,3 +24,8 @@ class MessageCache:
         self._order.append(key)
         self.known.add(key)
         return True
+
+    def clear(self) -> None:
+        """Forgets everything, as without power."""
+        self._order.clear()
+        self.known.clear()

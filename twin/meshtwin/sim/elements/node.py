@@ -1,7 +1,10 @@
 """A node as the composition of its elements."""
 
 from meshtwin.sim.elements.bearer import Advertisement
+from meshtwin.sim.elements.friendship import Friendship, ReceiveWindow
 from meshtwin.sim.elements.message_cache import MessageCache
+from meshtwin.sim.elements.reception_luck import ReceptionLuck
+from meshtwin.sim.elements.replay_list import ReplayList
 from meshtwin.sim.elements.scanner import Scanner
 from meshtwin.sim.elements.transmit_queue import TransmitQueue
 from meshtwin.sim.scenario import ScenarioNode
@@ -15,7 +18,7 @@ class OutgoingLink:
     ``known``: the messages in the target's cache, at hand for the innermost loop.
     """
 
-    __slots__ = ("delivery", "key", "known", "rx_mw", "target")
+    __slots__ = ("delivery", "key", "known", "passes", "rx_mw", "target")
 
     def __init__(self, target: "NodeElements", delivery: float, rx_mw: float, key: int) -> None:
         self.target = target
@@ -23,6 +26,7 @@ class OutgoingLink:
         self.rx_mw = rx_mw
         self.key = key
         self.known = target.cache.known
+        self.passes = False  # whether the message with a preset state that is now on the air can be received
 
 
 class NodeElements:
@@ -32,16 +36,24 @@ class NodeElements:
         "audible",
         "busy_until_ns",
         "cache",
+        "friend_links",
+        "friend_of",
+        "friendship",
         "index",
+        "is_on",
         "key",
         "links",
+        "luck",
+        "power_cycles",
         "queue",
         "radio_busy_from_ns",
         "radio_busy_until_ns",
         "radio_previous_until_ns",
         "relay_links",
+        "replay_list",
         "rx_mw_of",
         "scanner",
+        "sequence",
         "settings",
     )
 
@@ -50,7 +62,7 @@ class NodeElements:
         *,
         index: int,
         settings: ScenarioNode,
-        scanner: Scanner,
+        scanner: Scanner | ReceiveWindow,
         cache: MessageCache,
         queue: TransmitQueue,
         key: int,
@@ -61,6 +73,14 @@ class NodeElements:
         self.cache = cache
         self.queue = queue
         self.key = key
+        self.is_on = settings.is_on
+        self.power_cycles = 0  # times that it was switched off
+        self.sequence = 0  # network PDUs originated; segments of one message count once
+        self.replay_list: ReplayList | None = None  # None: not modelled
+        self.friendship: Friendship | None = None  # of a low-power node
+        self.friend_of: tuple[Friendship, ...] = ()
+        self.friend_links: dict[int, OutgoingLink] = {}  # low-power node's index: the link to it
+        self.luck = ReceptionLuck()
         self.links: tuple[OutgoingLink, ...] = ()
         self.relay_links: tuple[OutgoingLink, ...] = ()  # those to nodes that relay
         self.audible: tuple[NodeElements, ...] = ()  # whose channel this node's sending occupies, itself first

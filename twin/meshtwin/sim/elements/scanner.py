@@ -1,5 +1,8 @@
 """Which advertising channel a node listens to."""
 
+from collections.abc import Sequence
+
+from meshtwin.sim.elements.bearer import Pdu
 from meshtwin.sim.profiles import StackProfile
 
 __all__ = ["NOT_LISTENING", "Scanner"]
@@ -11,7 +14,7 @@ CHANNELS = 3
 class Scanner:
     """Windows on channels 0, 1, 2 (37, 38, 39) in turn, one per scan interval."""
 
-    __slots__ = ("_first_channel", "_interval_ns", "_origin_ns", "_window_ns")
+    __slots__ = ("_first_channel", "_interval_ns", "_order", "_origin_ns", "_window_ns")
 
     def __init__(self, profile: StackProfile, phase: float, first_channel: int) -> None:
         """``phase`` in [0, 1) is how far into its first interval the scanner is at time 0."""
@@ -19,18 +22,29 @@ class Scanner:
         self._window_ns = profile.scan_window_ns
         self._origin_ns = -int(phase * profile.scan_interval_ns)
         self._first_channel = first_channel
+        self._order: tuple[int, ...] = (0, 1, 2)
+
+    def preset(self, time_ns: int, share: float) -> None:
+        """Puts the scanner ``share``, 0..1, into its turn over the three channels at ``time_ns``."""
+        place = share * CHANNELS
+        self._first_channel = int(place)
+        self._origin_ns = time_ns - int((place - self._first_channel) * self._interval_ns)
 
     def channel_at(self, time_ns: int) -> int:
         """Channel 0..2, or `NOT_LISTENING` between window and interval."""
         turns, rest = divmod(time_ns - self._origin_ns, self._interval_ns)
-        return (self._first_channel + turns) % CHANNELS if rest < self._window_ns else NOT_LISTENING
+        return self._order[(self._first_channel + turns) % CHANNELS] if rest < self._window_ns else NOT_LISTENING
 
     def window_end(self, time_ns: int) -> int:
         """End of the interval that runs at ``time_ns``; ``time_ns`` itself on a boundary."""
         return time_ns + (self._origin_ns - time_ns) % self._interval_ns
 
-    def restart(self, time_ns: int) -> None:
-        """Begins a fresh window at ``time_ns`` on the channel after the one that ran."""
-        turns = (time_ns - self._origin_ns) // self._interval_ns
-        self._first_channel = (self._first_channel + turns + 1) % CHANNELS
+    def until_sample(self, time_ns: int, sample_ns: int) -> int:
+        """Time from ``time_ns`` to the next of the instants, ``sample_ns`` apart, at which the channel is sampled."""
+        return (self._origin_ns - time_ns) % sample_ns
+
+    def restart(self, time_ns: int, pdus: Sequence[Pdu]) -> None:
+        """Begins a fresh window at ``time_ns``, from now on in the order in which ``pdus`` were sent."""
+        self._first_channel = 0
+        self._order = tuple(pdu.channel for pdu in pdus)
         self._origin_ns = time_ns

@@ -19,12 +19,14 @@ class Job(NamedTuple):
     transmit: Transmit
     is_originated: bool
     asked_ns: int
+    copies_sent: int = 0  # where copies of several PDUs take turns
 
 
 class TransmitQueue:
     """Two queues and the free advertising sets; relayed PDUs beyond the buffer are dropped.
 
-    With no set for originated messages they share the relay sets, and the relay queue goes first. With
+    With no set for originated messages they share the relay sets, and the relay queue goes first, or the other way
+    round with ``own_first``. With
     ``one_queue`` both wait in the relay queue, and the buffer holds what is being sent, too.
     """
 
@@ -34,6 +36,7 @@ class TransmitQueue:
         "_free_relay",
         "_one",
         "_originated",
+        "_own_first",
         "_relay_sets",
         "_relayed",
         "_shared",
@@ -42,6 +45,7 @@ class TransmitQueue:
     def __init__(self, profile: StackProfile) -> None:
         self._shared = profile.originated_sets == 0
         self._one = profile.one_queue
+        self._own_first = profile.own_first
         self._relay_sets = profile.relay_sets
         self._free_originated = profile.originated_sets
         self._free_relay = profile.relay_sets
@@ -64,8 +68,16 @@ class TransmitQueue:
         self._relayed.append(job)
         return True
 
+    def put_back(self, job: Job) -> None:
+        """Waits for its next copy behind all others; its place is kept whatever the buffer."""
+        queue = self._relayed if self._one or not job.is_originated else self._originated
+        queue.append(job)
+
     def take(self) -> Job | None:
         """The next job for which an advertising set is free, which is then taken; None if there is none."""
+        if self._own_first and self._shared and self._originated and self._free_relay:
+            self._free_relay -= 1
+            return self._originated.popleft()
         if self._relayed and self._free_relay:
             self._free_relay -= 1
             return self._relayed.popleft()
@@ -77,6 +89,13 @@ class TransmitQueue:
                 self._free_originated -= 1
                 return self._originated.popleft()
         return None
+
+    def clear(self) -> list[Job]:
+        """Empties the queues and gives what waited; sets that are in use stay so."""
+        lost = [*self._relayed, *self._originated]
+        self._relayed.clear()
+        self._originated.clear()
+        return lost
 
     def release(self, job: Job) -> None:
         """Gives back the set that sent ``job``."""

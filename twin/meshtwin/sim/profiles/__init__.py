@@ -9,15 +9,17 @@ from typing import Final
 
 from meshtwin.errors import InvalidInput
 from meshtwin.sim.profiles.bluez import BLUEZ
+from meshtwin.sim.profiles.bmsim import BMSIM
 from meshtwin.sim.profiles.emulated import EMULATED
 from meshtwin.sim.profiles.mathworks import MATHWORKS
-from meshtwin.sim.profiles.stack_profile import StackProfile
+from meshtwin.sim.profiles.nrf5_sdk import NRF5_SDK
+from meshtwin.sim.profiles.stack_profile import SegmentationTiming, StackProfile
 from meshtwin.sim.profiles.zephyr import ZEPHYR
 
-__all__ = ["PROFILES", "StackProfile", "get_profile"]
+__all__ = ["PROFILES", "SegmentationTiming", "StackProfile", "get_profile"]
 
 PROFILES: Final[Mapping[str, StackProfile]] = MappingProxyType(
-    {profile.name: profile for profile in (ZEPHYR, MATHWORKS, BLUEZ, EMULATED)}
+    {profile.name: profile for profile in (ZEPHYR, NRF5_SDK, BLUEZ, MATHWORKS, BMSIM, EMULATED)}
 )
 
 

@@ -9,20 +9,32 @@ __all__ = ["MATHWORKS"]
 MATHWORKS: Final = StackProfile(
     name="mathworks",
     source=(
-        "observed rules of the toolbox (2021) as noted with the office table: the first send waits for a "
-        "whole transmit interval (plus 1 to 10 ms if originated), one message at a time, relay queue first; "
-        "an event starts at the end of a scan window and takes 20 ms + 0 to 10 ms, deaf throughout"
+        "the toolbox's example classes (2020) as kept in github.com/phanvanhai/ble-mesh, commit 7f5f1ee: "
+        "helperBLEMeshNetworkLayer.m (one message at a time, relay queue first, each handed to the link layer one "
+        "transmit interval after it was taken, own ones 1 to 10 ms later; queues of 100, cache of 1000, into which "
+        "own messages do not go), helperBLEMeshRetransmissions.m, helperBLEMeshLLGAPBearer.m (an event of 20 ms + "
+        "0 to 10 whole ms begins at the end of a scan window and is deaf; first PDU after 1 to 7 ms, each next one 1 "
+        "to 8 ms after the start of the one before, channels in random order, in which scanning goes on; all "
+        "scanners begin together). Nothing is fitted. Verification only: it is a simulator"
     ),
     processing_ns=0,
     jitter_ns=0,
     originated_extra_ns=1_000_000,
-    originated_jitter_ns=9_000_000,
+    originated_jitter_ns=9_000_000,  # in the source whole milliseconds
     first_send_after_interval=True,
+    hands_over=True,
+    relays_own_echo=True,
     start_at_scan_window_end=True,
     scan_restarts_after_event=True,
+    scan_in_phase=True,
     advertising_delay_ns=0,
     event_window_ns=20_000_000,
     event_window_jitter_ns=10_000_000,
+    event_window_step_ns=1_000_000,
+    pdu_first_ns=(1_000_000, 6_000_000),
+    pdu_next_ns=(1_000_000, 7_000_000),
     originated_sets=0,
     relay_sets=1,
+    relay_buffer=100,
+    message_cache=1000,
 )

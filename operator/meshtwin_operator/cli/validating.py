@@ -1,0 +1,124 @@
+"""``validate``: the simulator against published tables; or, given a path, manifests against the admission rules."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from meshtwin.sim.validation import ValidationFigure, ValidationReport
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("validate")(validate)
+
+
+def validate(
+    path: Annotated[
+        Path | None, typer.Argument(help="A folder of manifests, or one file, to be checked instead.")
+    ] = None,
+    table: Annotated[
+        list[str] | None, typer.Option("--table", help="chain, office, grid, hardware or reception (repeatable).")
+    ] = None,
+    tables: Annotated[Path | None, typer.Option(help="Folder with the tables, in place of the package's own.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=2, max=10_000, help="Replications of every simulated table.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Root of all luck.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer replications, and fewer cells of the office.")] = False,
+    engine: Annotated[str | None, typer.Option(help="Engine of the simulator (default: the fastest that can).")] = None,
+    rows: Annotated[bool, typer.Option("--rows", help="Also print every point of every table.")] = False,
+    output: Annotated[Literal["table", "json"], typer.Option("--output", "-o")] = "table",
+) -> None:
+    """Compare the simulator with every published table; exit 1 if a bound is not kept.
+
+    With PATH: check manifests as an API server would, without one.
+    """
+    if path is not None:
+        _check_manifests(path)
+        return
+    from meshtwin.sim.validation import validate as run
+    from meshtwin.sim.validation.report import DEFAULT_ENGINE, SEED
+    from meshtwin_operator.cli.modelling import progress
+
+    with progress() as tell:
+        report = run(
+            names=table or None,
+            folder=tables,
+            seed=SEED if seed is None else seed,
+            runs=seeds,
+            quick=quick,
+            engine=engine or DEFAULT_ENGINE,
+            progress=tell,
+        )
+    if output == "json":
+        typer.echo(json.dumps(report.to_json(), indent=2))
+    else:
+        _print_report(report, with_rows=rows)
+    if not report.is_kept:
+        raise typer.Exit(1)
+
+
+def _print_report(report: "ValidationReport", *, with_rows: bool) -> None:
+    from rich.table import Table
+
+    from meshtwin_operator.cli.console import make_console
+
+    console = make_console()
+    headers = ("Table", "Figure", "Must", "Aim", "Reached", "Perfect model", "Runs", "Kept", "Note")
+    table = Table(*headers, title=f"seed {report.seed}, engine {report.engine}", box=None)
+    for figure in report.figures:
+        sign = "≤" if figure.is_lower_better else "≥"
+        table.add_row(
+            figure.table,
+            figure.name,
+            "" if figure.must is None else f"{sign} {figure.must:g}",
+            "" if figure.aim is None else f"{figure.aim:g}",
+            f"{figure.reached:.4g}" + ("" if figure.unit == "ratio" else f" {figure.unit}"),
+            "" if figure.noise_floor is None else f"{figure.noise_floor:.2g}",
+            str(figure.runs or ""),
+            _kept(figure),
+            figure.note,
+        )
+    console.print(table)
+    if with_rows:
+        for row in report.rows:
+            console.print("  ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in row.items()))
+    console.print(
+        "Perfect model: the figure that a model without error would show, since the tables are samples themselves."
+    )
+
+
+def _kept(figure: "ValidationFigure") -> str:
+    if figure.must is None:
+        return ""
+    if not figure.is_kept:
+        return "NO"
+    return "yes, aim too" if figure.aim is not None and figure.is_aim_reached else "yes"
+
+
+def _check_manifests(path: Path) -> None:
+    from meshtwin.errors import InvalidInput
+    from meshtwin_operator.local.folder import read_folder
+    from meshtwin_operator.local.kustomization import read_documents
+    from meshtwin_operator.resources.admission import Refused, admit
+
+    manifests = read_folder(path) if path.is_dir() else read_documents(path)
+    if not manifests:
+        raise InvalidInput(f"{path} holds no manifests: name a folder with YAML files, or a file", reason="NotFound")
+    bad = 0
+    for manifest in manifests:
+        if manifest.get("kind") in ("ConfigMap", "Namespace"):
+            continue
+        name = f"{manifest.get('kind')}/{(manifest.get('metadata') or {}).get('name')}"
+        verdict = admit(manifest, None)
+        if isinstance(verdict, Refused):
+            bad += 1
+            for cause in verdict.causes:
+                typer.echo(f"{name}: {cause.path}: {cause.message}")
+        else:
+            typer.echo(f"{name}: ok")
+    if bad:
+        raise InvalidInput(f"{bad} of {len(manifests)} objects would be refused: mend the fields named above")

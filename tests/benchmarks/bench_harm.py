@@ -1,0 +1,132 @@
+"""Proposals that harm: pipelines on networks whose truth has physics that the twin lacks.
+
+Each network (`tests.truth`: the emulated mesh's physics with hidden shadowing, fading, interference, dead relays) is
+observed as a twin observes it; what the pipeline proposes is then measured in the truth against what was in force.
+A proposal harms if a flow's on-time share falls by more than 50 per mille, the margin below which the operator's
+own verification takes a push for harmless. Measured with as many presses as stand below, so some harm is luck.
+
+``MESHTWIN_BENCH_HARM_NETWORKS`` sets the number of networks.
+"""
+
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from typing import Final
+
+from tests.benchmarks.figures import Figure, at_most, told
+from tests.truth.network import TruthNetwork, make_network
+from tests.truth.places import KINDS
+
+from meshtwin.mesh.configuration import Configuration
+from meshtwin.ports import no_progress
+from meshtwin.recipes.messages import ObjectivesModel, PipelineRequest, RecipeUseModel
+from meshtwin.recipes.pipeline import run_pipeline
+from meshtwin.recipes.results import Outcome, PipelineResult
+from meshtwin.sim.intervals import compute_ratio_interval
+from meshtwin.whatif.judging import InProcessJudge
+from meshtwin.whatif.quick import InProcessQuickJudge
+
+COMMAND: Final = "python -m tests.benchmarks harm"
+NETWORKS: Final = int(os.environ.get("MESHTWIN_BENCH_HARM_NETWORKS", "100"))
+FIRST_SEED: Final = int(os.environ.get("MESHTWIN_BENCH_HARM_SEED", "7000"))
+SIZES: Final = (12, 16, 20, 24)
+MINUTES: Final = 15.0
+PRESSES: Final = 200
+HARM: Final = 0.05
+RECIPES: Final = {
+    "fewest-sufficient-relays": {},
+    "local-search": {"evaluations": 120},
+    "end-to-end-latency": {"most": 12},
+}
+OBJECTIVE_PER_MILLE: Final = 950
+PROCESSES: Final = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """One network and what became of it; shares by flow, in order."""
+
+    kind: str
+    nodes: int
+    seed: int
+    outcome: str
+    reason: str = ""
+    trouble: str = ""
+    before: tuple[float, ...] = ()
+    after: tuple[float, ...] = ()
+    expected_before: tuple[float, ...] = ()
+    expected: tuple[float, ...] = ()
+
+    @property
+    def loss(self) -> float:
+        """On-time share that the flow which loses most has lost."""
+        return max((b - a for b, a in zip(self.before, self.after, strict=True)), default=0.0)
+
+    @property
+    def is_harm(self) -> bool:
+        """Whether that is more than the margin."""
+        return self.loss > HARM + 1e-9  # 5 of 100 are not above 50 per mille
+
+
+def run() -> list[Figure]:
+    """Figures of one run; some ten minutes on two cores."""
+    numbers = range(NETWORKS)
+    began_s = time.monotonic()
+    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as executor:
+        tried = list(executor.map(try_network, numbers, chunksize=1))
+    for one in tried:
+        if one.is_harm:
+            print("HARM", one)
+    proposed = [t for t in tried if t.outcome == Outcome.PROPOSED.value]
+    harming = [t for t in proposed if t.is_harm]
+    share = compute_ratio_interval([(len(harming), len(proposed))], 0.9)
+    gains = sorted(min(a - b for a, b in zip(t.after, t.before, strict=True)) for t in proposed)
+    print(
+        f"{len(proposed)} proposals for {len(tried)} networks, {len(harming)} harm; {time.monotonic() - began_s:.0f} s"
+    )
+    return [
+        at_most("proposals that harm on the hidden truth", share.estimate, 0.05, "share", COMMAND),
+        told("the same, upper bound at 90 %", share.high, "share", COMMAND),
+        told("networks with a proposal", len(proposed) / len(tried), "share", COMMAND),
+        told("median change of the worst flow on time", gains[len(gains) // 2] if gains else 0.0, "share", COMMAND),
+    ]
+
+
+def try_network(number: int) -> Tried:
+    """Observes, asks, and measures network ``number``."""
+    kind, nodes = sorted(KINDS)[number % len(KINDS)], SIZES[number // len(KINDS) % len(SIZES)]
+    seed = FIRST_SEED + number
+    network = make_network(kind, nodes, seed)
+    # The segment declares its stack, as an operator does; the rest is what was heard.
+    snapshot = replace(network.observe(MINUTES), profile="emulated")
+    asked = PipelineRequest(
+        run_id="harm",
+        pipeline="harm",
+        segment="truth",
+        recipes=[RecipeUseModel(name=name, uses=name, parameters=said) for name, said in RECIPES.items()],
+        objectives=ObjectivesModel(on_time_at_least_per_mille=OBJECTIVE_PER_MILLE),
+    )
+    result = run_pipeline(
+        asked, snapshot, InProcessJudge(), seed=seed, progress=no_progress, quick=InProcessQuickJudge()
+    )
+    base = Tried(kind=kind, nodes=nodes, seed=seed, outcome=result.outcome.value, reason=result.message)
+    if result.outcome is not Outcome.PROPOSED or result.configuration is None:
+        return base
+    return _measured(base, network, result, result.configuration)
+
+
+def _measured(tried: Tried, network: TruthNetwork, result: PipelineResult, configuration: Configuration) -> Tried:
+    before = network.measure(network.configuration, PRESSES, tried.seed)
+    after = network.measure(configuration, PRESSES, tried.seed)
+    hidden = network.hidden
+    prediction = result.prediction
+    return replace(
+        tried,
+        before=tuple(f.on_time_ratio for f in before),
+        after=tuple(f.on_time_ratio for f in after),
+        expected_before=() if prediction is None else tuple(f.on_time.estimate for f in prediction.before.flows),
+        expected=() if prediction is None else tuple(f.on_time.estimate for f in prediction.after.flows),
+        trouble=f"fading {hidden.fading_db:.1f} dB, {len(hidden.interference)} interferers, {len(network.dead)} dead",
+    )

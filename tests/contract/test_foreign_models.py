@@ -1,0 +1,312 @@
+"""One suite for a model in process and the same model over HTTP with a real server; and what a bad one is told as."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import EntryPoint
+
+import httpx
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from meshtwin.errors import Inconsistent, InvalidInput, Unavailable
+from meshtwin.foreign import HttpJudge, JudgeRequest, find_judge, serve_judge
+from meshtwin.mesh.addresses import UnicastAddress
+from meshtwin.mesh.configuration import Configuration, NodeSettings, Transmit
+from meshtwin.mesh.nodes import Flow, Node, Position
+from meshtwin.mesh.snapshots import LinkEstimate, SegmentView, Snapshot
+from meshtwin.ports import Cancelled, JudgePlan, no_progress
+from meshtwin.whatif.judging import InProcessJudge
+
+PLAN = JudgePlan(seed=5, replications=2, messages_per_flow=20)
+
+
+def make_snapshot(count=4):
+    addresses = [UnicastAddress(i) for i in range(1, count + 1)]
+    settings = NodeSettings(
+        relay=True, relay_retransmit=Transmit(count=1, interval_steps=1),
+        network_transmit=Transmit(count=1, interval_steps=1), default_ttl=5,
+    )  # fmt: skip
+    return Snapshot(
+        taken_at=datetime(2030, 1, 1, tzinfo=UTC),
+        nodes=tuple(Node(address=a, device_uuid=f"uuid-{a}", position=Position(4.0 * a, 0.0)) for a in addresses),
+        links=tuple(
+            LinkEstimate(source=a, target=b, delivery_alpha=18.0, delivery_beta=6.0, rssi_dbm=-80.5)
+            for a in addresses
+            for b in addresses
+            if abs(a - b) == 1
+        ),
+        configuration=Configuration.of(dict.fromkeys(addresses, settings)),
+        flows=(
+            Flow(name="lights", source=addresses[0], destination=addresses[-1], rate_per_minute=6.0, deadline_ms=300),
+        ),
+        segments=(
+            SegmentView(name="s", addresses=tuple(addresses), inventory_hash="h", revision=1, newest_report=None),
+        ),
+    )
+
+
+def without_relay(address):
+    return Configuration.of({UnicastAddress(address): NodeSettings(relay=False)})
+
+
+@pytest.fixture
+def serve():
+    """Starts a real server per application, on a port of the system's choice, and ends it after the test."""
+    running = []
+
+    def start(app):
+        listener = socket.create_server(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        running.append((server, thread, listener))
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    yield start
+    for server, thread, listener in running:
+        server.should_exit = True
+        server.force_exit = True
+        thread.join()
+        listener.close()
+
+
+@pytest.fixture(params=["in-process", "http", "plug-in"])
+def judge(request, serve):
+    if request.param == "in-process":
+        return InProcessJudge()
+    if request.param == "http":
+        return find_judge(serve(serve_judge(InProcessJudge())))
+    point = EntryPoint("theirs", "meshtwin.whatif.judging:InProcessJudge", "meshtwin.models")
+    return find_judge("theirs", points=[point])
+
+
+def test_model_says_its_name(judge):
+    assert judge.model == InProcessJudge().model
+
+
+def test_model_answers_each_configuration_in_the_order_asked(judge):
+    snapshot = make_snapshot()
+    whole, cut = judge.judge(snapshot, (snapshot.configuration, without_relay(2)), PLAN, no_progress)
+    assert [flow.flow for flow in whole.flows] == ["lights"]
+    assert whole.flows[0].sent == 40
+    assert whole.flows[0].delivery.estimate > 0.5
+    assert cut.flows[0].delivery.estimate == 0.0
+
+
+def test_equal_questions_get_equal_answers(judge):
+    snapshot = make_snapshot()
+    first, again = (judge.judge(snapshot, (without_relay(3),), PLAN, no_progress) for _ in range(2))
+    assert first == again
+
+
+def test_model_gives_the_figures_that_ours_gives_in_process(judge):
+    snapshot = make_snapshot()
+    (theirs,) = judge.judge(snapshot, (snapshot.configuration,), PLAN, no_progress)
+    (ours,) = InProcessJudge().judge(snapshot, (snapshot.configuration,), PLAN, no_progress)
+    assert theirs.flows[0].on_time == ours.flows[0].on_time
+    assert theirs.flows[0].latency_p95_ms == ours.flows[0].latency_p95_ms
+    assert theirs.airtime_ratio == ours.airtime_ratio
+
+
+def test_replications_that_follow_differ_from_the_first(judge):
+    snapshot = make_snapshot()
+    later = replace(PLAN, first_replication=2)
+    (first,), (second,) = (
+        judge.judge(snapshot, (snapshot.configuration,), plan, no_progress) for plan in (PLAN, later)
+    )
+    assert first != second
+
+
+def test_progress_is_told_up_to_the_end_and_may_end_the_work(judge):
+    snapshot, told = make_snapshot(), []
+    judge.judge(snapshot, (snapshot.configuration,), PLAN, lambda share, stage: told.append(share))
+    assert told[-1] == 1.0
+
+    def cancel(share, stage):
+        raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        judge.judge(snapshot, (snapshot.configuration,), PLAN, cancel)
+
+
+# What only the way over HTTP can do wrong
+
+
+def test_question_comes_back_from_the_wire_as_it_was():
+    snapshot = make_snapshot()
+    request = JudgeRequest.of(snapshot, (snapshot.configuration, without_relay(2)), PLAN)
+    back, configurations, plan = JudgeRequest.model_validate_json(request.to_payload()).to_values()
+    assert back == snapshot
+    assert back.fingerprint == snapshot.fingerprint
+    assert configurations == (snapshot.configuration, without_relay(2))
+    assert plan == PLAN
+
+
+@dataclass
+class Bad:
+    """A foreign program that answers ``/judge`` with whatever ``respond`` gives."""
+
+    respond: object
+
+    def app(self):
+        async def judge(request):
+            return self.respond(json.loads(await request.body()))
+
+        async def model(request):
+            return JSONResponse({"contract": 1, "model": "theirs 1.0"})
+
+        return Starlette(routes=[Route("/judge", judge, methods=["POST"]), Route("/model", model)])
+
+
+def ask(url, **options):
+    snapshot = make_snapshot()
+    judge = HttpJudge(url=url, model="theirs 1.0", **options)
+    return judge.judge(snapshot, (snapshot.configuration,), PLAN, no_progress)
+
+
+def good(request, **changes):
+    ratio = {"estimate": 0.9, "low": 0.8, "high": 1.0}
+    flow = {"flow": "lights", "sent": 40, "onTimeRatio": ratio, "deliveryRatio": ratio, **changes}
+    kpis = [{"flows": [flow], "airtimeRatio": ratio}] * len(request["configurations"])
+    return {"contract": 1, "model": "theirs 1.0", "kpis": kpis}
+
+
+def test_answer_of_a_program_in_any_language_is_taken(serve):
+    (kpis,) = ask(serve(Bad(lambda request: JSONResponse(good(request))).app()))
+    assert kpis.flows[0].delivery.estimate == 0.9
+    assert kpis.flows[0].latency_p50_ms is None
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"sent": -1}, "greater than or equal to 0 at kpis.0.flows.0.sent"),
+        ({"onTimeRatio": {"estimate": 1.2, "low": 0.0, "high": 1.0}}, "less than or equal to 1"),
+        ({"onTimeRatio": {"estimate": 0.2, "low": 0.5, "high": 1.0}}, "estimate 0.2 is outside 0.5..1.0"),
+        ({"latencyP50Milliseconds": -3}, "latencyP50Milliseconds"),
+        ({"surprise": 1}, "surprise"),
+        ({"flow": "doors"}, r"tells flows \['doors'\], asked were \['lights'\]"),
+    ],
+)
+def test_answer_that_breaks_the_contract_is_refused_with_its_place(serve, change, text):
+    url = serve(Bad(lambda request: JSONResponse(good(request, **change))).app())
+    with pytest.raises(Inconsistent, match=text) as caught:
+        ask(url)
+    assert caught.value.reason == "ModelAnswer"
+    assert caught.value.place == url
+
+
+def test_answer_to_fewer_configurations_is_refused(serve):
+    url = serve(Bad(lambda request: JSONResponse({**good(request), "kpis": []})).app())
+    with pytest.raises(Inconsistent, match="0 answers to 1 configurations"):
+        ask(url)
+
+
+def test_answer_of_another_model_is_refused(serve):
+    url = serve(Bad(lambda request: JSONResponse({**good(request), "model": "stranger"})).app())
+    with pytest.raises(Inconsistent, match="'stranger' answered"):
+        ask(url)
+
+
+def test_answer_that_is_no_json_is_refused(serve):
+    with pytest.raises(Inconsistent, match="not as the schema says"):
+        ask(serve(Bad(lambda request: Response("<html>")).app()))
+
+
+def test_answer_without_end_is_given_up_at_the_limit_of_size(serve):
+    def endless():
+        while True:
+            yield b" " * 65536
+
+    with pytest.raises(Inconsistent, match="answer above 1000000 bytes"):
+        ask(serve(Bad(lambda request: StreamingResponse(endless())).app()), answer_max_bytes=1_000_000)
+
+
+def test_model_that_fails_is_told_with_what_it_says(serve):
+    with pytest.raises(Unavailable, match="status 500: out of dice") as caught:
+        ask(serve(Bad(lambda request: Response("out of dice", 500)).app()))
+    assert caught.value.reason == "ModelFailed"
+
+
+def test_refused_question_is_the_askers_to_mend(serve):
+    with pytest.raises(InvalidInput, match="status 422: too many nodes") as caught:
+        ask(serve(Bad(lambda request: Response("too many nodes", 422)).app()))
+    assert caught.value.reason == "ModelRefused"
+
+
+def test_redirect_is_not_followed(serve):
+    with pytest.raises(Unavailable, match="status 307"):
+        ask(serve(Bad(lambda request: RedirectResponse("http://127.0.0.1:9/")).app()))
+
+
+def test_silent_model_is_given_up_at_the_time_limit():
+    listener = socket.create_server(("127.0.0.1", 0))  # accepts, and never answers
+    with listener, pytest.raises(Unavailable, match=r"no answer within 0\.2 s") as caught:
+        ask(f"http://127.0.0.1:{listener.getsockname()[1]}", time_limit_s=0.2)
+    assert caught.value.reason == "ModelTimeout"
+
+
+def test_model_that_answers_in_drops_is_given_up_at_the_time_limit(serve):
+    now = iter(range(0, 1000, 10))  # each look at the clock is ten seconds later
+
+    def drops() -> Iterator[bytes]:
+        yield from (b" " for _ in range(100))
+
+    url = serve(Bad(lambda request: StreamingResponse(drops())).app())
+    with pytest.raises(Unavailable, match="no answer within 15 s"):
+        ask(url, time_limit_s=15.0, clock=lambda: float(next(now)))
+
+
+def test_model_that_is_not_there_is_unreachable():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(Unavailable, match="can't be reached") as caught:
+        ask(f"http://127.0.0.1:{port}")
+    assert caught.value.reason == "ModelUnreachable"
+
+
+def test_served_model_wants_its_token(serve):
+    url = serve(serve_judge(InProcessJudge(), token="secret"))
+    with pytest.raises(InvalidInput, match="status 401"):
+        find_judge(url)
+    assert find_judge(url, token="secret").model == InProcessJudge().model
+
+
+def test_served_model_refuses_oversized_and_malformed_questions(serve):
+    url = serve(serve_judge(InProcessJudge(), question_max_bytes=4000))
+    assert httpx.post(f"{url}/judge", content=b" " * 5000).status_code == 413
+    assert httpx.post(f"{url}/judge", json={"contract": 1}).status_code == 422
+
+
+def test_served_model_refuses_settings_of_nodes_that_the_snapshot_does_not_hold(serve):
+    url = serve(serve_judge(InProcessJudge()))
+    question = json.loads(JudgeRequest.of(make_snapshot(2), (without_relay(2),), PLAN).to_payload())
+    question["configurations"] = [[{"nodes": ["0077"], "relay": "Enabled"}]]
+    answer = httpx.post(f"{url}/judge", json=question)
+    assert answer.status_code == 422
+    assert "configurations.0" in answer.text
+
+
+def test_unknown_model_is_refused_with_the_known_names():
+    with pytest.raises(InvalidInput, match="known are: packet-simulator, and addresses") as caught:
+        find_judge("crystal-ball", points=[])
+    assert caught.value.reason == "UnknownModel"
+
+
+@pytest.mark.parametrize("target", ["nowhere.at_all:judge", "meshtwin.foreign:no_such", "builtins:dict"])
+def test_broken_plug_in_is_named(target):
+    with pytest.raises(InvalidInput, match=target) as caught:
+        find_judge("theirs", points=[EntryPoint("theirs", target, "meshtwin.models")])
+    assert caught.value.reason == "BrokenPlugin"
+
+
+def test_address_that_is_not_http_is_refused():
+    with pytest.raises(InvalidInput, match="no address of http"):
+        HttpJudge.connect("ftp://example.org")

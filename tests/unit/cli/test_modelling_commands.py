@@ -1,0 +1,92 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from meshtwin.errors import InvalidInput, MeshTwinError
+from meshtwin_operator.cli.main import app
+
+PAIR = """
+format: meshtwin.dev/scenario/v1
+name: pair
+defaults: {relay: false, ttl: 3}
+nodes: [{address: "0001", positionM: [0, 0]}, {address: "0002", positionM: [5, 0]}]
+radio: {model: logDistance}
+flows: [{name: press, source: "0001", destination: "0002", count: 20, periodSeconds: 1}]
+"""
+
+
+@pytest.fixture
+def pair(tmp_path):
+    path = tmp_path / "pair.yaml"
+    path.write_text(PAIR)
+    return path
+
+
+def run(*words):
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    if isinstance(result.exception, MeshTwinError):
+        raise result.exception
+    return result
+
+
+def test_simulate_prints_a_versioned_document(pair):
+    document = json.loads(run("simulate", "--engine", "reference", pair, "-o", "json", "--replications", 2).stdout)
+    assert document["format"] == "meshtwin.dev/result/v1"
+    assert document["flows"][0]["sent"] == 40
+    assert set(document["totals"]) == {"messages", "transmissions", "airtimeRatio", "lossesByCause"}
+
+
+def test_simulate_prints_a_table(pair):
+    output = run("simulate", "--engine", "reference", pair, "--replications", 2).stdout
+    assert "press" in output
+    assert "airtime on one channel" in output
+
+
+def test_simulate_writes_the_result_that_plot_draws(pair, tmp_path):
+    result, picture = tmp_path / "r.json", tmp_path / "r.png"
+    run("simulate", "--engine", "reference", pair, "--replications", 2, "--output-file", result)
+    run("plot", pair, "--result", result, "--to", picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_simulate_refuses_a_file_of_another_format_before_it_works(pair, tmp_path):
+    with pytest.raises(InvalidInput, match=r"ends neither in \.json"):
+        run("simulate", "--engine", "reference", pair, "--replications", 10_000, "--output-file", tmp_path / "r.txt")
+
+
+def test_plot_draws_a_network_and_refuses_a_gateway_that_is_no_node(pair, tmp_path):
+    run("plot", pair, "--to", tmp_path / "n.svg", "--gateway", "0002")
+    assert (tmp_path / "n.svg").read_text().startswith("<?xml")
+    with pytest.raises(InvalidInput, match="0077 is no node"):
+        run("plot", pair, "--to", tmp_path / "n.svg", "--gateway", "0077")
+
+
+def test_compare_tells_the_difference_per_flow(pair, tmp_path):
+    other = tmp_path / "other.yaml"
+    other.write_text(PAIR.replace("name: pair", "name: far").replace("[5, 0]", "[300, 0]"))
+    document = json.loads(
+        run("compare", "--engine", "reference", pair, other, "-o", "json", "--replications", 3).stdout
+    )
+    assert document["differences"][0]["deliveryRatio"]["high"] < 0
+    assert (document["first"]["scenario"], document["second"]["scenario"]) == ("pair", "far")
+    assert "points" in run("compare", "--engine", "reference", pair, other, "--replications", 3).stdout
+
+
+@pytest.mark.parametrize("name", ["scenario", "result", "judge-request", "judge-answer"])
+def test_schema_of_every_document_is_printed(name):
+    assert json.loads(run("schema", name).stdout)["type"] == "object"
+
+
+def test_validate_without_a_path_compares_with_published_tables():
+    result = run("validate", "--table", "reception", "-o", "json")
+    document = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert document["isKept"] is True
+    assert {row["table"] for row in document["rows"]} == {"reception"}
+    assert "Perfect model" in run("validate", "--table", "reception", "--rows").stdout
+
+
+def test_validate_refuses_an_unknown_table():
+    with pytest.raises(InvalidInput, match="'cellar' is not one of"):
+        run("validate", "--table", "cellar")

@@ -1,0 +1,91 @@
+"""Draws, traffic and the compiled entry points of the fast model."""
+
+import subprocess
+import sys
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.fast.fast_builders import background, flow, line
+
+from meshtwin.fast import estimate
+from meshtwin.fast.draws import spread_unit, unit
+from meshtwin.fast.runner import run_background, run_states
+from meshtwin.fast.tables import dbm_from_delivery, delivery_from_dbm
+from meshtwin.fast.traffic import find_streams, find_together, make_messages, overlapping
+from meshtwin.radio.reception import compute_packet_error_ratio, compute_rx_power_dbm, compute_snr_db
+from meshtwin.sim.draws import draw
+
+
+@settings(deadline=None)  # the first call compiles
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**32))
+def test_draws_are_the_simulators(key: int, part: int) -> None:
+    assert unit(np.uint64(key), part) == draw(key, part)
+
+
+@settings(deadline=None)  # the first call compiles
+@given(st.integers(0, 2**64 - 1), st.integers(1, 9))
+def test_states_take_every_equal_part_once(key: int, bits: int) -> None:
+    count = 2**bits
+
+    values = [spread_unit(np.uint64(key), state, bits) for state in range(count)]
+
+    assert sorted(int(v * count) for v in values) == list(range(count))
+
+
+def test_background_meets_its_rate_and_its_sources_take_turns() -> None:
+    scenario = line(4, background=(background(20.0, 1, 2, 3, 4),))
+    index = {n.address: place for place, n in enumerate(scenario.nodes)}
+
+    table = make_messages(scenario, find_streams(scenario), index, 7, 6.0)
+
+    assert len(table.start_ns) == 120
+    assert set(Counter(table.source.tolist()).values()) == {30}
+    assert list(table.start_ns) == sorted(table.start_ns)
+
+
+@pytest.mark.parametrize(("period_s", "expected"), [(2.5, False), (0.4, True)])
+def test_flows_overlap_when_their_messages_may_come_close(period_s: float, expected: bool) -> None:
+    assert overlapping(line(2, flow(1, 2, period_s=period_s))) is expected
+
+
+def test_flows_that_begin_together_are_found() -> None:
+    together = line(2, flow(1, 2, name="a", spread_s=0.0), flow(2, 1, name="b", spread_s=0.0))
+    apart = line(2, flow(1, 2, name="a", spread_s=0.0), flow(2, 1, name="b", spread_s=0.0, start_s=1.6))
+
+    assert find_together(together) == ("a", "b")
+    assert find_together(apart) is None
+
+
+@pytest.mark.parametrize("dbm", [-104.0, -98.7, -97.0, -90.0, -70.0])
+def test_delivery_from_power_is_the_reception_models(dbm: float) -> None:
+    exact = 1.0 - compute_packet_error_ratio(compute_snr_db(dbm), 20)
+
+    assert delivery_from_dbm(np.asarray([dbm]))[0] == pytest.approx(exact, abs=1e-4)
+
+
+@pytest.mark.parametrize("delivery", [0.02, 0.4, 0.95, 1.0])
+def test_power_from_delivery_is_the_reception_models(delivery: float) -> None:
+    found = dbm_from_delivery(np.asarray([delivery]))[0]
+
+    if delivery < 1.0:
+        assert found == pytest.approx(compute_rx_power_dbm(delivery), abs=0.02)
+    else:
+        assert found <= -90.0  # stronger than that is not known
+
+
+def test_kernel_is_compiled_for_one_signature_whatever_the_scenario() -> None:
+    estimate(line(2), states=8)
+    estimate(line(3, flow(1, 2, 3), profile="mathworks", background=(background(1.0, 1),)), states=16, seed=5)
+    estimate(line(2, flow(2, 1, response_pdu_bytes=12), profile="bluez", capture=False), states=8)
+
+    assert len(run_states.signatures) == 1  # type: ignore[attr-defined]  # of numba
+    assert len(run_background.signatures) == 1  # type: ignore[attr-defined]  # of numba
+
+
+def test_importing_the_model_loads_no_numba() -> None:
+    code = "import sys, meshtwin.fast; sys.exit('numba' in sys.modules or 'scipy' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,87 @@
+import pytest
+
+from meshtwin.errors import InvalidInput
+from meshtwin.library import read_scenario, simulate
+from meshtwin.plotting import draw_network, draw_results, save_picture
+
+PLACED = """
+format: meshtwin.dev/scenario/v1
+name: row
+radio: {model: logDistance}
+defaults: {relay: true, ttl: 4}
+nodes:
+  - {address: "0001", positionM: [0, 0]}
+  - {address: "0002", positionM: [5, 3]}
+  - {address: "0003", positionM: [10, 0], relay: false}
+  - {address: "0004", positionM: [14, 6], poweredOn: false}
+flows:
+  - {name: press, source: "0001", destination: "0003", count: 5, periodSeconds: 1}
+  - {name: back, source: "0003", destination: "0001", count: 5, periodSeconds: 1}
+"""
+UNPLACED = """
+format: meshtwin.dev/scenario/v1
+name: links
+nodes: [{address: "0001"}, {address: "0002"}, {address: "0003"}]
+links: [{source: "0001", target: "0002", delivery: 0.7}]
+flows: [{name: press, source: "0001", destination: "0002", count: 5, periodSeconds: 1}]
+"""
+
+
+def texts(figure):
+    return [text.get_text() for axes in figure.axes for text in axes.texts]
+
+
+def legend_of(figure):
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def test_picture_of_a_network_names_every_node_and_its_units():
+    figure = draw_network(read_scenario(PLACED), gateway=2)
+    assert set(texts(figure)) == {"0001", "0002", "0003", "0004"}
+    assert figure.axes[0].get_xlabel() == "x, m"
+    assert {"relay", "no relay", "switched off", "gateway", "source of a flow"} <= set(legend_of(figure))
+
+
+def test_network_without_positions_is_laid_out_and_shows_no_scale():
+    figure = draw_network(read_scenario(UNPLACED))
+    assert "no scale" in figure.axes[0].get_xlabel()
+    assert list(figure.axes[0].get_xticks()) == []
+
+
+def test_link_is_drawn_for_its_worse_direction():
+    assert "0.6 to 0.9" not in legend_of(draw_network(read_scenario(UNPLACED)))  # the way back delivers nothing
+    way_back = '{source: "0002", target: "0001", delivery: 0.65}]'
+    both = UNPLACED.replace("delivery: 0.7}]", "delivery: 0.7}, " + way_back)
+    assert "0.6 to 0.9" in legend_of(draw_network(read_scenario(both)))
+
+
+def test_picture_of_a_result_has_a_curve_and_an_interval_per_flow():
+    document = simulate(PLACED, replications=2, engine="reference").document
+    figure = draw_results([document])
+    curves, delivery = figure.axes
+    assert len(curves.lines) >= 2
+    assert [label.get_text() for label in delivery.get_yticklabels()] == ["press", "back"]
+    assert curves.get_xlabel() == "latency, ms"
+
+
+def test_two_results_stand_side_by_side():
+    document = simulate(PLACED, replications=2, engine="reference").document
+    labels = [label.get_text() for label in draw_results([document, document]).axes[1].get_yticklabels()]
+    assert labels == ["press, A: row", "press, B: row", "back, A: row", "back, B: row"]
+
+
+def test_unknown_flow_is_refused():
+    with pytest.raises(InvalidInput, match="'lost' is not one of press, back"):
+        draw_results([simulate(PLACED, replications=2, engine="reference").document], flows=["lost"])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_equal_pictures_are_equal_files(suffix, tmp_path):
+    for name in ("a", "b"):
+        save_picture(draw_network(read_scenario(PLACED)), tmp_path / (name + suffix))
+    assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
+def test_picture_of_another_format_is_refused(tmp_path):
+    with pytest.raises(InvalidInput, match=r"n\.bmp ends in none of \.png, \.svg, \.pdf"):
+        save_picture(draw_network(read_scenario(PLACED)), tmp_path / "n.bmp")

@@ -1,0 +1,93 @@
+import json
+
+import duckdb
+import pytest
+
+from meshtwin.errors import InvalidInput
+from meshtwin.sim.engine import simulate_replications
+from meshtwin.sim.result_file import describe_result, read_result, write_result
+from meshtwin.sim.scenario_file import parse_scenario
+
+LOSSY = """
+format: meshtwin.dev/scenario/v1
+name: pair
+defaults: {relay: false, ttl: 3, networkTransmit: {count: 0, intervalSteps: 1}}
+nodes: [{address: "0001"}, {address: "0002", groups: [c000]}, {address: "0003", groups: [c000]}]
+links:
+  - {source: "0001", target: "0002", delivery: 0.5}
+  - {source: "0001", target: "0003", delivery: 0.9}
+  - {source: "0002", target: "0001", delivery: 0.9}
+flows:
+  - {name: group, source: "0001", destination: c000, count: 40, periodSeconds: 1}
+  - {name: asked, source: "0001", destination: "0002", count: 10, periodSeconds: 1, responsePduBytes: 20}
+"""
+
+
+@pytest.fixture(scope="module")
+def finished():
+    scenario = parse_scenario(LOSSY)
+    return scenario, simulate_replications(scenario, seed=3, replications=3)
+
+
+def test_document_counts_what_the_runs_did(finished):
+    scenario, runs = finished
+    document = describe_result(scenario, runs, seed=3, engine="reference", asked=5)
+    group, asked = document.flows
+    assert (document.replications, document.replications_asked) == (3, 5)
+    assert (group.sent, group.members, asked.sent) == (120, 2, 30)
+    assert group.delivered == sum(len(m.arrivals) for r in runs for m in r.messages if m.flow == "group")
+    assert group.delivery_ratio.estimate == pytest.approx(group.delivered / 240)
+    assert group.round_trip_milliseconds is None
+    assert asked.round_trip_milliseconds is not None
+    assert group.mean_hops == 1.0
+
+
+def test_latency_curve_ascends_and_meets_the_quantiles(finished):
+    scenario, runs = finished
+    times = describe_result(scenario, runs, seed=3, engine="reference").flows[0].latency_milliseconds
+    assert list(times.curve) == sorted(times.curve)
+    assert times.curve[50] == times.p50
+    assert times.p50 <= times.p95 <= times.p99 <= times.curve[100]
+
+
+def test_document_comes_back_from_its_file(finished, tmp_path):
+    scenario, runs = finished
+    document = describe_result(scenario, runs, seed=3, engine="reference")
+    write_result(tmp_path / "r.json", document, scenario, runs)
+    assert read_result(tmp_path / "r.json") == document
+    assert "deliveryRatio" in json.loads((tmp_path / "r.json").read_text())["flows"][0]
+
+
+def test_parquet_has_a_row_for_every_message_and_member(finished, tmp_path):
+    scenario, runs = finished
+    path = tmp_path / "it's r.parquet"
+    write_result(path, describe_result(scenario, runs, seed=3, engine="reference"), scenario, runs)
+    rows = duckdb.read_parquet(str(path))
+    count, arrived = rows.aggregate("count(*), count(latency_ns) filter (flow = 'group')").fetchall()[0]
+    assert count == 3 * (40 * 2 + 10)
+    assert arrived == sum(len(m.arrivals) for r in runs for m in r.messages if m.flow == "group")
+    assert rows.filter("arrived and latency_ns is null").aggregate("count(*)").fetchall() == [(0,)]
+
+
+def test_other_formats_are_refused_by_name(finished, tmp_path):
+    scenario, runs = finished
+    with pytest.raises(InvalidInput, match=r"r\.xlsx ends neither in \.json nor in \.parquet"):
+        write_result(tmp_path / "r.xlsx", describe_result(scenario, runs, seed=3, engine="x"), scenario, runs)
+
+
+def test_place_that_cannot_be_written_is_told(finished, tmp_path):
+    scenario, runs = finished
+    with pytest.raises(InvalidInput, match="can't be written"):
+        write_result(tmp_path / "no" / "r.json", describe_result(scenario, runs, seed=3, engine="x"), scenario, runs)
+
+
+def test_file_that_is_no_result_is_refused_with_the_field(tmp_path):
+    path = tmp_path / "r.json"
+    path.write_text('{"format": "meshtwin.dev/result/v1", "scenario": 4}')
+    with pytest.raises(InvalidInput, match=r"r\.json: scenario"):
+        read_result(path)
+
+
+def test_no_finished_replication_is_nothing_to_tell(finished):
+    with pytest.raises(InvalidInput, match="no replication is finished"):
+        describe_result(finished[0], (), seed=1, engine="reference")

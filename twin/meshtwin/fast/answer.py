@@ -1,0 +1,41 @@
+"""The answer of the fast model."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from meshtwin.mesh.addresses import UnicastAddress
+from meshtwin.mesh.kpis import NetworkKpis
+
+__all__ = ["MODEL_NAME", "DestinationFigures", "FastAnswer"]
+
+MODEL_NAME: Final = "fast"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FastAnswer:
+    """Key figures, or the reason why there are none; exactly one of ``kpis`` and ``declined`` is None.
+
+    ``declined`` names value, limit and place. ``states``: floods per flow behind the figures. ``reused_share``:
+    share 0..1 of them that an earlier estimate of the same `Prepared` had worked out already.
+    ``busiest_ratio``: share of time in which the advertising sets of the busiest node are taken by other
+    messages, 0 where nothing else is on the air.
+    """
+
+    kpis: NetworkKpis | None
+    declined: str | None
+    profile: str
+    seed: int
+    states: int
+    reused_share: float = 0.0
+    busiest_ratio: float = 0.0
+    model: str = MODEL_NAME
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationFigures:
+    """How one node is reached by one source; the ratio 0..1, times in milliseconds, None if it is never reached."""
+
+    destination: UnicastAddress
+    delivery_ratio: float
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None

@@ -1,0 +1,128 @@
+"""Where the fast model is out of its range: what it does not know, by name, and how full the air may be."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, fields
+from typing import Any, Final
+
+from meshtwin.fast.traffic import TOGETHER_S, find_together
+from meshtwin.radio.reception import NETWORK_PDU_MAX_BYTES, compute_airtime_ns
+from meshtwin.sim.profiles import StackProfile
+from meshtwin.sim.scenario import (
+    Scenario,
+    ScenarioBackground,
+    ScenarioFlow,
+    ScenarioLink,
+    ScenarioNode,
+)
+
+__all__ = ["QUEUE_MOST", "find_overload", "find_reason"]
+
+# Share of time in which the advertising sets of one node are taken. Set on the development networks: above it the
+# waits are those of queues that fill up during the run, and errors pass 30 %. A queue with a bound goes further.
+BUSIEST_RATIO_MOST: Final = 0.85
+BUSIEST_RATIO_MOST_BOUNDED: Final = 0.90
+BOUNDED_MOST: Final = 64  # messages; longer queues do not fill within a run
+CUT_SHARE_MOST: Final = 0.01  # share of messages that the end of the run may cut off
+CUT_S: Final = 1.0
+QUEUE_MOST: Final = 256  # messages ahead in a queue that the kernel looks at; sets of a node, of which each holds one
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# Fields of the scenario that the model knows, or that change nothing in what it answers. Anything else must have
+# its default value.
+KNOWN: Final[Mapping[type, frozenset[str]]] = {
+    Scenario: _names("name nodes links flows background profile capture duration_s is_traced start_of_day_s"),
+    ScenarioNode: _names("address relay ttl network_transmit relay_retransmit external_pdus_per_s is_on position"),
+    ScenarioLink: _names("source target rx_power_dbm delivery delivery_deviation"),
+    ScenarioFlow: _names(
+        """name source members count period_s deadline_ms start_s spread_in_period spread_s pdu_bytes
+        response_pdu_bytes ttl rate_per_s"""
+    ),
+    ScenarioBackground: _names("name sources rate_per_s ttl pdu_bytes is_reporting is_counted"),
+    StackProfile: _names(
+        """name source processing_ns jitter_ns originated_extra_ns originated_jitter_ns own_delay_ns
+        queue_after_delay response_ns first_send_after_interval start_at_scan_window_end scan_interval_ns
+        scan_window_ns scan_restarts_after_event scan_in_phase advertising_delay_ns channel_gap_ns
+        event_overhead_ns pdu_airtime_ns event_window_ns event_window_jitter_ns event_window_step_ns pdu_first_ns
+        pdu_next_ns originated_sets relay_sets one_queue hands_over relays_own_echo rests_after_last relay_buffer
+        message_cache replay_list_size allows_default_ttl_one allows_flow_ttl_one delay_when_idle_only
+        copies_take_turns scan_sample_ns segmentation capture_db"""
+    ),
+}
+
+
+def find_reason(scenario: Scenario) -> str | None:
+    """Why the model declines ``scenario`` before it reckons anything, naming the feature; None: it does not."""
+    return next(_iter_reasons(scenario), None)
+
+
+def find_overload(profile: StackProfile, busiest_ratio: float, lost: int = 0) -> str | None:
+    """Why the model declines where messages hold the sets of some node for ``busiest_ratio`` of the time.
+
+    ``lost``: events that found no place on the air; a single one means that queues grew beyond what is modelled.
+    """
+    is_bounded = profile.relay_buffer <= BOUNDED_MOST
+    most = BUSIEST_RATIO_MOST_BOUNDED if is_bounded else BUSIEST_RATIO_MOST
+    if busiest_ratio <= most and not lost:
+        return None
+    if busiest_ratio <= most:
+        return f"{lost} events of other messages have no place on the air: a queue of more than {QUEUE_MOST} messages"
+    return (
+        f"other messages take {busiest_ratio:.0%} of the time of the advertising sets of a node, more than "
+        f"{most:.0%}: queues fill up"
+    )
+
+
+def _iter_reasons(scenario: Scenario) -> Iterator[str]:
+    yield from _unknown((scenario,), "scenario")
+    yield from _unknown((scenario.profile,), f"profile {scenario.profile.name}")
+    yield from _beyond(scenario.profile)
+    yield from _unknown(scenario.nodes, "nodes")
+    yield from _unknown(scenario.links, "links")
+    yield from _unknown(scenario.flows, "flows")
+    yield from _unknown(scenario.background, "background")
+    for flow in scenario.flows:
+        if flow.response_pdu_bytes and len(flow.members) > 1:
+            yield f"flow {flow.name}: {len(flow.members)} members answer at once; only one answer is modelled"
+        yield from _cut(scenario, flow)
+    if pair := find_together(scenario):
+        yield f"flows {pair[0]} and {pair[1]} begin within {TOGETHER_S * 1e3:g} ms of each other without chance"
+
+
+def _unknown(parts: Sequence[Any], place: str) -> Iterator[str]:
+    if not parts:
+        return
+    for field in fields(parts[0]):
+        if field.name in KNOWN[type(parts[0])]:
+            continue
+        default = field.default if field.default_factory is MISSING else field.default_factory()
+        if any(getattr(part, field.name) != default for part in parts):
+            yield f"{field.name} of the {place} is not known to the fast model"
+
+
+def _beyond(profile: StackProfile) -> Iterator[str]:
+    """Numbers of a profile for which the kernel has no room, or an event no place for its PDUs."""
+    for name, sets, least in (("relay", profile.relay_sets, 1), ("originated", profile.originated_sets, 0)):
+        if not least <= sets <= QUEUE_MOST:
+            yield f"profile {profile.name}: {sets} {name} sets are outside {least}..{QUEUE_MOST}"
+    window_ns, most_ns = (
+        profile.event_window_ns,
+        3 * (profile.pdu_airtime_ns or compute_airtime_ns(NETWORK_PDU_MAX_BYTES)),
+    )
+    if window_ns and profile.pdu_first_ns is None and window_ns < most_ns:
+        yield f"profile {profile.name}: event window of {window_ns} ns has no place for three PDUs of {most_ns} ns"
+
+
+def _cut(scenario: Scenario, flow: ScenarioFlow) -> Iterator[str]:
+    if scenario.duration_s is None or not flow.count:
+        return
+    begins = [flow.start_s + k * flow.period_s for k in range(flow.count)]
+    cut = sum(b > scenario.duration_s - CUT_S for b in begins) / flow.count
+    if cut > CUT_SHARE_MOST:
+        yield (
+            f"flow {flow.name}: {cut:.0%} of its messages begin less than {CUT_S:g} s before the run ends at "
+            f"{scenario.duration_s:g} s"
+        )

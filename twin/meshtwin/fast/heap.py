@@ -1,0 +1,40 @@
+"""A binary heap of integers in an array; the caller keeps its size."""
+
+from typing import Any
+
+from meshtwin.fast.jit import part
+
+__all__ = ["pop", "push"]
+
+
+@part
+def push(heap: Any, size: Any, key: Any) -> Any:
+    at = size
+    while at > 0:
+        parent = (at - 1) >> 1
+        if heap[parent] <= key:
+            break
+        heap[at] = heap[parent]
+        at = parent
+    heap[at] = key
+    return size + 1
+
+
+@part
+def pop(heap: Any, size: Any) -> Any:
+    top = heap[0]
+    size -= 1
+    key = heap[size]
+    at = 0
+    while True:
+        child = 2 * at + 1
+        if child >= size:
+            break
+        if child + 1 < size and heap[child + 1] < heap[child]:
+            child += 1
+        if heap[child] >= key:
+            break
+        heap[at] = heap[child]
+        at = child
+    heap[at] = key
+    return top, size

@@ -1,0 +1,152 @@
+"""What is on the air beside the judged messages, as a list of messages over a stretch of time.
+
+Background comes at Poisson times, as in the simulator, but its rate is met exactly over the stretch, and its sources
+take turns: less chance at equal load. Flows whose messages keep apart are judged each for itself; where they may
+overlap, every flow is also on the air for all others (and for itself), with its own period and a drawn phase: how
+flows follow each other is not kept (doubt: flows tied to one another by a fixed delay).
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from meshtwin.fast.arrays import BackgroundTable, Floats
+from meshtwin.mesh.addresses import UnicastAddress
+from meshtwin.radio.reception import compute_airtime_ns
+from meshtwin.sim.draws import draw, extend_key, make_key
+from meshtwin.sim.scenario import Scenario, ScenarioFlow
+
+__all__ = ["APART_S", "Stream", "compute_airtime", "find_streams", "find_together", "make_messages", "overlapping"]
+
+APART_S: Final = 0.5  # a flood of a dozen hops with repeats is over by then in every profile at light load
+TOGETHER_S: Final = 0.05  # messages that start so near to each other meet in their first hops
+MOST_LISTED: Final = 2_000  # messages of a flow looked at when flows are laid beside each other
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """Messages of one kind on the air: at Poisson times, or every ``period_s`` with ``spread_s`` of chance."""
+
+    name: str
+    sources: tuple[UnicastAddress, ...]
+    rate_per_s: float
+    ttl: int | None
+    pdu_bytes: int
+    period_s: float | None = None
+    spread_s: float = 0.0
+
+
+def compute_airtime(scenario: Scenario, pdu_bytes: int) -> int:
+    """Time on one channel of a PDU, in nanoseconds; raises `InvalidInput` for one that does not fit."""
+    return scenario.profile.pdu_airtime_ns or compute_airtime_ns(pdu_bytes)
+
+
+def find_streams(scenario: Scenario) -> tuple[Stream, ...]:
+    """Background in the scenario's order, then flows and their answers if flows overlap."""
+    on = {node.address for node in scenario.nodes if node.is_on}
+    streams = [
+        Stream(
+            name=f"background/{b.name}",
+            sources=tuple(a for a in b.sources if a in on),
+            rate_per_s=b.rate_per_s,
+            ttl=b.ttl,
+            pdu_bytes=b.pdu_bytes,
+        )
+        for b in scenario.background
+    ]
+    if overlapping(scenario):
+        for flow in scenario.flows:
+            streams += _of_flow(flow, on)
+    return tuple(streams)
+
+
+def _of_flow(flow: ScenarioFlow, on: set[UnicastAddress]) -> Iterator[Stream]:
+    spread_s = flow.period_s if flow.spread_in_period else flow.spread_s
+    asked = {"rate_per_s": 1.0 / flow.period_s, "period_s": flow.period_s, "spread_s": spread_s}
+    if not flow.count or flow.source not in on:
+        return
+    yield Stream(name=f"flow/{flow.name}", sources=(flow.source,), ttl=flow.ttl, pdu_bytes=flow.pdu_bytes, **asked)
+    for member in flow.members if flow.response_pdu_bytes else ():
+        if member in on and member != flow.source:
+            yield Stream(
+                name=f"answer/{flow.name}",
+                sources=(member,),
+                ttl=None,
+                pdu_bytes=flow.response_pdu_bytes or 0,
+                **asked,
+            )
+
+
+def _list_starts(flow: ScenarioFlow) -> tuple[Floats, float]:
+    spread_s = flow.period_s if flow.spread_in_period else flow.spread_s
+    starts_s: Floats = flow.start_s + flow.period_s * np.arange(min(flow.count, MOST_LISTED), dtype=np.float64)
+    return starts_s, spread_s
+
+
+def overlapping(scenario: Scenario) -> bool:
+    """Whether messages of flows may begin within `APART_S` of each other."""
+    listed = [_list_starts(flow) for flow in scenario.flows if flow.count]
+    if not listed:
+        return False
+    begins = np.concatenate([starts for starts, _ in listed])
+    ends = np.concatenate([starts + spread for starts, spread in listed])
+    order = np.argsort(begins, kind="stable")
+    latest = np.maximum.accumulate(ends[order])
+    return bool(np.any(begins[order][1:] - latest[:-1] < APART_S))
+
+
+def find_together(scenario: Scenario) -> tuple[str, str] | None:
+    """Two flows that begin together again and again without chance between them, which the model can't tell."""
+    fixed = [f for f in scenario.flows if f.count > 1 and not f.spread_in_period and f.spread_s < TOGETHER_S]
+    for place, flow in enumerate(fixed):
+        starts, _ = _list_starts(flow)
+        for other in fixed[place + 1 :]:
+            others, _ = _list_starts(other)
+            at = np.clip(np.searchsorted(others, starts), 1, len(others) - 1)
+            apart_s = np.minimum(np.abs(starts - others[at]), np.abs(starts - others[at - 1]))
+            if np.mean(apart_s < TOGETHER_S) > 0.1:
+                return flow.name, other.name
+    return None
+
+
+def make_messages(
+    scenario: Scenario, streams: tuple[Stream, ...], index: dict[UnicastAddress, int], seed: int, span_s: float
+) -> BackgroundTable:
+    """All messages of ``streams`` within ``span_s``, from draws keyed by the stream's name and their number."""
+    rows: list[tuple[int, int, int, int, int]] = []
+    for group, stream in enumerate(streams):
+        airtime_ns = compute_airtime(scenario, stream.pdu_bytes)
+        key = make_key(seed, "fast/stream", stream.name)
+        for number, start_s in enumerate(_iter_starts(stream, key, span_s)):
+            source = index[_pick(stream, key, number)]
+            ttl = scenario.nodes[source].ttl if stream.ttl is None else stream.ttl
+            rows.append((int(start_s * 1e9), source, ttl, airtime_ns, group))
+    table = np.asarray(sorted(rows), np.int64).reshape(-1, 5)
+    return BackgroundTable(*(np.ascontiguousarray(column) for column in table.T))
+
+
+def _iter_starts(stream: Stream, key: int, span_s: float) -> Iterator[float]:
+    """Starts of a stream's messages; as many as its rate says, so that chance does not change the load."""
+    if not stream.sources:
+        return
+    if stream.period_s is None:  # a Poisson stream, given its count, is uniform
+        yield from (draw(extend_key(key, number), 0) * span_s for number in range(round(stream.rate_per_s * span_s)))
+        return
+    phase_s = draw(key, 0) * stream.period_s
+    for number in range(math.ceil(span_s / stream.period_s)):
+        start_s = phase_s + number * stream.period_s + draw(extend_key(key, number), 0) * stream.spread_s
+        if start_s < span_s:
+            yield start_s
+
+
+def _pick(stream: Stream, key: int, number: int) -> UnicastAddress:
+    """The source of a message: each has its turn once in as many messages as there are sources, in drawn order."""
+    count = len(stream.sources)
+    turn, place = divmod(number, count)
+    step = 1 + 2 * int(draw(extend_key(key, turn), 2) * count)
+    while math.gcd(step, count) > 1:
+        step += 1
+    return stream.sources[(int(draw(extend_key(key, turn), 1) * count) + place * step) % count]

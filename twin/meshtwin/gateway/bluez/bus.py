@@ -1,0 +1,113 @@
+"""One connection to a D-Bus bus: calls with a time limit, and errors in the words of this project."""
+
+import asyncio
+from typing import Any, Final, Self
+
+from dbus_fast import BusType, Message, MessageType
+from dbus_fast.aio import MessageBus
+from dbus_fast.errors import AuthError, InvalidAddressError
+from dbus_fast.service import ServiceInterface
+
+from meshtwin.errors import InvalidInput, MeshTwinError, Unavailable
+
+__all__ = ["MESH_SERVICE", "MeshBus"]
+
+MESH_SERVICE: Final = "org.bluez.mesh"
+CALL_TIMEOUT_S: Final = 10.0  # the daemon itself gives up questions to applications after 30 s
+AWAY: Final = frozenset(
+    {
+        "org.freedesktop.DBus.Error.ServiceUnknown",
+        "org.freedesktop.DBus.Error.NameHasNoOwner",
+        "org.freedesktop.DBus.Error.NoReply",
+        "org.freedesktop.DBus.Error.Disconnected",
+        "org.freedesktop.DBus.Error.Spawn.ServiceNotFound",
+    }
+)
+
+
+class MeshBus:
+    """A connection with the objects that it exports; use `connect`."""
+
+    def __init__(self, bus: MessageBus, place: str) -> None:
+        self._bus = bus
+        self._place = place
+        self._exported: dict[str, list[ServiceInterface]] = {}
+
+    @classmethod
+    async def connect(cls, address: str | None = None) -> Self:
+        """Connect to the bus at ``address``; None: the system bus. Raises `Unavailable` if nobody is there."""
+        place = address or "system bus"
+        try:
+            bus = MessageBus(bus_address=address) if address else MessageBus(bus_type=BusType.SYSTEM)
+            await bus.connect()
+        except (OSError, AuthError, EOFError) as error:
+            raise Unavailable(
+                f"D-Bus not reachable: {error}; is dbus-daemon running, and may this user connect?",
+                reason="BusUnavailable",
+                place=place,
+            ) from error
+        except InvalidAddressError as error:
+            raise InvalidInput(f"not a bus address: {error}", reason="BusAddress", place=place) from error
+        return cls(bus, place)
+
+    def export(self, path: str, interface: ServiceInterface) -> None:
+        """Make an object of ours visible."""
+        self._bus.export(path, interface)
+        self._exported.setdefault(path, []).append(interface)
+
+    def withdraw(self, root: str) -> None:
+        """Take back everything exported at or below ``root``."""
+        for path in [p for p in self._exported if p == root or p.startswith(root + "/")]:
+            for interface in self._exported.pop(path):
+                self._bus.unexport(path, interface)
+
+    async def call(
+        self,
+        service: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str = "",
+        *body: Any,
+        timeout_s: float = CALL_TIMEOUT_S,
+    ) -> list[Any]:
+        """Call a method; its answer.
+
+        Raises `Unavailable` if nobody answers in time, `InvalidInput` with the error's last word as reason if
+        the daemon refuses.
+        """
+        message = Message(
+            destination=service, path=path, interface=interface, member=member, signature=signature, body=list(body)
+        )
+        place = f"{service} {path} {member}"
+        try:
+            reply = await asyncio.wait_for(self._bus.call(message), timeout_s)
+        except TimeoutError as error:
+            raise Unavailable(f"no answer within {timeout_s:g} s", reason="DaemonSilent", place=place) from error
+        except (OSError, EOFError) as error:
+            raise Unavailable(f"bus went away: {error}", reason="BusUnavailable", place=place) from error
+        if reply is None:
+            raise Unavailable("bus went away", reason="BusUnavailable", place=place)
+        if reply.message_type is MessageType.ERROR:
+            raise _to_error(reply, place)
+        answer: list[Any] = reply.body
+        return answer
+
+    async def read_owner(self, service: str) -> str:
+        """The unique name behind ``service``; raises `Unavailable` (``DaemonMissing``) if nobody has it."""
+        bus = "org.freedesktop.DBus"
+        answer = await self.call(bus, "/org/freedesktop/DBus", bus, "GetNameOwner", "s", service)
+        return str(answer[0])
+
+    def close(self) -> None:
+        """End the connection."""
+        self._bus.disconnect()
+
+
+def _to_error(reply: Message, place: str) -> MeshTwinError:
+    name = reply.error_name or "unnamed error"
+    text = f"{name}: {reply.body[0]}" if reply.body else name
+    if name in AWAY:
+        message = f"bluetooth-meshd is not there ({text}); start it, or say its bus and service name"
+        return Unavailable(message, reason="DaemonMissing", place=place)
+    return InvalidInput(f"bluetooth-meshd refused: {text}", reason=name.rpartition(".")[2], place=place)

@@ -1,0 +1,76 @@
+"""Making a daemon into a node of the network: what a commissioning tool does once, before the network is in use.
+
+A node configures itself through its own Configuration Server, over loopback: no message of this goes on the air.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Final
+
+from meshtwin.gateway.bluez.application import COMPANY_ID, MONITOR_MODEL, Arrival
+from meshtwin.gateway.bluez.config_client import ConfigClient
+from meshtwin.gateway.bluez.config_messages import (
+    Publication,
+    bind_app_key,
+    set_beacon,
+    set_publication,
+    set_settings,
+    subscribe_group,
+)
+from meshtwin.gateway.bluez.local_node import APP_KEY_INDEX, LocalNode, NodeKeys
+from meshtwin.gateway.bluez.node_application import NOTIFICATION_TRANSMISSIONS
+from meshtwin.mesh.configuration import NodeSettings, Transmit
+
+__all__ = ["ALL_NODES", "FIRST_SETTINGS", "commission", "equip"]
+
+ALL_NODES: Final = 0xFFFF
+MODEL: Final = (COMPANY_ID, MONITOR_MODEL)
+APP_KEY_STATUS: Final = b"\x80\x03"
+APP_KEY_LIMIT_S: Final = 5.0
+# BlueZ 5.66 takes the retransmit count for the number of transmissions (mesh/model.c, mesh_model_publish), where
+# the standard has one more; and 0 for sending without end (MESH_IO_TX_COUNT_UNLIMITED).
+FIRST_SETTINGS: Final = NodeSettings(
+    relay=True,
+    relay_retransmit=Transmit(count=0, interval_steps=1),
+    network_transmit=Transmit(count=2, interval_steps=1),
+    default_ttl=7,
+)  # BlueZ's imported nodes come with relay off and odd values, so that everything is said
+NOTIFICATION: Final = Publication(
+    address=ALL_NODES, ttl=0, retransmit=Transmit(count=NOTIFICATION_TRANSMISSIONS, interval_steps=0)
+)
+
+
+async def commission(
+    local: LocalNode, keys: NodeKeys, *, groups: Iterable[int], settings: NodeSettings = FIRST_SETTINGS
+) -> tuple[int, ConfigClient]:
+    """Make, attach and configure a node; its token, and a client that can configure it."""
+    token = await local.make(keys)
+    await local.attach(token)
+    return token, await equip(local, keys, groups=groups, settings=settings)
+
+
+async def equip(
+    local: LocalNode, keys: NodeKeys, *, groups: Iterable[int], settings: NodeSettings = FIRST_SETTINGS
+) -> ConfigClient:
+    """Give an attached node its keys, publication, subscriptions and first settings; may be repeated.
+
+    Raises `Unavailable` if the daemon is silent, `InvalidInput` if it refuses something.
+    """
+    added: asyncio.Future[Arrival] = asyncio.get_running_loop().create_future()
+
+    def notice(arrival: Arrival) -> None:
+        if arrival.payload.startswith(APP_KEY_STATUS) and not added.done():
+            added.set_result(arrival)
+
+    local.on_arrival = notice
+    await local.learn_keys(keys)
+    async with asyncio.timeout(APP_KEY_LIMIT_S):
+        await added
+    client = ConfigClient(local)
+    address = keys.address
+    questions = [bind_app_key(address, APP_KEY_INDEX, MODEL), set_publication(address, NOTIFICATION, MODEL)]
+    questions += [subscribe_group(address, group, MODEL) for group in groups]
+    questions += [set_beacon(is_on=False), *set_settings(settings)]
+    for question in questions:
+        await client.ask(address, question)
+    return client

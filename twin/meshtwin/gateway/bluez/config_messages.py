@@ -1,0 +1,296 @@
+"""Configuration messages beyond those of `meshtwin.contract.access`, byte for byte (Mesh Protocol 1.1, 4.3.2).
+
+A `Question` says what is sent and how its Status begins; the ``parse_`` functions read the parameters of one.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from meshtwin.errors import InvalidInput
+from meshtwin.mesh.configuration import NodeSettings, Transmit
+
+__all__ = [
+    "HeartbeatHeard",
+    "NodeComposition",
+    "Publication",
+    "Question",
+    "ask_composition",
+    "ask_heartbeats_heard",
+    "bind_app_key",
+    "parse_composition",
+    "parse_heartbeats_heard",
+    "parse_publication",
+    "publish_heartbeat",
+    "read_publication",
+    "read_settings",
+    "set_beacon",
+    "set_publication",
+    "set_settings",
+    "subscribe_group",
+    "subscribe_heartbeats",
+]
+
+# Status codes of Foundation Models: Mesh Protocol 1.1, 4.3.5, table 4.308.
+STATUS_NAMES: Final = {
+    0x01: "InvalidAddress",
+    0x02: "InvalidModel",
+    0x03: "InvalidAppKeyIndex",
+    0x04: "InvalidNetKeyIndex",
+    0x05: "InsufficientResources",
+    0x06: "KeyIndexAlreadyStored",
+    0x07: "InvalidPublishParameters",
+    0x08: "NotASubscribeModel",
+    0x09: "StorageFailure",
+    0x0A: "FeatureNotSupported",
+    0x0B: "CannotUpdate",
+    0x0C: "CannotRemove",
+    0x0D: "CannotBind",
+    0x0E: "TemporarilyUnableToChangeState",
+    0x0F: "CannotSet",
+    0x10: "UnspecifiedError",
+    0x11: "InvalidBinding",
+}
+PUBLISH_STEP_MS: Final = 50  # of the retransmit interval; Mesh Protocol 1.1, 4.2.3.7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One configuration message and its Status: opcodes as on the air; ``has_status``: a status code comes first."""
+
+    name: str
+    opcode: bytes
+    parameters: bytes = b""
+    answer: bytes
+    has_status: bool = False
+
+    @property
+    def payload(self) -> bytes:
+        """The access message."""
+        return self.opcode + self.parameters
+
+    def check(self, parameters: bytes, place: str) -> bytes:
+        """``parameters`` of the Status without its code; raises `InvalidInput` named after an error status."""
+        if not self.has_status:
+            return parameters
+        if not parameters:
+            raise InvalidInput(f"{self.name}: answer without a status", reason="WrongSize", place=place)
+        if parameters[0] != 0:
+            reason = STATUS_NAMES.get(parameters[0], "UnknownStatus")
+            message = f"{self.name}: the node answers with status {parameters[0]:#04x} {reason}"
+            raise InvalidInput(message, reason=reason, place=place)
+        return parameters[1:]
+
+
+def read_settings() -> tuple[Question, ...]:
+    """Relay and its retransmit, network transmit, default TTL."""
+    return (
+        Question(name="Relay Get", opcode=b"\x80\x26", answer=b"\x80\x28"),
+        Question(name="Network Transmit Get", opcode=b"\x80\x23", answer=b"\x80\x25"),
+        Question(name="Default TTL Get", opcode=b"\x80\x0c", answer=b"\x80\x0e"),
+    )
+
+
+def set_settings(settings: NodeSettings) -> tuple[Question, ...]:
+    """The Sets for what ``settings`` says; relay and its retransmit are one state, and both must be said."""
+    out = []
+    if settings.relay is not None and settings.relay_retransmit is not None:
+        parameters = bytes((int(settings.relay), _pack(settings.relay_retransmit)))
+        out.append(Question(name="Relay Set", opcode=b"\x80\x27", parameters=parameters, answer=b"\x80\x28"))
+    if settings.network_transmit is not None:
+        parameters = bytes((_pack(settings.network_transmit),))
+        out.append(Question(name="Network Transmit Set", opcode=b"\x80\x24", parameters=parameters, answer=b"\x80\x25"))
+    if settings.default_ttl is not None:
+        parameters = bytes((settings.default_ttl,))
+        out.append(Question(name="Default TTL Set", opcode=b"\x80\x0d", parameters=parameters, answer=b"\x80\x0e"))
+    return tuple(out)
+
+
+def set_beacon(*, is_on: bool) -> Question:
+    """Secure network beacons on or off."""
+    return Question(name="Beacon Set", opcode=b"\x80\x0a", parameters=bytes((is_on,)), answer=b"\x80\x0b")
+
+
+# Keys, subscriptions, publications
+
+
+def bind_app_key(element: int, key_index: int, model: tuple[int, int]) -> Question:
+    """Let a vendor model (company, model) use an application key."""
+    parameters = struct.pack("<HHHH", element, key_index, *model)
+    return Question(
+        name="Model App Bind", opcode=b"\x80\x3d", parameters=parameters, answer=b"\x80\x3e", has_status=True
+    )
+
+
+def subscribe_group(element: int, group: int, model: tuple[int, int]) -> Question:
+    """Let a vendor model (company, model) listen to a group."""
+    parameters = struct.pack("<HHHH", element, group, *model)
+    return Question(
+        name="Model Subscription Add", opcode=b"\x80\x1b", parameters=parameters, answer=b"\x80\x1f", has_status=True
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """A model's publication; ``period_code`` as on the air, 0: not by period. ``address`` 0: none.
+
+    ``retransmit.interval_steps`` counts steps of 50 ms here.
+    """
+
+    address: int
+    ttl: int
+    key_index: int = 0
+    period_code: int = 0
+    retransmit: Transmit
+
+
+def set_publication(element: int, publication: Publication, model: tuple[int, int]) -> Question:
+    """Say where, how far and how often a vendor model publishes."""
+    parameters = struct.pack(
+        "<HHHBBBHH",
+        element,
+        publication.address,
+        publication.key_index,
+        publication.ttl,
+        publication.period_code,
+        _pack(publication.retransmit),
+        *model,
+    )
+    return Question(
+        name="Model Publication Set", opcode=b"\x03", parameters=parameters, answer=b"\x80\x19", has_status=True
+    )
+
+
+def read_publication(element: int, model: tuple[int, int]) -> Question:
+    """Ask for a vendor model's publication."""
+    parameters = struct.pack("<HHH", element, *model)
+    return Question(
+        name="Model Publication Get", opcode=b"\x80\x18", parameters=parameters, answer=b"\x80\x19", has_status=True
+    )
+
+
+def parse_publication(parameters: bytes) -> Publication:
+    """The publication in a Status, its code taken away."""
+    try:
+        _, address, key_index, ttl, period, retransmit = struct.unpack_from("<HHHBBB", parameters)
+    except struct.error as error:
+        raise InvalidInput(f"publication status of {len(parameters)} bytes", reason="WrongSize") from error
+    return Publication(
+        address=address,
+        ttl=ttl,
+        key_index=key_index & 0x0FFF,
+        period_code=period,
+        retransmit=Transmit(count=retransmit & 7, interval_steps=retransmit >> 3),
+    )
+
+
+# Heartbeats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeartbeatHeard:
+    """Heartbeats of one source: ``count_low`` is the least number that the logarithmic code stands for."""
+
+    source: int
+    count_low: int
+    min_hops: int
+    max_hops: int
+
+
+def publish_heartbeat(
+    *, destination: int, ttl: int, period_log: int = 0, count_log: int = 0, features: int = 0
+) -> Question:
+    """Send 2^(count_log - 1) heartbeats (255: without end), one every 2^(period_log - 1) s; destination 0 stops.
+
+    ``features``: bits 0 to 3, relay, proxy, friend, low power; a change of one of them sends a heartbeat at once.
+    """
+    parameters = struct.pack("<HBBBHH", destination, count_log, period_log, ttl, features, 0)
+    return Question(
+        name="Heartbeat Publication Set", opcode=b"\x80\x39", parameters=parameters, answer=b"\x06", has_status=True
+    )
+
+
+def subscribe_heartbeats(*, source: int, destination: int, period_log: int) -> Question:
+    """Count heartbeats from ``source`` for 2^(period_log - 1) s."""
+    parameters = struct.pack("<HHB", source, destination, period_log)
+    return Question(
+        name="Heartbeat Subscription Set",
+        opcode=b"\x80\x3b",
+        parameters=parameters,
+        answer=b"\x80\x3c",
+        has_status=True,
+    )
+
+
+def ask_heartbeats_heard() -> Question:
+    """Ask how many heartbeats were counted."""
+    return Question(name="Heartbeat Subscription Get", opcode=b"\x80\x3a", answer=b"\x80\x3c", has_status=True)
+
+
+def parse_heartbeats_heard(parameters: bytes) -> HeartbeatHeard:
+    """The counts in a Status, its code taken away; CountLog n stands for 2^(n-1) to 2^n - 1 (4.2.20)."""
+    try:
+        source, _, _, count_log, min_hops, max_hops = struct.unpack("<HHBBBB", parameters)
+    except struct.error as error:
+        raise InvalidInput(f"heartbeat status of {len(parameters)} bytes", reason="WrongSize") from error
+    count_low = 0 if count_log == 0 else 1 << min(count_log - 1, 16)
+    return HeartbeatHeard(source=source, count_low=count_low, min_hops=min_hops, max_hops=max_hops)
+
+
+# Composition data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeComposition:
+    """Page 0: what a node says it is; features are those it supports."""
+
+    company: int
+    product: int
+    version: int
+    replay_list_size: int
+    relay: bool
+    proxy: bool
+    friend: bool
+    low_power: bool
+    sig_models: tuple[int, ...]
+    vendor_models: tuple[tuple[int, int], ...]
+
+
+def ask_composition() -> Question:
+    """Ask for page 0; the answer is segmented."""
+    return Question(name="Composition Data Get", opcode=b"\x80\x08", parameters=b"\x00", answer=b"\x02")
+
+
+def parse_composition(parameters: bytes) -> NodeComposition:
+    """Page 0 of the composition data, models of all elements together."""
+    sig: list[int] = []
+    vendor: list[tuple[int, int]] = []
+    try:
+        page, company, product, version, crpl, features = struct.unpack_from("<BHHHHH", parameters)
+        at = 11
+        while at < len(parameters):
+            _, sig_count, vendor_count = struct.unpack_from("<HBB", parameters, at)
+            sig += struct.unpack_from(f"<{sig_count}H", parameters, at + 4)
+            flat = struct.unpack_from(f"<{2 * vendor_count}H", parameters, at + 4 + 2 * sig_count)
+            vendor += zip(flat[::2], flat[1::2], strict=True)
+            at += 4 + 2 * sig_count + 4 * vendor_count
+    except struct.error as error:
+        raise InvalidInput(f"composition data of {len(parameters)} bytes is cut off", reason="WrongSize") from error
+    if page != 0:
+        raise InvalidInput(f"composition data page {page} instead of 0", reason="WrongSize")
+    return NodeComposition(
+        company=company,
+        product=product,
+        version=version,
+        replay_list_size=crpl,
+        relay=bool(features & 1),
+        proxy=bool(features & 2),
+        friend=bool(features & 4),
+        low_power=bool(features & 8),
+        sig_models=tuple(sig),
+        vendor_models=tuple(vendor),
+    )
+
+
+def _pack(value: Transmit) -> int:
+    return value.count | value.interval_steps << 3

@@ -1,0 +1,138 @@
+"""Results: when messages arrive, by flow, and how many do, with their intervals."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from meshtwin.errors import InvalidInput
+from meshtwin.plotting.style import CYCLE, GREY, INK, STYLE, make_figure
+from meshtwin.sim.result_file import FlowDocument, ResultDocument
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["draw_results"]
+
+FLOWS_MOST: Final = 24  # more rows could not be read
+DASHES: Final = ("solid", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1, 1, 1)))
+
+
+def draw_results(results: Sequence[ResultDocument], *, flows: Sequence[str] | None = None) -> "Figure":
+    """Latency distribution and delivery of every flow, of one result or of several side by side.
+
+    The curve ends at the share that arrived at all: what is lost never arrives. ``flows``: names of those to
+    draw; None: all, but no more than 24. Raises `InvalidInput` for an unknown name, or without a result.
+    """
+    from matplotlib import rc_context
+
+    if not results:
+        raise InvalidInput("no result to draw", place="plot")
+    names = _names(results, flows)
+    titles = _titles(results)
+    rows = len(names) * len(results)
+    figure = make_figure(10.5, max(3.6, 0.28 * rows + 1.6))
+    with rc_context(STYLE):
+        left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+        for place, result in enumerate(results):
+            known = {flow.name: flow for flow in result.flows}
+            for colour, name in enumerate(names):
+                if name in known:
+                    _draw_curve(left, known[name], CYCLE[colour % len(CYCLE)], place, colour)
+        _draw_delivery(right, results, names, titles)
+        _finish_curves(left, results, names)
+        if len(results) > 1 or len(names) > 1:
+            _legend(figure, names, titles)
+        figure.suptitle(_headline(results), x=0.01, ha="left", fontsize=10.0)
+    return figure
+
+
+def _names(results: Sequence[ResultDocument], wanted: Sequence[str] | None) -> list[str]:
+    known = list(dict.fromkeys(flow.name for result in results for flow in result.flows))
+    if wanted is None:
+        return known[:FLOWS_MOST]
+    if unknown := [name for name in wanted if name not in known]:
+        raise InvalidInput(f"flow {unknown[0]!r} is not one of {', '.join(known)}", place="plot")
+    return list(wanted)
+
+
+def _titles(results: Sequence[ResultDocument]) -> list[str]:
+    titles = [result.scenario for result in results]
+    if len(set(titles)) == len(titles):
+        return titles
+    return [f"{'AB'[i] if i < 2 else i}: {title}" for i, title in enumerate(titles)]
+
+
+def _draw_curve(axes: "Axes", flow: FlowDocument, colour: str, result: int, place: int) -> None:
+    times = flow.latency_milliseconds
+    if times is None:
+        return
+    last = len(times.curve) - 1
+    shares = [flow.delivery_ratio.estimate * i / last for i in range(last + 1)]
+    dashes = DASHES[(result if result else place // len(CYCLE)) % len(DASHES)]
+    axes.step(times.curve, shares, where="post", color=colour, linestyle=dashes, linewidth=1.5)
+
+
+def _finish_curves(axes: "Axes", results: Sequence[ResultDocument], names: Sequence[str]) -> None:
+    deadlines = {f.deadline_milliseconds for r in results for f in r.flows if f.name in names}
+    longest = max(
+        (f.latency_milliseconds.p99 for r in results for f in r.flows if f.name in names and f.latency_milliseconds),
+        default=1.0,
+    )
+    for deadline in sorted(deadlines):
+        if deadline <= 1.5 * longest:
+            axes.axvline(deadline, color=GREY, linewidth=1.0, linestyle=(0, (2, 2)))
+            axes.annotate(
+                f"deadline {deadline} ms", (deadline, 0.02), xytext=(-3, 0), textcoords="offset points", rotation=90,
+                ha="right", va="bottom", fontsize=7.5, color=GREY,
+            )  # fmt: skip
+    axes.set_title("When messages arrive")
+    axes.set_xlabel("latency, ms")
+    axes.set_ylabel("share of (message, member) pairs")
+    axes.set_xlim(0.0, max(longest * 1.15, 1.0))
+    axes.set_ylim(0.0, 1.03)
+    axes.grid(visible=True, color="#e3e3e3", linewidth=0.6)
+
+
+def _draw_delivery(
+    axes: "Axes", results: Sequence[ResultDocument], names: Sequence[str], titles: Sequence[str]
+) -> None:
+    labels, row = [], 0
+    lowest = 1.0
+    for colour, name in enumerate(names):
+        for place, result in enumerate(results):
+            flow = next((f for f in result.flows if f.name == name), None)
+            if flow is not None:
+                ratio = flow.delivery_ratio
+                axes.errorbar(
+                    ratio.estimate, row, xerr=[[ratio.estimate - ratio.low], [ratio.high - ratio.estimate]],
+                    fmt="os^D"[place % 4], color=CYCLE[colour % len(CYCLE)], capsize=3, markersize=5,
+                    markerfacecolor="white" if place else None,
+                )  # fmt: skip
+                lowest = min(lowest, ratio.low)
+            labels.append(name if len(results) == 1 else f"{name}, {titles[place]}")
+            row += 1
+    level = results[0].totals.airtime_ratio.level
+    axes.set_yticks(range(row), labels, fontsize=8.0)
+    axes.set_ylim(row - 0.4, -0.6)
+    axes.set_xlim(max(0.0, lowest - 0.05), 1.005)
+    axes.grid(visible=True, axis="x", color="#e3e3e3", linewidth=0.6)
+    axes.set_title(f"How many arrive ({level:.0%} interval)")
+    axes.set_xlabel("delivery ratio")
+
+
+def _legend(figure: "Figure", names: Sequence[str], titles: Sequence[str]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=CYCLE[i % len(CYCLE)], linestyle=DASHES[i // len(CYCLE) % len(DASHES)], label=name)
+        for i, name in enumerate(names)
+    ]
+    if len(titles) > 1:
+        handles += [Line2D([], [], color=INK, linestyle=DASHES[i % len(DASHES)], label=t) for i, t in enumerate(titles)]
+    figure.legend(handles=handles, loc="outside lower left", ncols=min(6, len(handles)), fontsize=8.0)
+
+
+def _headline(results: Sequence[ResultDocument]) -> str:
+    first = results[0]
+    part = f"{first.replications} replications, seed {first.seed}, profile {first.profile}, engine {first.engine}"
+    return f"{' against '.join(_titles(results))} ({part})"

@@ -1,0 +1,81 @@
+"""The arrays of a finished run as the result that both engines give."""
+
+from collections import Counter
+
+import numpy as np
+
+from meshtwin.sim.compiled.layout import ARRIVALS, CAUSES, KINDS, MESSAGES, SENT, TRACES, State
+from meshtwin.sim.packets import LossCause, Record, RecordKind
+from meshtwin.sim.results import Arrival, MessageResult, RunResult, airtime_ratios
+from meshtwin.sim.scenario import Scenario
+
+__all__ = ["collect"]
+
+
+def collect(scenario: Scenario, seed: int, replication: int, state: State) -> RunResult:
+    """The result of a finished run."""
+    messages = state.messages[: state.counts[MESSAGES]]
+    busy_ns: Counter[int] = Counter()
+    sent: Counter[int] = Counter()
+    for flow in np.unique(messages["flow"]):
+        its = messages[messages["flow"] == flow]
+        busy_ns[int(flow)] = int(its["busy_ns"].sum())
+        sent[int(flow)] = int(((its["answers"] < 0) & (its["part_of"] < 0)).sum())
+    airtime, reporting = airtime_ratios(scenario, busy_ns, sent)
+    return RunResult(
+        scenario=scenario.name,
+        profile=scenario.profile.name,
+        seed=seed,
+        replication=replication,
+        messages=collect_messages(scenario, state),
+        transmissions=int(state.counts[SENT]),
+        airtime_ratio=airtime,
+        reporting_airtime_ratio=reporting,
+        losses={cause: int(state.losses[i]) for i, cause in enumerate(CAUSES)},
+        records=collect_records(scenario, state),
+    )
+
+
+def collect_messages(scenario: Scenario, state: State) -> tuple[MessageResult, ...]:
+    messages = state.messages[: state.counts[MESSAGES]]
+    asked = np.flatnonzero((messages["flow"] >= 0) & (messages["answers"] < 0) & (messages["part_of"] < 0))
+    started_ns = messages["started_ns"].tolist()
+    arrivals: dict[int, list[Arrival]] = {}
+    rows = state.arrivals[: state.counts[ARRIVALS]]
+    columns = (rows[name].tolist() for name in ("message", "node", "time_ns", "hops", "answered_ns"))
+    for message, node, time_ns, hops, answered_ns in zip(*columns, strict=True):
+        start_ns = started_ns[message]
+        trip_ns = None if answered_ns < 0 else answered_ns - start_ns
+        arrivals.setdefault(message, []).append(
+            Arrival(scenario.nodes[node].address, time_ns - start_ns, hops, trip_ns)
+        )
+    flows, numbers = messages["flow"].tolist(), messages["number"].tolist()
+    transmissions = messages["transmissions"].tolist()
+    counts = (state.flows["member_to"] - state.flows["member_from"]).tolist()
+    return tuple(
+        MessageResult(
+            flow=scenario.flows[flows[i]].name,
+            number=numbers[i],
+            started_ns=started_ns[i],
+            member_count=counts[flows[i]],
+            arrivals=tuple(sorted(arrivals.get(i, ()), key=lambda a: (a.latency_ns, a.member))),
+            transmissions=transmissions[i],
+        )
+        for i in asked.tolist()
+    )
+
+
+def collect_records(scenario: Scenario, state: State) -> tuple[Record, ...]:
+    rows = state.trace[: state.counts[TRACES]]
+    keys = state.messages["key"].tolist()
+    lost = KINDS.index(RecordKind.LOST)
+    return tuple(
+        Record(
+            time_ns, KINDS[kind], scenario.nodes[node].address, keys[message], cause(detail) if kind == lost else detail
+        )
+        for time_ns, detail, kind, node, message in rows.tolist()
+    )
+
+
+def cause(detail: int) -> str:
+    return LossCause(CAUSES[detail]).value

@@ -1,0 +1,117 @@
+"""The arrays that the kernel works on: one record type per kind of thing, and the places of its counters.
+
+Times are integer nanoseconds; indices count from 0; -1 is "none".
+"""
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from meshtwin.sim.packets import LossCause, RecordKind
+
+__all__ = ["CAUSES", "KINDS", "Records", "State"]
+
+Records = npt.NDArray[np.void]
+
+CAUSES: Final = tuple(LossCause)
+KINDS: Final = tuple(RecordKind)
+
+
+def record(**types: Any) -> np.dtype[np.void]:
+    return np.dtype(list(types.items()), align=True)
+
+
+I8, I4, U8, F8, U1 = np.int64, np.int32, np.uint64, np.float64, np.uint8
+
+PROFILE: Final = record(
+    processing_ns=I8, jitter_ns=I8, originated_extra_ns=I8, originated_jitter_ns=I8, own_least_ns=I8, own_jitter_ns=I8,
+    response_ns=I8, scan_interval_ns=I8, scan_window_ns=I8, advertising_delay_ns=I8, channel_gap_ns=I8,
+    event_overhead_ns=I8, event_window_ns=I8, event_window_jitter_ns=I8, event_window_step_ns=I8, pdu_first_ns=I8,
+    pdu_first_jitter_ns=I8, pdu_next_ns=I8, pdu_next_jitter_ns=I8, scan_sample_ns=I8, buffer=I8, cache_size=I8,
+    relay_sets=I8, start_of_day_ns=I8, points=I8, capture_db=F8, has_own_delay=U1, queue_after_delay=U1,
+    first_send_after_interval=U1, start_at_scan_window_end=U1, scan_restarts=U1, one_queue=U1, rests_after_last=U1,
+    hands_over=U1, relays_own_echo=U1, delay_when_idle_only=U1, copies_take_turns=U1, own_first=U1, is_spaced=U1,
+    shares_sets=U1, captures=U1, has_capture_db=U1, has_bursts=U1, presets_scan=U1, listens_late=U1, is_traced=U1,
+)  # fmt: skip
+NODE: Final = record(
+    key=U8, scan_ns=I8, scan_origin_ns=I8, luck_started_ns=I8, luck_share=F8, radio_from_ns=I8, radio_until_ns=I8,
+    radio_previous_ns=I8, own_interval_ns=I8, relay_interval_ns=I8, external_pdus_per_s=F8, scan_turn=I4,
+    scan_order=I4, luck_message=I4, cycles=I4, link_from=I4, link_to=I4, heard_from=I4, heard_to=I4, air_from=I4,
+    ttl=I4, own_transmissions=I4, relay_transmissions=I4, cache_place=I4, cache_count=I4, free_own=I4, free_relay=I4,
+    own_head=I4, own_tail=I4, relay_head=I4, relay_tail=I4, relay_count=I4, releasing=I4, air_message=I4, air_ttl=I4,
+    air_hops=I4, air_copy=I4, air_waiting=I4, air_silent=I4, air_order=I4, air_which=I4, air_last=I4,
+    sequence=I4, list_row=I4, list_free=I4, relay=U1, is_on=U1, is_phased=U1,
+)  # fmt: skip  # list_row: of the node's replay protection list in ``State.replay``
+LINK: Final = record(key=U8, delivery=F8, rx_mw=F8, target=I4, occupies=U1, relays=U1)  # grouped by source
+HEARD: Final = record(rx_mw=F8, source=I4)  # grouped by target
+FLOW: Final = record(
+    key=U8, start_ns=I8, period_ns=I8, spread_ns=I8, airtime_ns=I8, response_airtime_ns=I8, count=I8, number=I8,
+    source=I4, ttl=I4, member_from=I4, member_to=I4, relay_from=I4, relay_to=I4,
+    repeats=I4, retries=I4, repeat_s=F8, retry_s=F8,
+)  # fmt: skip  # relay_from -1: all relay it that relay at all
+BACKGROUND: Final = record(
+    key=U8, mean_ns=F8, airtime_ns=I8, end_ns=I8, number=I8, ttl=I4, source_from=I4, source_to=I4
+)  # fmt: skip
+MESSAGE: Final = record(
+    key=U8, airtime_ns=I8, started_ns=I8, busy_ns=I8, number=I8, flow=I4, source=I4, slot=I4, pending=I4,
+    transmissions=I4, asked_by=I4, answers=I4, state=I4, sequence=I4,
+    part_of=I4, is_retry=I4, first_arrival=I4, answered=I4,
+)  # fmt: skip  # asked_by: who waits for this answer; answers: the arrival that made it; part_of: what it repeats
+JOB: Final = record(
+    key=U8, asked_ns=I8, begin_ns=I8, free_ns=I8, interval_ns=I8, message=I4, node=I4, ttl=I4, hops=I4,
+    transmissions=I4, copies=I4, cycles=I4, next=I4, own=U1, is_held=U1,
+)  # fmt: skip
+ENTRY: Final = record(time_ns=I8, order=I8, payload=I8)  # of the event queue
+BURST: Final = record(from_ns=I8, until_ns=I8, quiet_log=F8, bursts_per_s=F8)
+SLOT: Final = record(owner=I4, next_free=I4)  # a row of ``known``; owner: the message that had it last
+ARRIVAL: Final = record(time_ns=I8, answered_ns=I8, message=I4, node=I4, hops=I4)
+TRACE: Final = record(time_ns=I8, detail=I8, kind=I4, node=I4, message=I4)
+
+
+class State(NamedTuple):
+    """All that a run reads and writes."""
+
+    profile: Records  # one
+    nodes: Records
+    links: Records
+    heard: Records
+    waiting: npt.NDArray[np.int64]  # one per link: link * 32 + bits, see `transmitting`
+    busy_ns: npt.NDArray[np.int64]  # one per node: until when its airtime channel is in use
+    air_ns: npt.NDArray[np.int64]  # 8 per node: of its two last events, starts on channels 0..2 and airtime
+    flows: Records
+    backgrounds: Records
+    members: npt.NDArray[np.int32]
+    sources: npt.NDArray[np.int32]  # of backgrounds
+    relays: npt.NDArray[np.int32]  # of flows that not all relay
+    bursts: Records
+    burst_from: npt.NDArray[np.int32]  # 3 * nodes + 1, by node and channel; empty without bursts
+    states: npt.NDArray[np.float64]  # preset states: a row per message, `SLOTS_PER_NODE` per node
+    survival: npt.NDArray[np.float64]  # of one bit, by tenths of dB from SINR_LEAST_TENTHS
+    caches: npt.NDArray[np.int32]  # cache size per node
+    known: npt.NDArray[np.uint8]  # nodes per slot: 1 in the cache, 2 reached as a member
+    replay: npt.NDArray[np.int32]  # (lists, nodes): the last sequence number from each source; 0: no entry
+    slots: Records
+    queue: Records
+    jobs: Records
+    messages: Records
+    arrivals: Records
+    trace: Records
+    losses: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
+
+
+# Places in ``State.counts``.
+QUEUED, ASKED, JOBS, JOB_FREE, MESSAGES, ARRIVALS, TRACES, SLOTS, SLOT_FREE, EVENTS, JUDGED, SENT, CHANGE, NOW = range(
+    14
+)
+COUNTS: Final = 16
+
+ARRIVAL_SHIFT: Final = 31  # what asks for an answer: the arrival and, below it, the message that came
+REPEAT_SHIFT: Final = 10  # what asks for a repetition: the message and, below it, which one
+RANK_SHIFT: Final = 59
+INDEX_SHIFT: Final = 35  # 24 bits for node, flow or background; 35 bits for the order of asking
+INDEX_MASK: Final = (1 << 24) - 1
+
+SINR_LEAST_TENTHS: Final = -1500  # bits at -150 dB and below are a coin's throw anyway
+SINR_MOST_TENTHS: Final = 400  # above the cap of 35 dB

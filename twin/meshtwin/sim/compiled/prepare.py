@@ -1,0 +1,294 @@
+"""A scenario as arrays: first what all replications share, then one replication's keys, phases and deliveries."""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from meshtwin.radio.reception import compute_bit_error_ratio
+from meshtwin.sim.compiled import layout
+from meshtwin.sim.compiled.keys import Keys, draw_all, extend_all
+from meshtwin.sim.compiled.layout import (
+    INDEX_SHIFT,
+    JOB_FREE,
+    QUEUED,
+    RANK_SHIFT,
+    SINR_LEAST_TENTHS,
+    SINR_MOST_TENTHS,
+    SLOT_FREE,
+    Records,
+    State,
+)
+from meshtwin.sim.compiled.wiring import Wiring, build_links, keep_wiring
+from meshtwin.sim.draws import draw, draw_below_ns, extend_key, make_key
+from meshtwin.sim.identity import Identity
+from meshtwin.sim.interference import build_schedule
+from meshtwin.sim.ordering import Rank
+from meshtwin.sim.scenario import Scenario
+from meshtwin.sim.states import PresetStates
+from meshtwin.sim.traffic import compute_pdu_airtime_ns, find_end_ns
+from meshtwin.units import s_to_ns
+
+__all__ = ["Prepared", "build_state", "prepare"]
+
+LONG_AGO_NS: Final = -(1 << 60)
+FEW: Final = 256  # of what grows, at the start
+Indices = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What all replications of ``scenario`` share."""
+
+    scenario: Scenario
+    profile: Records
+    nodes: Records
+    addresses: Keys
+    wiring: Wiring
+    flows: Records
+    members: Indices
+    backgrounds: Records
+    background_sources: Indices
+    relays: Indices
+    bursts: Records
+    burst_from: Indices
+    stop_ns: int
+
+
+def prepare(scenario: Scenario) -> Prepared:
+    """The arrays of ``scenario``; kept for the last few scenarios, since replications ask again and again."""
+    return _prepare_kept(Identity(scenario))
+
+
+@lru_cache(maxsize=8)
+def _prepare_kept(identity: Identity) -> Prepared:
+    scenario: Scenario = identity.value
+    return _prepare(scenario)
+
+
+def _prepare(scenario: Scenario) -> Prepared:
+    index = {node.address: i for i, node in enumerate(scenario.nodes)}
+    flows, members, relays = _prepare_flows(scenario, index)
+    bursts, burst_from = _prepare_bursts(scenario)
+    backgrounds, background_sources = _prepare_backgrounds(scenario, index)
+    return Prepared(
+        scenario=scenario,
+        profile=_prepare_profile(scenario),
+        nodes=_prepare_nodes(scenario),
+        addresses=np.array([node.address for node in scenario.nodes], dtype=np.uint64),
+        wiring=keep_wiring(
+            Identity(scenario.links),
+            tuple(node.address for node in scenario.nodes),
+            frozenset(node.address for node in scenario.nodes if node.is_on),
+        ),
+        flows=flows,
+        members=members,
+        backgrounds=backgrounds,
+        background_sources=background_sources,
+        relays=relays,
+        bursts=bursts,
+        burst_from=burst_from,
+        stop_ns=np.iinfo(np.int64).max if scenario.duration_s is None else s_to_ns(scenario.duration_s),
+    )
+
+
+def _prepare_profile(scenario: Scenario) -> Records:
+    profile = scenario.profile
+    own, first = profile.own_delay_ns, profile.pdu_first_ns or (0, 0)
+    values = {
+        "own_least_ns": own[0] if own else 0,
+        "own_jitter_ns": own[1] if own else 0,
+        "has_own_delay": own is not None,
+        "buffer": profile.relay_buffer,
+        "cache_size": profile.message_cache,
+        "scan_restarts": profile.scan_restarts_after_event,
+        "shares_sets": profile.originated_sets == 0,
+        "captures": scenario.capture,
+        "capture_db": 0.0 if profile.capture_db is None else profile.capture_db,
+        "has_capture_db": profile.capture_db is not None,
+        "is_spaced": profile.pdu_first_ns is not None,
+        "pdu_first_ns": first[0],
+        "pdu_first_jitter_ns": first[1],
+        "pdu_next_ns": profile.pdu_next_ns[0],
+        "pdu_next_jitter_ns": profile.pdu_next_ns[1],
+        "start_of_day_ns": s_to_ns(scenario.start_of_day_s),
+        "has_bursts": bool(scenario.interference),
+        "presets_scan": not (profile.scan_in_phase or profile.scan_restarts_after_event),
+        "listens_late": profile.scan_restarts_after_event,
+        "points": 0,
+        "is_traced": scenario.is_traced,
+    }
+    array = np.zeros(1, dtype=layout.PROFILE)
+    for name in layout.PROFILE.names or ():
+        array[name] = values[name] if name in values else getattr(profile, name)
+    return array
+
+
+def _prepare_nodes(scenario: Scenario) -> Records:
+    profile, nodes = scenario.profile, scenario.nodes
+    array = np.zeros(len(nodes), dtype=layout.NODE)
+    array["radio_from_ns"] = array["radio_until_ns"] = array["radio_previous_ns"] = -1
+    array["own_interval_ns"] = [s_to_ns(node.network_transmit.interval_s) for node in nodes]
+    array["relay_interval_ns"] = [s_to_ns(node.relay_retransmit.interval_s) for node in nodes]
+    array["own_transmissions"] = [node.network_transmit.transmissions for node in nodes]
+    array["relay_transmissions"] = [node.relay_retransmit.transmissions for node in nodes]
+    array["external_pdus_per_s"] = [node.external_pdus_per_s for node in nodes]
+    array["ttl"] = [node.ttl for node in nodes]
+    array["relay"] = [node.relay for node in nodes]
+    lists = [node.replay_list_size is not None for node in nodes]
+    array["list_row"] = np.where(lists, np.cumsum(lists) - 1, -1)
+    array["list_free"] = [(node.replay_list_size or 0) - node.replay_list_used for node in nodes]
+    array["is_on"] = [node.is_on for node in nodes]
+    array["free_own"], array["free_relay"] = profile.originated_sets, profile.relay_sets
+    for name in ("own_head", "own_tail", "relay_head", "relay_tail", "releasing", "luck_message", "luck_started_ns"):
+        array[name] = -1
+    return array
+
+
+def _prepare_flows(scenario: Scenario, index: dict[Any, int]) -> tuple[Records, Indices, Indices]:
+    """Flows, their members and their relays, each sorted by index."""
+    array = np.zeros(len(scenario.flows), dtype=layout.FLOW)
+    switched_on = {change.node for change in scenario.changes if change.is_on}
+    members: list[int] = []
+    relays: list[int] = []
+    for row, flow in zip(array, scenario.flows, strict=True):
+        source = scenario.nodes[index[flow.source]]
+        row["start_ns"], row["period_ns"] = s_to_ns(flow.start_s), s_to_ns(flow.period_s)
+        row["spread_ns"] = row["period_ns"] if flow.spread_in_period else s_to_ns(flow.spread_s)
+        pdu_bytes = flow.pdu_bytes if flow.segmentation is None else flow.segmentation.segment_pdu_bytes[0]
+        row["airtime_ns"] = compute_pdu_airtime_ns(scenario.profile, pdu_bytes)
+        answer = flow.response_pdu_bytes
+        row["response_airtime_ns"] = compute_pdu_airtime_ns(scenario.profile, answer) if answer else -1
+        row["source"] = index[flow.source]
+        row["count"] = flow.count if source.is_on or flow.source in switched_on else 0
+        row["ttl"] = source.ttl if flow.ttl is None else flow.ttl
+        if flow.publish_retransmit is not None:
+            row["repeats"], row["repeat_s"] = flow.publish_retransmit.count, flow.publish_retransmit.interval_s
+        if flow.retries is not None:
+            row["retries"], row["retry_s"] = flow.retries.count, flow.retries.after_s
+        row["member_from"] = len(members)
+        members += sorted({index[a] for a in flow.members if a != flow.source})
+        row["member_to"] = len(members)
+        row["relay_from"] = -1 if flow.relays is None else len(relays)
+        relays += sorted(index[a] for a in flow.relays or ())
+        row["relay_to"] = len(relays)
+    return array, np.array(members, dtype=np.int32), np.array(relays, dtype=np.int32)
+
+
+def _prepare_bursts(scenario: Scenario) -> tuple[Records, Indices]:
+    """Bursts by node and channel, as `BurstSchedule` has them."""
+    schedule = build_schedule(scenario)
+    if schedule is None:
+        return np.zeros(0, dtype=layout.BURST), np.zeros(0, dtype=np.int32)
+    places = [(node, channel) for node in range(len(scenario.nodes)) for channel in range(3)]
+    entries = [schedule.slots.get(place, ()) for place in places]
+    rows = np.array([entry for group in entries for entry in group], dtype=layout.BURST)
+    return rows, np.cumsum([0, *map(len, entries)]).astype(np.int32)
+
+
+def _prepare_backgrounds(scenario: Scenario, index: dict[Any, int]) -> tuple[Records, Indices]:
+    array = np.zeros(len(scenario.background), dtype=layout.BACKGROUND)
+    switched_on = {change.node for change in scenario.changes if change.is_on}
+    sources: list[int] = []
+    for at, background in enumerate(scenario.background):
+        first = len(sources)
+        sources += [index[a] for a in background.sources if scenario.nodes[index[a]].is_on or a in switched_on]
+        array[at]["mean_ns"] = 1e9 / background.rate_per_s
+        array[at]["airtime_ns"] = compute_pdu_airtime_ns(scenario.profile, background.pdu_bytes)
+        array[at]["end_ns"] = find_end_ns(scenario)
+        array[at]["ttl"] = -1 if background.ttl is None else background.ttl
+        array[at]["source_from"], array[at]["source_to"] = first, len(sources)
+    return array, np.array(sources, dtype=np.int32)
+
+
+def build_state(prepared: Prepared, root_key: int, states: PresetStates | None = None) -> State:
+    """The start of one replication; ``states``: preset states in place of draws."""
+    scenario, count = prepared.scenario, len(prepared.nodes)
+    nodes = prepared.nodes.copy()
+    nodes["key"] = extend_all(make_key(root_key, "send"), prepared.addresses)
+    _place_scanners(prepared, nodes, root_key)
+    links = build_links(prepared.wiring, prepared.addresses, root_key, nodes)
+    profile = prepared.profile
+    if states is not None:
+        profile = profile.copy()
+        profile["points"] = states.points
+        profile["listens_late"] |= profile["presets_scan"]  # a scanner may be preset while a PDU is in the air
+    flows, backgrounds = prepared.flows.copy(), prepared.backgrounds.copy()
+    flows["key"] = [make_key(root_key, "press", flow.name) for flow in scenario.flows]
+    backgrounds["key"] = [make_key(root_key, "background", background.name) for background in scenario.background]
+    queue = _first_events(scenario, flows, backgrounds)
+    counts = np.zeros(layout.COUNTS, dtype=np.int64)
+    counts[QUEUED] = counts[layout.ASKED] = len(queue)
+    counts[JOB_FREE] = counts[SLOT_FREE] = -1
+    answered = sum(f.count * len(f.members) for f in scenario.flows if f.response_pdu_bytes is not None)
+    messages = sum(f.count for f in scenario.flows) + answered
+    return State(
+        profile=profile,
+        nodes=nodes,
+        links=links,
+        heard=prepared.wiring.heard,
+        waiting=np.zeros(len(links), dtype=np.int64),
+        busy_ns=np.zeros(count, dtype=np.int64),
+        air_ns=np.full(count * 8, LONG_AGO_NS, dtype=np.int64),
+        flows=flows,
+        backgrounds=backgrounds,
+        members=prepared.members,
+        sources=prepared.background_sources,
+        relays=prepared.relays,
+        bursts=prepared.bursts,
+        burst_from=prepared.burst_from,
+        states=np.zeros((0, 0)) if states is None else np.ascontiguousarray(states.table, dtype=np.float64),
+        survival=_bit_survival(),
+        caches=np.zeros(count * scenario.profile.message_cache, dtype=np.int32),
+        known=np.zeros((16, count), dtype=np.uint8),
+        replay=np.zeros((int(nodes["list_row"].max(initial=-1)) + 1, count), dtype=np.int32),
+        slots=np.zeros(16, dtype=layout.SLOT),
+        queue=np.concatenate((queue, np.zeros(FEW + 4 * count, dtype=layout.ENTRY))),
+        jobs=np.zeros(FEW + 2 * count, dtype=layout.JOB),
+        messages=np.zeros(min(messages, 1 << 16) + FEW, dtype=layout.MESSAGE),
+        arrivals=np.zeros(min(messages, 1 << 16) + FEW, dtype=layout.ARRIVAL),
+        trace=np.zeros(FEW if scenario.is_traced else 0, dtype=layout.TRACE),
+        losses=np.zeros(len(layout.CAUSES), dtype=np.int64),
+        counts=counts,
+    )
+
+
+def _place_scanners(prepared: Prepared, nodes: Records, root_key: int) -> None:
+    profile = prepared.scenario.profile
+    if profile.scan_in_phase:
+        return
+    keys = extend_all(make_key(root_key, "scan"), prepared.addresses)
+    nodes["scan_ns"] = -(draw_all(keys, 0) * profile.scan_interval_ns).astype(np.int64)
+    nodes["scan_origin_ns"] = nodes["scan_ns"]
+    nodes["scan_turn"] = (draw_all(keys, 1) * 3).astype(np.int64)
+
+
+def _first_events(scenario: Scenario, flows: Records, backgrounds: Records) -> Records:
+    """The first message of each flow and background, and all changes; a sorted array is a heap."""
+    events: list[tuple[int, int, int]] = []
+
+    def add(time_ns: int, rank: Rank, index: int, payload: int) -> None:
+        events.append((time_ns, (rank << RANK_SHIFT) | (index << INDEX_SHIFT) | len(events), payload))
+
+    for i, flow in enumerate(flows):
+        if flow["count"]:
+            start_ns = int(flow["start_ns"]) + draw_below_ns(int(flow["key"]), 0, int(flow["spread_ns"]))
+            add(max(start_ns, 0), Rank.PRESS, i, 0)
+    place = {node.address: i for i, node in enumerate(scenario.nodes)}
+    for i, change in enumerate(scenario.changes):
+        add(s_to_ns(change.at_s), Rank.CHANGE, place[change.node], i)
+    for i, background in enumerate(backgrounds):
+        if background["source_to"] > background["source_from"]:
+            unit = draw(extend_key(int(background["key"]), 0), 0)
+            add(int(-float(background["mean_ns"]) * math.log1p(-unit)), Rank.MURMUR, i, 0)
+    return np.array(sorted(events), dtype=layout.ENTRY)
+
+
+@lru_cache(maxsize=1)
+def _bit_survival() -> Floats:
+    tenths = range(SINR_LEAST_TENTHS, SINR_MOST_TENTHS + 1)
+    return np.array([1.0 - compute_bit_error_ratio(t / 10.0) for t in tenths], dtype=np.float64)

@@ -1,0 +1,68 @@
+"""What the compiled engine can do."""
+
+from dataclasses import MISSING, fields
+from typing import Any, Final
+
+from meshtwin.sim.profiles import StackProfile
+from meshtwin.sim.scenario import Scenario, ScenarioBackground, ScenarioFlow, ScenarioLink, ScenarioNode
+
+__all__ = ["unsupported"]
+
+NODES_MOST: Final = 1 << 24  # bits that a tie has for node, flow or background
+
+# Fields that this engine obeys, by type. One that is not here has to hold its default: a feature that only the
+# reference engine knows can then never be left out in silence.
+KNOWN: Final[dict[type, str]] = {
+    Scenario: """
+        name nodes links flows background profile capture duration_s is_traced interference start_of_day_s changes
+    """,
+    ScenarioNode: """
+        address relay ttl network_transmit relay_retransmit external_pdus_per_s is_on
+        replay_list_size replay_list_used friend_queue_size low_power position
+    """,
+    ScenarioLink: "source target rx_power_dbm delivery delivery_deviation",
+    ScenarioFlow: """
+        name source members count period_s deadline_ms start_s spread_in_period spread_s pdu_bytes response_pdu_bytes
+        ttl rate_per_s relays segmentation publish_retransmit retries
+    """,
+    ScenarioBackground: "name sources rate_per_s ttl pdu_bytes is_reporting is_counted",
+    # the last line: read when a scenario is read, or for messages of several segments
+    StackProfile: """
+        name source processing_ns jitter_ns originated_extra_ns originated_jitter_ns own_delay_ns queue_after_delay
+        response_ns first_send_after_interval start_at_scan_window_end scan_interval_ns scan_window_ns
+        scan_restarts_after_event scan_in_phase advertising_delay_ns channel_gap_ns event_overhead_ns pdu_airtime_ns
+        event_window_ns event_window_jitter_ns event_window_step_ns pdu_first_ns pdu_next_ns originated_sets
+        relay_sets own_first one_queue hands_over relays_own_echo rests_after_last relay_buffer message_cache
+        delay_when_idle_only copies_take_turns scan_sample_ns capture_db
+        allows_default_ttl_one allows_flow_ttl_one replay_list_size segmentation
+    """,
+}
+
+
+def unsupported(scenario: Scenario) -> str | None:
+    """Why the compiled engine can't run ``scenario``: the feature that it lacks; None: it can."""
+    if max(len(scenario.nodes), len(scenario.flows), len(scenario.background)) >= NODES_MOST:
+        return f"more than {NODES_MOST - 1} nodes, flows or backgrounds"
+    if any(node.low_power is not None for node in scenario.nodes):
+        return "low-power nodes"
+    segmentations = (flow.segmentation for flow in scenario.flows)
+    if any(s is not None and len(s.segment_pdu_bytes) > 1 for s in segmentations):
+        return "segmented messages"
+    parts = (scenario.nodes, scenario.links, scenario.flows, scenario.background)
+    for values in ((scenario,), (scenario.profile,), *parts):
+        unknown = unknown_fields(type(values[0])) if values else ()
+        for value in values if unknown else ():
+            for name, default in unknown:
+                if getattr(value, name) != default:
+                    return f"{type(value).__name__}.{name}"
+    return None
+
+
+def unknown_fields(kind: type) -> tuple[tuple[str, Any], ...]:
+    """Fields of the dataclass ``kind`` that the engine does not read, with their defaults."""
+    known = frozenset(KNOWN.get(kind, "").split())
+    return tuple(
+        (f.name, f.default if f.default_factory is MISSING else f.default_factory())
+        for f in fields(kind)
+        if f.name not in known
+    )

@@ -1,0 +1,94 @@
+"""Two scenarios on the same states: the difference per flow, with an interval over paired replications."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from meshtwin.errors import InvalidInput
+from meshtwin.mesh.kpis import Interval
+from meshtwin.sim.intervals import compute_mean_interval
+from meshtwin.sim.results import MessageResult, RunResult
+from meshtwin.sim.scenario import Scenario
+
+__all__ = ["FlowDifference", "compute_differences"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowDifference:
+    """The second scenario less the first, of one flow that both have; ratios 0..1, latency in milliseconds.
+
+    ``latency_ms`` is that of messages and members that both sides reached: a side that loses its slow messages is
+    not called fast for it. None: there are none.
+    """
+
+    flow: str
+    on_time: Interval
+    delivery: Interval
+    latency_ms: Interval | None
+    pairs: int  # (message, member) pairs that both sides reached
+
+
+def compute_differences(
+    first: Scenario, first_runs: Sequence[RunResult], second: Scenario, second_runs: Sequence[RunResult]
+) -> tuple[FlowDifference, ...]:
+    """One difference per flow name that both scenarios have.
+
+    Runs are paired by place, and have to come from the same seed and replication: each pair met the same states.
+    Raises `InvalidInput` if they did not, or if no flow is in both.
+    """
+    for one, other in zip(first_runs, second_runs, strict=True):
+        if (one.seed, one.replication) != (other.seed, other.replication):
+            raise InvalidInput(
+                f"seed {one.seed}, replication {one.replication} is not seed {other.seed}, replication "
+                f"{other.replication}: compare runs of the same states",
+                place=second.name,
+            )
+    names = {flow.name for flow in second.flows}
+    shared = [flow for flow in first.flows if flow.name in names]
+    if not shared:
+        raise InvalidInput("no flow has a name that is in both scenarios", place=f"{first.name}, {second.name}")
+    deadlines = {flow.name: flow.deadline_ms for flow in second.flows}
+    return tuple(
+        _difference(
+            flow.name, (flow.deadline_ms, deadlines[flow.name]), list(zip(first_runs, second_runs, strict=True))
+        )
+        for flow in shared
+    )
+
+
+def _difference(flow: str, deadlines: tuple[int, int], pairs: Sequence[tuple[RunResult, RunResult]]) -> FlowDifference:
+    on_time, delivery, latency, count = [], [], [], 0
+    for one, other in pairs:
+        left, right = ([m for m in run.messages if m.flow == flow] for run in (one, other))
+        on_time.append(_on_time(right, deadlines[1]) - _on_time(left, deadlines[0]))
+        delivery.append(_delivery(right) - _delivery(left))
+        gaps = _latency_gaps_ms(left, right)
+        count += len(gaps)
+        if gaps:
+            latency.append(fmean(gaps))
+    return FlowDifference(
+        flow=flow,
+        on_time=compute_mean_interval(on_time),
+        delivery=compute_mean_interval(delivery),
+        latency_ms=compute_mean_interval(latency) if latency else None,
+        pairs=count,
+    )
+
+
+def _on_time(messages: Sequence[MessageResult], deadline_ms: int) -> float:
+    return fmean(float(m.is_on_time(deadline_ms)) for m in messages) if messages else 0.0
+
+
+def _delivery(messages: Sequence[MessageResult]) -> float:
+    asked = sum(m.member_count for m in messages)
+    return sum(len(m.arrivals) for m in messages) / asked if asked else 0.0
+
+
+def _latency_gaps_ms(left: Sequence[MessageResult], right: Sequence[MessageResult]) -> list[float]:
+    before = {(m.number, a.member): a.latency_ns for m in left for a in m.arrivals}
+    return [
+        (a.latency_ns - before[m.number, a.member]) / 1e6
+        for m in right
+        for a in m.arrivals
+        if (m.number, a.member) in before
+    ]

@@ -1,0 +1,84 @@
+"""A cache for kernels that numba compiles: one per package, stamped with all of its sources.
+
+numba's own cache looks at one source file and gives up on a folder that is read-only. A kernel is spread over
+files, and an image has it compiled already and runs with a read-only root.
+"""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import numba
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+
+__all__ = ["cached"]
+
+boundscheck: Any = numba.config.BOUNDSCHECK  # type: ignore[attr-defined]  # set while it loads
+
+
+def cached(dispatcher: Any, function: Callable[..., Any], package: Path, compiled_in: object = ()) -> Any:
+    """``dispatcher`` of ``function``, keeping what it compiles beside the sources of ``package`` (a folder).
+
+    ``compiled_in``: constants from elsewhere that end up in the machine code, plain values with a stable repr.
+    Where nothing can be kept, each process compiles for itself.
+    """
+    with contextlib.suppress(RuntimeError):  # no place for a cache at all
+        dispatcher._cache = _make_cache(package, compiled_in)(function)
+    return dispatcher
+
+
+def _make_cache(package: Path, compiled_in: object) -> type[FunctionCache]:
+    """numba builds locators from classes alone, so what differs between packages is closed over."""
+    stamp = compute_stamp(package, compiled_in)
+
+    class PackageLocator(_CacheLocator):
+        """``__pycache__`` beside the sources, if it can be written to or holds something compiled."""
+
+        def get_cache_path(self) -> str:
+            return str(package / "__pycache__")
+
+        def get_source_stamp(self) -> str:
+            return stamp
+
+        def get_disambiguator(self) -> str:
+            return "bounds" if boundscheck else "meshtwin"
+
+        @classmethod
+        def from_function(cls, py_func: Callable[..., Any], py_file: str) -> Self | None:
+            """None where another place has to be found: `NUMBA_CACHE_DIR`, or the user's own cache."""
+            if os.environ.get("NUMBA_CACHE_DIR"):
+                return None
+            locator = cls()
+            with contextlib.suppress(OSError):
+                locator.ensure_cache_path()  # type: ignore[no-untyped-call]  # numba's caching carries no types
+                return locator
+            return locator if any((package / "__pycache__").glob("*.nbi")) else None
+
+    class StampedCacheImpl(CompileResultCacheImpl):
+        _locator_classes = [PackageLocator, *CompileResultCacheImpl._locator_classes]  # type: ignore[list-item]  # noqa: RUF012  # numba's own way
+
+    class PackageCache(FunctionCache):
+        """Goes on where it can't write."""
+
+        _impl_class = StampedCacheImpl
+
+        def __init__(self, function: Callable[..., Any]) -> None:
+            super().__init__(function)  # type: ignore[no-untyped-call]  # numba's caching carries no types
+            self._cache_file._source_stamp = stamp
+
+        def save_overload(self, sig: object, data: object) -> None:
+            with contextlib.suppress(OSError):
+                super().save_overload(sig, data)  # type: ignore[no-untyped-call]  # numba's caching carries no types
+
+    return PackageCache
+
+
+def compute_stamp(package: Path, compiled_in: object) -> str:
+    """A digest of all that is compiled, and of a switch that numba's own key leaves out."""
+    digest = hashlib.sha256(repr((compiled_in, boundscheck)).encode())
+    for path in sorted(package.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,154 @@
+"""The links of a scenario file: from its matrix, its radio model, or as they are listed."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from meshtwin.errors import InvalidInput
+from meshtwin.mesh.addresses import UnicastAddress, parse_unicast
+from meshtwin.mesh.nodes import Position
+from meshtwin.radio.path_loss import (
+    ITU_INDOOR,
+    LogDistance,
+    compute_distance_m,
+    compute_free_space_loss_db,
+    compute_log_distance_loss_db,
+)
+from meshtwin.sim.draws import draw_normal, make_key
+from meshtwin.sim.scenario import ScenarioLink
+from meshtwin.sim.scenario_document import RadioDocument, ScenarioDocument
+
+__all__ = ["RadioPlan", "build_links", "estimate_bytes"]
+
+WEAKEST_DBM: Final = -108.0  # below this a link neither delivers nor disturbs; leaving it out saves time
+SHADOWING_MARGIN: Final = 4.0  # deviations of shadowing that are reckoned with when links are counted beforehand
+LINK_BYTES: Final = 550  # of a link in scenario and engine together; measured with tracemalloc, CPython 3.11
+NODE_BYTES: Final = 24_000  # of a node likewise, its message cache full
+MESSAGE_BYTES: Final = 3_000  # of a message, and of each member that it reaches
+ARRIVAL_BYTES: Final = 500
+
+
+class RadioPlan:
+    """Received power between positions; shadowing is drawn per pair and direction, and anew for a new place."""
+
+    def __init__(self, radio: RadioDocument) -> None:
+        self._radio = radio
+        self._params = _to_log_distance(radio)
+
+    def compute_power_dbm(
+        self, source: UnicastAddress, at: Position, target: UnicastAddress, to: Position, move: int = 0
+    ) -> float | None:
+        """Power received at ``to``; None: out of a hard range. ``move``: how often one of the two was moved."""
+        radio = self._radio
+        distance_m = compute_distance_m(at, to)
+        if radio.range_m is not None and distance_m > radio.range_m:
+            return None
+        if radio.model == "unitDisc":
+            return radio.tx_power_dbm
+        if radio.model in ("logDistance", "ituIndoor"):
+            moved = (move,) if move else ()
+            key = make_key(radio.shadowing_seed, "shadowing", f"{source:04x}", *moved)
+            shadowing_db = radio.shadowing_db * draw_normal(key, target)
+            if radio.pair_shadowing_db:
+                low, high = min(source, target), max(source, target)
+                pair = make_key(radio.shadowing_seed, "pairShadowing", f"{low:04x}", *moved)
+                shadowing_db += radio.pair_shadowing_db * draw_normal(pair, high)
+            return radio.tx_power_dbm - compute_log_distance_loss_db(distance_m, self._params, shadowing_db)
+        return radio.tx_power_dbm - compute_free_space_loss_db(distance_m)
+
+    def links_of(
+        self, address: UnicastAddress, positions: Mapping[UnicastAddress, Position], move: int = 0
+    ) -> Iterator[ScenarioLink]:
+        """All links from and to one node that are strong enough to matter."""
+        for other, at in positions.items():
+            if other == address:
+                continue
+            for source, target in ((address, other), (other, address)):
+                here, there = (positions[address], at) if source == address else (at, positions[address])
+                power_dbm = self.compute_power_dbm(source, here, target, there, move)
+                if power_dbm is not None and power_dbm >= WEAKEST_DBM:
+                    yield ScenarioLink(source=source, target=target, rx_power_dbm=power_dbm)
+
+
+def build_links(document: ScenarioDocument, positions: Mapping[UnicastAddress, Position]) -> tuple[ScenarioLink, ...]:
+    """The links at the beginning; where there are matrix and radio model, numbers of the matrix go first."""
+    if document.links is not None:
+        return tuple(
+            ScenarioLink(
+                source=parse_unicast(link.source),
+                target=parse_unicast(link.target),
+                rx_power_dbm=link.rx_power_dbm,
+                delivery=link.delivery,
+            )
+            for link in document.links
+        )
+    addresses = [parse_unicast(node.address) for node in document.nodes]
+    plan = None if document.radio is None else RadioPlan(document.radio)
+    tx_power_dbm = 0.0 if document.radio is None else document.radio.tx_power_dbm
+    links: list[ScenarioLink] = []
+    for i, source in enumerate(addresses):
+        row = None if document.attenuation_db is None else document.attenuation_db[i]
+        for j, target in enumerate(addresses):
+            loss_db = None if row is None else row[j]
+            power_dbm = None if loss_db is None else tx_power_dbm - loss_db
+            if power_dbm is None and plan is not None and i != j:
+                power_dbm = plan.compute_power_dbm(source, positions[source], target, positions[target])
+            if i != j and power_dbm is not None and power_dbm >= WEAKEST_DBM:
+                links.append(ScenarioLink(source=source, target=target, rx_power_dbm=power_dbm))
+    return tuple(links)
+
+
+def estimate_bytes(document: ScenarioDocument, members: Sequence[int]) -> int:
+    """About how much memory one replication takes; ``members`` by flow. Links are counted, not built."""
+    messages = sum(
+        flow.count * (MESSAGE_BYTES + ARRIVAL_BYTES * n) for flow, n in zip(document.flows, members, strict=True)
+    )
+    end_s = max(flow.start_seconds + flow.count * flow.period_seconds for flow in document.flows)
+    if document.duration_seconds is not None:
+        end_s = min(end_s, document.duration_seconds)
+    messages += sum(int(background.rate_per_second * end_s) for background in document.background) * MESSAGE_BYTES
+    return len(document.nodes) * NODE_BYTES + _count_links(document) * LINK_BYTES + messages
+
+
+def _count_links(document: ScenarioDocument) -> int:
+    if document.links is not None:
+        return len(document.links)
+    given = sum(loss is not None for row in document.attenuation_db or () for loss in row)
+    if document.radio is None:
+        return given
+    reach_m = _reach_m(document.radio)
+    places = np.array([(*node.position_m, 0.0)[:3] for node in document.nodes if node.position_m is not None])
+    return given + sum(int((((places - at) ** 2).sum(axis=1) <= reach_m**2).sum()) - 1 for at in places)
+
+
+def _reach_m(radio: RadioDocument) -> float:
+    """Distance beyond which links are too weak to be kept; with shadowing, for all but few."""
+    if radio.range_m is not None:
+        return radio.range_m
+    budget_db = radio.tx_power_dbm - WEAKEST_DBM
+    if radio.model == "freeSpace":
+        budget_db -= compute_free_space_loss_db(1.0)
+        return float(10.0 ** (min(budget_db, 200.0) / 20.0))
+    params = _to_log_distance(radio)
+    budget_db += SHADOWING_MARGIN * math.hypot(radio.shadowing_db, radio.pair_shadowing_db) - params.reference_db
+    return float(10.0 ** (min(budget_db / (10.0 * params.exponent), 10.0)))
+
+
+def _to_log_distance(radio: RadioDocument) -> LogDistance:
+    if radio.model == "ituIndoor":
+        return ITU_INDOOR[radio.environment].to_log_distance()
+    return LogDistance(exponent=radio.exponent, reference_db=radio.reference_db, shadowing_db=radio.shadowing_db)
+
+
+def check_memory(document: ScenarioDocument, members: Sequence[int], limit_bytes: int, place: str) -> None:
+    """Raises `InvalidInput` for a scenario that would not fit."""
+    needed = estimate_bytes(document, members)
+    if needed > limit_bytes:
+        raise InvalidInput(
+            f"{len(document.nodes)} nodes with their links and messages need about {needed // 2**20} MiB, more than "
+            f"{limit_bytes // 2**20} MiB; cut a region out, or send fewer messages",
+            reason="TooLarge",
+            place=place,
+        )

@@ -1,0 +1,127 @@
+"""YAML of unknown origin as plain values: bounded, without surprises, and with line numbers for complaints."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import yaml
+
+from meshtwin.errors import InvalidInput
+
+__all__ = ["YamlText", "parse_yaml"]
+
+# libyaml reads a matrix of a thousand nodes in seconds where pure Python takes minutes
+LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+CHARACTERS_MAX: Final = 16_000_000  # an attenuation matrix of 1,500 nodes
+DEPTH_MAX: Final = 16  # the format needs six
+VALUES_MAX: Final = 4_000_000  # with every alias counted as often as it stands for something
+
+
+class YamlText:
+    """Plain values of one document, and where each stands in the text."""
+
+    def __init__(self, root: yaml.Node | None, value: object) -> None:
+        self._root = root
+        self.value = value
+
+    def line_of(self, path: Sequence[object]) -> int | None:
+        """Line, from 1, of the value at ``path`` (keys and indices), or of the last part of it that exists."""
+        node = self._root
+        for step in path:
+            following: yaml.Node | None = None
+            if isinstance(node, yaml.MappingNode):
+                following = next((v for k, v in node.value if getattr(k, "value", None) == step), None)
+            elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+                following = node.value[step]
+            if following is None:
+                break
+            node = following
+        return None if node is None else node.start_mark.line + 1
+
+
+def parse_yaml(text: str, place: str) -> YamlText:
+    """The one document in ``text``; raises `InvalidInput` for what is no YAML, too large, too deep or ambiguous.
+
+    Aliases may be used, but not nested into growth ("billion laughs"); a key given twice is refused.
+    """
+    if len(text) > CHARACTERS_MAX:
+        raise InvalidInput(f"{len(text)} characters are more than {CHARACTERS_MAX}", reason="FileTooLarge", place=place)
+    try:
+        _check_depth(text, place)
+        root = yaml.compose(text, Loader=LOADER)
+        if root is None:
+            return YamlText(None, None)
+        _check_tree(root, place)
+        value = LOADER("").construct_document(root)
+    except yaml.YAMLError as error:
+        raise InvalidInput(f"not YAML: {error}", place=place) from error
+    except (ValueError, OverflowError, RecursionError) as error:  # impossible dates, numbers of ten thousand digits
+        raise InvalidInput(f"not a usable value: {error}", place=place) from error
+    return YamlText(root, value)
+
+
+def _check_depth(text: str, place: str) -> None:
+    """Before anything recursive looks at it."""
+    depth = 0
+    for event in yaml.parse(text, Loader=LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > DEPTH_MAX:
+                line = "" if event.start_mark is None else f": line {event.start_mark.line + 1}"
+                raise InvalidInput(f"nested more than {DEPTH_MAX} deep", place=f"{place}{line}")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _check_tree(root: yaml.Node, place: str) -> None:
+    sizes: dict[int, int] = {}
+    if _count_values(root, sizes, place) > VALUES_MAX:
+        raise InvalidInput(
+            f"more than {VALUES_MAX} values once aliases are written out", reason="FileTooLarge", place=place
+        )
+
+
+def _count_values(node: yaml.Node, sizes: dict[int, int], place: str) -> int:
+    """Values under ``node``, aliases written out; depth is bounded, and each node is visited once."""
+    known = sizes.get(id(node))
+    if known == 0:
+        raise InvalidInput("an alias stands for something that contains it", place=_line(node, place))
+    if known is not None:
+        return known
+    sizes[id(node)] = 0  # under way
+    total = 1
+    if isinstance(node, yaml.MappingNode):
+        keys: set[object] = set()
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                raise InvalidInput("a key is not a plain word", place=_line(key, place))
+            if key.value in keys:
+                raise InvalidInput(f"key {key.value!r} is given twice", place=_line(key, place))
+            keys.add(key.value)
+            total += 1 + _count_values(value, sizes, place)
+    elif isinstance(node, yaml.SequenceNode):
+        total += sum(_count_values(value, sizes, place) for value in node.value)
+    sizes[id(node)] = total
+    return total
+
+
+def _line(node: yaml.Node, place: str) -> str:
+    return f"{place}: line {node.start_mark.line + 1}"
+
+
+def format_path(path: Sequence[object]) -> str:
+    """``nodes.2.positionM`` for keys and indices.
+
+    >>> format_path(("nodes", 2, "positionM"))
+    'nodes.2.positionM'
+    """
+    return ".".join(str(part) for part in path)
+
+
+def describe(first: Mapping[str, Any], text: YamlText, place: str) -> InvalidInput:
+    """The complaint about the first error that a document model found: value, limit, line and path."""
+    path = tuple(first["loc"])
+    line = text.line_of(path)
+    value = first.get("input")
+    told = f" (got {value!r})" if isinstance(value, str | int | float) and len(repr(value)) < 60 else ""
+    where = f"{place}: line {line}" if line is not None else place
+    return InvalidInput(f"{first['msg']}{told}", place=f"{where}: {format_path(path)}" if path else where)

@@ -1,0 +1,138 @@
+"""What flows and backgrounds originate, and when: the messages of a run before anything happens to them.
+
+Pure: time and nodes come in. Start times and sources are keyed draws, the same whatever else happens.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from meshtwin.mesh.addresses import UnicastAddress
+from meshtwin.radio.reception import compute_airtime_ns
+from meshtwin.sim.draws import draw, draw_below_ns, extend_key, make_key
+from meshtwin.sim.elements.node import NodeElements
+from meshtwin.sim.exchange import is_plain_flow, next_sequence
+from meshtwin.sim.packets import Instructions, Packet, Properties
+from meshtwin.sim.profiles import StackProfile
+from meshtwin.sim.scenario import Scenario, ScenarioBackground
+from meshtwin.units import s_to_ns
+
+__all__ = ["BackgroundTraffic", "FlowTraffic", "compute_pdu_airtime_ns", "find_end_ns", "make_response"]
+
+Index = Mapping[UnicastAddress, int]
+
+
+def compute_pdu_airtime_ns(profile: StackProfile, pdu_bytes: int) -> int:
+    """Time on the air of one PDU: as its size asks, or as long as all are in this stack."""
+    return profile.pdu_airtime_ns or compute_airtime_ns(pdu_bytes)
+
+
+def find_end_ns(scenario: Scenario) -> int:
+    """When the last period of the last flow is over; backgrounds and polls end with it."""
+    return s_to_ns(max((f.start_s + f.count * f.period_s for f in scenario.flows), default=0.0))
+
+
+class FlowTraffic:
+    """The messages of one flow."""
+
+    def __init__(
+        self, scenario: Scenario, flow_index: int, nodes: Sequence[NodeElements], index: Index, root_key: int
+    ) -> None:
+        flow = scenario.flows[flow_index]
+        self.flow = flow
+        self.flow_index = flow_index
+        self.node = nodes[index[flow.source]]
+        self.is_plain = is_plain_flow(flow)
+        self._is_traced = scenario.is_traced
+        self._key = make_key(root_key, "press", flow.name)
+        self._period_ns, self._start_ns = s_to_ns(flow.period_s), s_to_ns(flow.start_s)
+        self._spread_ns = self._period_ns if flow.spread_in_period else s_to_ns(flow.spread_s)
+        self._members = frozenset(index[a] for a in flow.members if a != flow.source)
+        self._relays = None if flow.relays is None else frozenset(index[a] for a in flow.relays)
+        self._pdu_bytes = flow.pdu_bytes if flow.segmentation is None else flow.segmentation.segment_pdu_bytes[0]
+        self._airtime_ns = compute_pdu_airtime_ns(scenario.profile, self._pdu_bytes)
+
+    def begin_ns(self, number: int) -> int:
+        """When message ``number`` is due."""
+        return self._start_ns + number * self._period_ns + draw_below_ns(self._key, number, self._spread_ns)
+
+    def make(self, number: int, now_ns: int, state_index: int) -> Packet:
+        """Message ``number``, originated now."""
+        flow, node = self.flow, self.node
+        properties = Properties(
+            key=extend_key(self._key, number),
+            flow_index=self.flow_index,
+            number=number,
+            source_index=node.index,
+            member_indices=self._members,
+            initial_ttl=node.settings.ttl if flow.ttl is None else flow.ttl,
+            pdu_bytes=self._pdu_bytes,
+            airtime_ns=self._airtime_ns,
+            started_ns=now_ns,
+            sequence=next_sequence(node),
+            state_index=state_index,
+        )
+        instructions = Instructions(
+            response_pdu_bytes=flow.response_pdu_bytes, is_traced=self._is_traced, relays=self._relays
+        )
+        return Packet(properties, instructions)
+
+
+class BackgroundTraffic:
+    """The messages of one background; ``number`` counts from 0, background 0 is flow -1."""
+
+    def __init__(
+        self, scenario: Scenario, place: int, nodes: Sequence[NodeElements], index: Index, root_key: int
+    ) -> None:
+        background: ScenarioBackground = scenario.background[place]
+        self._background = background
+        self._flow_index = -1 - place
+        self._is_traced = scenario.is_traced
+        self._key = make_key(root_key, "background", background.name)
+        self._mean_ns = 1e9 / background.rate_per_s
+        self._airtime_ns = compute_pdu_airtime_ns(scenario.profile, background.pdu_bytes)
+        switched_on = {change.node for change in scenario.changes if change.is_on}
+        sources = (nodes[index[a]] for a in background.sources)
+        self.sources = [node for node in sources if node.is_on or node.settings.address in switched_on]
+
+    def pause_ns(self, number: int) -> int:
+        """Time between message ``number`` and the one before."""
+        return int(-self._mean_ns * math.log1p(-draw(extend_key(self._key, number), 0)))
+
+    def source(self, number: int) -> NodeElements:
+        """The node that originates message ``number``."""
+        return self.sources[int(draw(extend_key(self._key, number), 1) * len(self.sources))]
+
+    def make(self, number: int, node: NodeElements, now_ns: int) -> Packet:
+        """Message ``number``, originated now."""
+        background = self._background
+        properties = Properties(
+            key=extend_key(self._key, number),
+            flow_index=self._flow_index,
+            number=number,
+            source_index=node.index,
+            member_indices=frozenset(),
+            initial_ttl=node.settings.ttl if background.ttl is None else background.ttl,
+            pdu_bytes=background.pdu_bytes,
+            airtime_ns=self._airtime_ns,
+            started_ns=now_ns,
+        )
+        return Packet(properties, Instructions(is_traced=self._is_traced))
+
+
+def make_response(profile: StackProfile, node: NodeElements, request: Packet, packet: Packet, now_ns: int) -> Packet:
+    """What ``node`` answers now to ``request``, which came in ``packet``; it goes to the request's source."""
+    asked, told = request.properties, request.instructions
+    size = told.response_pdu_bytes or 0
+    properties = Properties(
+        key=extend_key(packet.properties.key, node.index),
+        flow_index=asked.flow_index,
+        number=asked.number,
+        source_index=node.index,
+        member_indices=frozenset((asked.source_index,)),
+        initial_ttl=node.settings.ttl,
+        pdu_bytes=size,
+        airtime_ns=compute_pdu_airtime_ns(profile, size),
+        started_ns=now_ns,
+        sequence=next_sequence(node),
+    )
+    return Packet(properties, Instructions(answers=request, is_traced=told.is_traced, relays=told.relays))
