@@ -62,6 +62,7 @@ def _say_what_is_there() -> None:
     for arguments in (
         ["get", "pods", "--all-namespaces", "-o", "wide"],
         ["get", "meshtwin", "--all-namespaces"],
+        ["get", "pipelines,configurationproposals", "--all-namespaces", "-o", "yaml"],
         ["get", "events", "--all-namespaces", "--sort-by=.lastTimestamp"],
         ["logs", "-n", "meshtwin-system", "deployment/meshtwin-operator", "--tail=60"],
     ):
