@@ -5,7 +5,8 @@ observed as a twin observes it; what the pipeline proposes is then measured in t
 A proposal harms if a flow's on-time share falls by more than 50 per mille, the margin below which the operator's
 own verification takes a push for harmless. Measured with as many presses as stand below, so some harm is luck.
 
-``MESHTWIN_BENCH_HARM_NETWORKS`` sets the number of networks.
+``MESHTWIN_BENCH_HARM_NETWORKS`` sets the number of networks, ``MESHTWIN_BENCH_HARM_SEED`` the first seed. Seeds 7000 to
+7099 and 9000 to 9099 shaped the rules of `meshtwin.recipes.doubts`; 31000 and up did not.
 """
 
 import os
@@ -30,7 +31,7 @@ from meshtwin.whatif.quick import InProcessQuickJudge
 
 COMMAND: Final = "python -m tests.benchmarks harm"
 NETWORKS: Final = int(os.environ.get("MESHTWIN_BENCH_HARM_NETWORKS", "100"))
-FIRST_SEED: Final = int(os.environ.get("MESHTWIN_BENCH_HARM_SEED", "7000"))
+FIRST_SEED: Final = int(os.environ.get("MESHTWIN_BENCH_HARM_SEED", "31000"))
 SIZES: Final = (12, 16, 20, 24)
 MINUTES: Final = 15.0
 PRESSES: Final = 200
@@ -58,6 +59,7 @@ class Tried:
     after: tuple[float, ...] = ()
     expected_before: tuple[float, ...] = ()
     expected: tuple[float, ...] = ()
+    saved: float = 0.0  # relative airtime, as predicted, reports left out
 
     @property
     def loss(self) -> float:
@@ -90,6 +92,13 @@ def run() -> list[Figure]:
         at_most("proposals that harm on the hidden truth", share.estimate, 0.05, "share", COMMAND),
         told("the same, upper bound at 90 %", share.high, "share", COMMAND),
         told("networks with a proposal", len(proposed) / len(tried), "share", COMMAND),
+        told("mean change of the worst flow on time", sum(gains) / len(gains) if gains else 0.0, "share", COMMAND),
+        told(
+            "airtime saved by a proposal, as predicted, mean",
+            sum(t.saved for t in proposed) / len(proposed) if proposed else 0.0,
+            "share",
+            COMMAND,
+        ),
         told("median change of the worst flow on time", gains[len(gains) // 2] if gains else 0.0, "share", COMMAND),
     ]
 
@@ -128,5 +137,8 @@ def _measured(tried: Tried, network: TruthNetwork, result: PipelineResult, confi
         after=tuple(f.on_time_ratio for f in after),
         expected_before=() if prediction is None else tuple(f.on_time.estimate for f in prediction.before.flows),
         expected=() if prediction is None else tuple(f.on_time.estimate for f in prediction.after.flows),
+        saved=0.0
+        if prediction is None
+        else 1.0 - prediction.after.own_airtime_ratio / prediction.before.own_airtime_ratio,
         trouble=f"fading {hidden.fading_db:.1f} dB, {len(hidden.interference)} interferers, {len(network.dead)} dead",
     )

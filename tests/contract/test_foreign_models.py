@@ -1,8 +1,12 @@
 """One suite for a model in process and the same model over HTTP with a real server; and what a bad one is told as."""
 
+import contextlib
+import gzip
+import itertools
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -24,6 +28,7 @@ from meshtwin.mesh.snapshots import LinkEstimate, SegmentView, Snapshot
 from meshtwin.ports import Cancelled, JudgePlan, no_progress
 from meshtwin.whatif.judging import InProcessJudge
 
+JSON = {"Content-Type": "application/json"}
 PLAN = JudgePlan(seed=5, replications=2, messages_per_flow=20)
 
 
@@ -264,6 +269,35 @@ def test_model_that_answers_in_drops_is_given_up_at_the_time_limit(serve):
         ask(url, time_limit_s=15.0, clock=lambda: float(next(now)))
 
 
+def test_model_whose_headers_drip_is_given_up_at_the_time_limit():
+    """Every byte begins the time limit of a socket anew, so that limit alone would wait for hours."""
+    listener, is_over = socket.create_server(("127.0.0.1", 0)), threading.Event()
+
+    def drip():
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            while not is_over.wait(0.05):
+                connection.sendall(b"x")
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    try:
+        with pytest.raises(Unavailable, match=r"no answer within 0\.5 s") as caught:
+            ask(f"http://127.0.0.1:{listener.getsockname()[1]}", time_limit_s=0.5)
+    finally:
+        is_over.set()
+        thread.join()
+        listener.close()
+    assert caught.value.reason == "ModelTimeout"
+
+
+@pytest.mark.parametrize("url", ["http://[", "http://a..b/", "http://127.0.0.1:99999", "ftp://127.0.0.1"])
+def test_what_is_no_address_is_the_authors_to_mend(url):
+    with pytest.raises((InvalidInput, Unavailable)):
+        find_judge(url, points=[])
+
+
 def test_model_that_is_not_there_is_unreachable():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -277,6 +311,71 @@ def test_served_model_wants_its_token(serve):
     with pytest.raises(InvalidInput, match="status 401"):
         find_judge(url)
     assert find_judge(url, token="secret").model == InProcessJudge().model
+
+
+def test_stranger_is_refused_before_the_question_is_read(serve):
+    address = serve(serve_judge(InProcessJudge(), token="secret")).removeprefix("http://").split(":")
+    with socket.create_connection((address[0], int(address[1])), timeout=10) as connection:
+        connection.sendall(b"POST /judge HTTP/1.1\r\nHost: x\r\nContent-Length: 16000000\r\n\r\n{")
+        told = connection.recv(4096)
+    assert told.startswith(b"HTTP/1.1 401")
+
+
+class Patient:
+    """A judge that works until it is told to stop."""
+
+    model = "patient"
+
+    def __init__(self):
+        self.begun, self.ended = threading.Semaphore(0), threading.Event()
+
+    def judge(self, snapshot, configurations, plan, progress):
+        self.begun.release()
+        try:
+            for step in itertools.count():
+                progress(0.0, f"step {step}")
+                time.sleep(0.01)
+        finally:
+            self.ended.set()
+
+
+def question():
+    snapshot = make_snapshot(2)
+    return JudgeRequest.of(snapshot, (snapshot.configuration,), PLAN).to_payload()
+
+
+def test_question_whose_asker_has_gone_ends(serve):
+    judge = Patient()
+    url = serve(serve_judge(judge))
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{url}/judge", content=question(), headers=JSON, timeout=1.0)
+    assert judge.ended.wait(10)
+
+
+def test_question_that_takes_too_long_is_ended_with_the_limit(serve):
+    answer = httpx.post(
+        f"{serve(serve_judge(Patient(), time_limit_s=0.1))}/judge", content=question(), headers=JSON, timeout=30
+    )
+    assert (answer.status_code, answer.json()["title"]) == (503, "TimeLimit")
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_more_questions_than_seats_are_refused(serve):
+    judge = Patient()
+    url = serve(serve_judge(judge, questions_at_once=1, time_limit_s=5))
+    first = threading.Thread(target=lambda: httpx.post(f"{url}/judge", content=question(), headers=JSON, timeout=30))
+    first.start()
+    judge.begun.acquire()
+    answer = httpx.post(f"{url}/judge", content=question(), headers=JSON, timeout=30)
+    assert (answer.status_code, answer.json()["title"]) == (503, "TooManyQuestions")
+    first.join()
+
+
+def test_question_that_would_not_fit_the_memory_is_refused(serve):
+    asked = json.loads(question())
+    asked["plan"]["messagesPerFlow"] = 10**9
+    answer = httpx.post(f"{serve(serve_judge(InProcessJudge()))}/judge", json=asked, timeout=30)
+    assert (answer.status_code, answer.json()["title"], answer.json()["place"]) == (422, "TooLarge", "messagesPerFlow")
 
 
 def test_served_model_refuses_oversized_and_malformed_questions(serve):
@@ -310,3 +409,29 @@ def test_broken_plug_in_is_named(target):
 def test_address_that_is_not_http_is_refused():
     with pytest.raises(InvalidInput, match="no address of http"):
         HttpJudge.connect("ftp://example.org")
+
+
+def test_what_a_url_that_is_no_model_says_is_not_passed_on_unless_it_is_a_problem(serve):
+    plain = serve(Bad(lambda request: Response("root:x:0:0", 500)).app())
+    with pytest.raises(Unavailable) as caught:
+        ask(plain, only_problems=True)
+    assert "root" not in str(caught.value)
+    problem = {"title": "TooLarge", "detail": "900 nodes are too many", "internal": "root:x:0:0"}
+    told = serve(Bad(lambda r: JSONResponse(problem, 422, media_type="application/problem+json")).app())
+    with pytest.raises(InvalidInput, match="900 nodes are too many") as caught:
+        ask(told, only_problems=True)
+    assert "root" not in str(caught.value)
+
+
+def test_packed_answer_is_refused_unread(serve):
+    bomb = gzip.compress(b" " * 50_000_000)
+    url = serve(Bad(lambda request: Response(bomb, headers={"Content-Encoding": "gzip"})).app())
+    with pytest.raises(Inconsistent, match="packed"):
+        ask(url)
+
+
+def test_authority_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "ca.crt").write_text("no certificate")
+    with pytest.raises(InvalidInput, match=r"authority.*ca\.crt") as caught:
+        ask("https://127.0.0.1:9", ca_file=str(tmp_path / "ca.crt"))
+    assert caught.value.reason == "ModelCredentials"

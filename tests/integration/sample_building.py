@@ -91,6 +91,10 @@ class Building:
 
     def propose(self, segment: str, settings: Manifest, ranges: list[str]) -> str:
         """Create an engineer's proposal for some nodes and wait until it is judged."""
+        return self.judged(self.draft(segment, settings, ranges))
+
+    def draft(self, segment: str, settings: Manifest, ranges: list[str]) -> str:
+        """Create an engineer's proposal for some nodes; it is judged while the caller does something else."""
         self._names += 1
         name = f"by-hand-{self._names}"
         self.access.create(
@@ -101,8 +105,18 @@ class Building:
                 "spec": {"segmentRef": {"name": segment}, "settings": [{"nodes": ranges, **settings}]},
             }
         )
-        until(lambda: self.phase(name) == "AwaitingDecision", lambda: self.get("ConfigurationProposal", name))
         return name
+
+    def judged(self, proposal: str) -> str:
+        """Wait until a proposal is judged."""
+        until(lambda: self.phase(proposal) == "AwaitingDecision", lambda: self.get("ConfigurationProposal", proposal))
+        return proposal
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Change a manifest in the folder, as an engineer with an editor."""
+        text = (self.folder / file).read_text()
+        assert text.count(old) == 1, (file, old)
+        (self.folder / file).write_text(text.replace(old, new))
 
     def approve(self, proposal: str) -> str:
         """Approve and return the name of the configuration."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import pytest_asyncio
 from tests.integration.bluez_rig import HARD_EDGE, BluezRig, make_scenario, until
 
+from meshtwin.app.running import RECORDS_DISAGREE
 from meshtwin.contract.configuration import FlowSpec, Verb
 from meshtwin.contract.wire import SettingsEntry
 from meshtwin.mesh.addresses import parse_unicast
@@ -19,14 +21,22 @@ from meshtwin.virtual_air.programs import why_not_here
 MISSING = why_not_here()
 pytestmark = [pytest.mark.bluez, pytest.mark.slow, pytest.mark.skipif(MISSING is not None, reason=str(MISSING))]
 
-FLOW = FlowSpec(name="lights", source="0008", destination="c001", members=["0003", "0006"], deadline_ms=150)
+# 0002 is the gateway's own node: a lamp of the group like the others.
+FLOW = FlowSpec(name="lights", source="0008", destination="c001", members=["0002", "0003", "0006"], deadline_ms=150)
 MONITOR = {"notification_interval_seconds": 1, "report_interval_seconds": 2, "airtime_budget_percent": 20}
+INITIAL = {
+    "nodes": ["0001-0008"],
+    "relay": "Enabled",
+    "relayRetransmit": {"count": 1, "intervalSteps": 1},
+    "networkTransmit": {"count": 2, "intervalSteps": 1},
+    "defaultTtl": 7,
+}
 RELAYS = ["0002", "0003", "0004", "0005", "0006"]
 
 
 @pytest_asyncio.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[BluezRig]:
-    rig = BluezRig(tmp_path, make_scenario(8) | {"radio": HARD_EDGE})
+    rig = BluezRig(tmp_path, make_scenario(8) | {"radio": HARD_EDGE, "initial": [INITIAL]})
     try:
         await rig.start()
         await rig.start_broker()
@@ -86,9 +96,25 @@ async def test_a_flow_between_nodes_is_counted_by_its_receivers_and_no_latency_i
 
     assert probed["status"] == "done", json.dumps(probed)
     flow = next(p["flows"][0] for leaf, p in rig.seen if leaf == "telemetry/flows" and p["flows"])
-    assert (flow["presses"], flow["sentPairs"], flow["howKnown"]) == (5, 10, "receiverCounted")
-    assert flow["deliveredPairs"] >= 8
+    assert (flow["presses"], flow["sentPairs"], flow["howKnown"]) == (5, 15, "receiverCounted")
+    assert flow["deliveredPairs"] >= 13
     assert not {"latency", "spread", "deadlineMs", "clockUncertaintyMs"} & flow.keys()
+
+
+async def test_a_probe_of_a_mesh_that_is_cut_names_who_is_silent_at_once_and_ends_within_its_limit(
+    rig: BluezRig,
+) -> None:
+    await rig.mesh.act(op="partition", nodes=["0007", "0008"])  # with the source of the flow
+    limit = datetime.now(UTC) + timedelta(seconds=60)
+
+    probed = await rig.command(Verb.PROBE, nodes=rig.nodes, flows=[FLOW], presses=30, not_after=limit)
+
+    assert datetime.now(UTC) < limit
+    silent = [o["node"] for o in probed["outcomes"] if o["outcome"] == "unknown"]
+    assert (probed["status"], silent) == ("done", ["0007", "0008"])
+    assert probed["message"] == "silent: 0007 0008; not measured: lights, its source 0008 does not answer"
+    flow = next(p["flows"][0] for leaf, p in rig.seen if leaf == "telemetry/flows" and p["flows"])
+    assert (flow["presses"], flow["sentPairs"]) == (0, 0)
 
 
 async def test_the_gateway_learns_distances_and_links_of_its_own_node_from_reports(rig: BluezRig) -> None:
@@ -149,17 +175,17 @@ async def test_an_older_backup_of_the_daemon_is_refused_and_a_lost_one_too(rig: 
 
     notes.write_text(json.dumps(good | {"sequenceNumber": 0xFFFF00}))
     await rig.start_gateway(wait=False)
-    assert await asyncio.to_thread(rig.gateway.wait, 20) == 1
+    assert await asyncio.to_thread(rig.gateway.wait, 20) == RECORDS_DISAGREE
     assert "OlderBackup" in rig.log_text()
 
     notes.write_text(json.dumps(good | {"token": good["token"] ^ 1}))
     await rig.start_gateway(wait=False)
-    assert await asyncio.to_thread(rig.gateway.wait, 20) == 1
+    assert await asyncio.to_thread(rig.gateway.wait, 20) == RECORDS_DISAGREE
     assert "StorageLost" in rig.log_text()
 
     notes.unlink()
     await rig.start_gateway(wait=False)
-    assert await asyncio.to_thread(rig.gateway.wait, 20) == 1
+    assert await asyncio.to_thread(rig.gateway.wait, 20) == RECORDS_DISAGREE
     assert "TokenLost" in rig.log_text()
 
     notes.write_text(json.dumps(good))

@@ -1,32 +1,22 @@
 """Gateways, emulated mesh and a real broker as processes: the whole loop, and what happens when parts die."""
 
 import asyncio
-import contextlib
-import json
-import shutil
-import socket
 import subprocess
 import sys
-import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest_asyncio
-import yaml
+from tests.integration.gateway_rig import GATEWAY, TOKEN, GatewayRig, until
 
-from meshtwin.connectors.mqtt import BrokerSettings, MqttLink
-from meshtwin.contract.configuration import Command, FlowSpec, Verb
-from meshtwin.contract.topics import gateway_topic, split_gateway_topic
+from meshtwin.contract.configuration import FlowSpec, Verb
 from meshtwin.contract.wire import SettingsEntry
-from meshtwin.emulation.control import MeshControl
 from meshtwin.mesh.addresses import parse_unicast
 from meshtwin.mesh.configuration import compute_digest, expand_settings
 
-TOKEN = "test"
 SPEED = 40.0
-GATEWAY = "gw-test"
 NODES = [f"{a:04x}" for a in range(1, 13)]
 FLOW = FlowSpec(name="lights", source="000c", destination="c001", members=["0003", "0006"], deadline_ms=150)
 
@@ -60,145 +50,23 @@ def make_scenario() -> dict[str, Any]:
     }
 
 
-class Rig:
-    """The processes, and an operator's view of the broker."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.processes: list[subprocess.Popen[bytes]] = []
-        self.seen: list[tuple[str, dict[str, Any]]] = []
+class Rig(GatewayRig):
+    """On the emulated mesh, faster than time."""
 
     async def start(self) -> None:
-        self.broker_port = free_port()
         await self.start_broker()
-        (self.folder / "mesh.yaml").write_text(yaml.safe_dump(make_scenario()))
-        mesh = {"scenario": str(self.folder / "mesh.yaml"), "token": TOKEN, "speed": SPEED}
-        self.mesh_process = self.spawn("emulated_mesh", mesh)
-        self.mesh_port = (await self.first_line(self.mesh_process))["port"]
-        self.mesh = await MeshControl.connect("127.0.0.1", self.mesh_port, TOKEN)
-        self.link = MqttLink(
-            BrokerSettings(host="127.0.0.1", port=self.broker_port), client_id="operator", clean_session=False
-        )
-        self.link.subscribe("meshtwin/v1/gateways/#")
-        self.link.start()
-        await self.link.wait_connected(10)
-        self.reader = asyncio.ensure_future(self.read())
+        _, said = await self.start_mesh("emulated_mesh", speed=SPEED)
+        self.mesh_port = said["port"]
+        await self.follow()
         await self.start_gateway()
 
-    async def start_broker(self) -> None:
-        program = shutil.which("mosquitto") or shutil.which("/usr/sbin/mosquitto")
-        if program is not None:
-            config = self.folder / "mosquitto.conf"
-            config.write_text(
-                f"listener {self.broker_port} 127.0.0.1\nallow_anonymous true\n"
-                f"persistence true\npersistence_location {self.folder}/\n"
-            )
-            command = [program, "-c", str(config)]
-        else:
-            config = self.folder / "amqtt.yaml"
-            listeners = {"default": {"type": "tcp", "bind": f"127.0.0.1:{self.broker_port}"}}
-            config.write_text(yaml.safe_dump({"listeners": listeners}))
-            command = [sys.executable, "-m", "amqtt.scripts.broker_script", "-c", str(config)]
-        self.broker = self.popen(command, "broker.log")
-        await until(lambda: is_listening(self.broker_port))
-
-    def spawn(self, module: str, settings: dict[str, Any]) -> subprocess.Popen[bytes]:
-        config = self.folder / f"{module}.json"
-        config.write_text(json.dumps(settings))
-        command = [sys.executable, "-m", f"meshtwin.app.{module}", str(config)]
-        return self.popen(command, f"{module}.log", stdout=subprocess.PIPE)
-
-    def popen(self, command: list[str], log_name: str, stdout: int | None = None) -> subprocess.Popen[bytes]:
-        with (self.folder / log_name).open("ab") as log:
-            process = subprocess.Popen(command, stdout=log if stdout is None else stdout, stderr=log)
-        self.processes.append(process)
-        return process
-
-    async def first_line(self, process: subprocess.Popen[bytes]) -> Any:
-        assert process.stdout is not None
-        return json.loads(await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), 30))
-
-    async def start_gateway(self) -> None:
-        broker = {"host": "127.0.0.1", "port": self.broker_port}
-        mesh = {"port": self.mesh_port, "token": TOKEN}
-        settings = {
-            "gatewayId": GATEWAY,
-            "broker": broker,
-            "mesh": mesh,
-            "dataFolder": str(self.folder / "gateway"),
-        }
-        self.gateway = self.spawn("gateway", settings)
-        await self.first_line(self.gateway)
-
-    async def read(self) -> None:
-        while True:
-            message = await self.link.messages.get()
-            self.link.acknowledge(message)
-            split = split_gateway_topic(message.topic)
-            if split is not None and split[1] != "configuration/command":
-                self.seen.append((split[1], json.loads(message.payload)))
-
-    def last(self, leaf: str) -> dict[str, Any]:
-        return next((payload for seen, payload in reversed(self.seen) if seen == leaf), {})
-
-    async def publish(self, payload: bytes) -> None:
-        await self.link.publish(gateway_topic(GATEWAY, "configuration/command"), payload)
-
-    async def command(self, verb: Verb, **said: Any) -> dict[str, Any]:
-        """Send a command and wait for its last result."""
-        now, attempt = datetime.now(UTC), uuid.uuid4().hex[:8]
-        values = {
-            "verb": verb,
-            "epoch": 1,
-            "attempt_id": attempt,
-            "sent_at": now,
-            "not_after": now + timedelta(seconds=60),
-        }
-        await self.publish(Command.model_validate(values | said).to_payload())
-
-        def result() -> dict[str, Any] | None:
-            for leaf, payload in self.seen:
-                is_ours = leaf == "configuration/result" and payload["attemptId"] == attempt
-                if is_ours and payload["status"] != "accepted":
-                    return payload
-            return None
-
-        return await until(result)
-
-    async def stop(self) -> None:
-        self.reader.cancel()
-        with contextlib.suppress(Exception):
-            await self.link.stop()
-        self.mesh.close()
-        for process in self.processes:
-            process.kill()
-            process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def is_listening(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
-
-
-async def until(condition: Callable[[], Any], timeout_s: float = 150.0) -> Any:
-    """The first true value of ``condition``."""
-    async with asyncio.timeout(timeout_s):
-        while not (value := condition()):  # noqa: ASYNC110  # other processes have no asyncio.Event
-            await asyncio.sleep(0.02)
-        return value
+    def mesh_settings(self) -> dict[str, Any]:
+        return {"port": self.mesh_port, "token": TOKEN}
 
 
 @pytest_asyncio.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    rig = Rig(tmp_path)
+    rig = Rig(tmp_path, make_scenario())
     try:
         await rig.start()
         yield rig

@@ -7,7 +7,7 @@ from typing import Any, Final
 from meshtwin.mesh.addresses import UnicastAddress, compress_addresses
 from meshtwin_operator.resources.settings import SettingsSpec
 
-__all__ = ["KPI_ROWS", "SettingChange", "kpi_rows", "setting_changes"]
+__all__ = ["KPI_ROWS", "SettingChange", "experience_text", "kpi_rows", "setting_changes"]
 
 SETTINGS: Final = ("relay", "relayRetransmit", "networkTransmit", "defaultTtl")
 
@@ -94,6 +94,18 @@ def kpi_rows(figures: Mapping[str, Any] | None) -> list[tuple[str, str, str]]:
     if airtime is not None:
         rows.append(("", "airtime", f"{airtime / 10:.1f} %"))
     return rows
+
+
+def experience_text(prediction: Mapping[str, Any]) -> str | None:
+    """What the intervals of a prediction are of, and on what experience they rest; None: the model's own."""
+    used = prediction.get("scorecard")
+    if used is None:
+        return None
+    text = f"intervals: 90 % of what {used['messages']} messages per flow will show; "
+    if not used["predictions"]:
+        return text + f"scorecard of {used['segment']}: empty, so errors of the model on other networks count"
+    since = used.get("since", "?")[:10]
+    return text + f"scorecard of {used['segment']}: {used['predictions']} predictions measured since {since}"
 
 
 def _interval(figures: Mapping[str, int]) -> str:

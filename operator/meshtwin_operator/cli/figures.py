@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from meshtwin.mesh.kpis import Interval
     from meshtwin.sim.differences import FlowDifference
-    from meshtwin.sim.result_file import IntervalDocument, ResultDocument, TimesDocument
+    from meshtwin.sim.result_document import IntervalDocument, ResultDocument, TimesDocument
 
 __all__ = ["difference_json", "print_differences", "print_result"]
 

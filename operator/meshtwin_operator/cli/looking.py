@@ -76,6 +76,8 @@ def describe(
     _print_yaml(console, {f: manifest[f] for f in ("kind", "metadata", "spec") if f in manifest})
     if status:
         _print_yaml(console, {"status": status})
+    if kind_type.kind_name == "WhatIf" and status.get("prediction"):
+        _print_effect(console, status["prediction"])
     table = Table("Condition", "Status", "Reason", "Message", "Since", box=None, title_justify="left")
     for c in conditions:
         table.add_row(c["type"], c["status"], c["reason"], c.get("message", ""), c["lastTransitionTime"])
@@ -99,7 +101,6 @@ def diff(
 
     from meshtwin_operator.cli.console import make_console
     from meshtwin_operator.cli.decisions import condition
-    from meshtwin_operator.cli.differences import kpi_rows
     from meshtwin_operator.cli.proposals import changes_of, find_proposal
     from meshtwin_operator.cli.target import open_target
 
@@ -118,16 +119,29 @@ def diff(
     for change in changes:
         table.add_row(" ".join(change.nodes), str(change.count), change.setting, change.before, change.after)
     console.print(table)
-    effect = Table("Flow", "Predicted", "Before", "After", box=None)
-    before = {(flow, title): text for flow, title, text in kpi_rows(prediction.get("before"))}
-    for flow, title, text in kpi_rows(prediction.get("after")):
-        effect.add_row(flow, title, before.get((flow, title), "-"), text)
-    if effect.row_count:
-        console.print(effect)
-    else:
+    if not _print_effect(console, prediction):
         judged = condition(proposal, "Judged") or {}
         why = " ".join(filter(None, (judged.get("reason"), judged.get("message")))) or "not judged yet"
         console.print(f"no effect predicted: {why}")
+
+
+def _print_effect(console: Any, prediction: Mapping[str, Any]) -> bool:
+    """What was predicted, before and after, and what its intervals rest on; whether there was anything to print."""
+    from rich.table import Table
+
+    from meshtwin_operator.cli.differences import experience_text, kpi_rows
+
+    effect = Table("Flow", "Predicted", "Before", "After", box=None)
+    before = {(flow, title): text for flow, title, text in kpi_rows(prediction.get("before"))}
+    after = {(flow, title): text for flow, title, text in kpi_rows(prediction.get("after"))}
+    for flow, title in dict.fromkeys((*after, *before)):  # a what-if may take flows away
+        effect.add_row(flow, title, before.get((flow, title), "-"), after.get((flow, title), "-"))
+    if not effect.row_count:
+        return False
+    console.print(effect)
+    if text := experience_text(prediction):
+        console.print(text)
+    return True
 
 
 def _print_tables(found: Mapping[Any, Sequence[Mapping[str, Any]]], namespace: str) -> None:

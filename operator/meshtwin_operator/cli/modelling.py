@@ -45,7 +45,7 @@ def simulate(
     from meshtwin import library
     from meshtwin_operator.cli.figures import print_result
 
-    _check_suffix(output_file)
+    _check_target(output_file)
     scenario = library.read_scenario(file)
     with progress() as tell:
         result = library.simulate(
@@ -56,12 +56,12 @@ def simulate(
             is_selective=selective,
             progress=tell,
         )
-    if output_file is not None:
-        result.save(output_file)
     if output == "json":
         typer.echo(result.document.model_dump_json(by_alias=True, indent=2))
     else:
         print_result(result.document)
+    if output_file is not None:  # last: a full disk does not cost the figures
+        result.save(output_file)
     _end_early(result)
 
 
@@ -109,11 +109,17 @@ def plot(
     """Draw a network, or the latency and delivery of results side by side."""
     from meshtwin.errors import InvalidInput
     from meshtwin.mesh.addresses import parse_unicast
-    from meshtwin.plotting import draw_network, draw_results, save_picture
+    from meshtwin.plotting import PICTURE_SUFFIXES, draw_network, draw_results, save_picture
+    from meshtwin.sim.files import check_target
     from meshtwin.sim.result_file import read_result
     from meshtwin.sim.scenario_file import read_scenario
 
     files = list(result or []) or ([file] if file.suffix == ".json" else [])
+    check_target(picture, PICTURE_SUFFIXES)
+    if files and gateway is not None:
+        raise InvalidInput("results are drawn without a network; leave --gateway out", place="--gateway")
+    if flow and not files:
+        raise InvalidInput("a network is drawn without flows; give a result, or leave --flow out", place="--flow")
     if files:
         figure = draw_results([read_result(path) for path in files], flows=flow)
     else:
@@ -161,15 +167,13 @@ def progress() -> Iterator[Tell]:
         yield lambda share, stage: bar.update(task, completed=share, description=stage)
 
 
-def _check_suffix(path: Path | None) -> None:
+def _check_target(path: Path | None) -> None:
     """Before the work, not after it."""
-    from meshtwin.errors import InvalidInput
+    from meshtwin.sim.files import check_target
     from meshtwin.sim.result_file import RESULT_SUFFIXES
 
-    if path is not None and path.suffix not in RESULT_SUFFIXES:
-        raise InvalidInput(
-            f"{path.name} ends neither in {' nor in '.join(RESULT_SUFFIXES)}", reason="UnknownFormat", place=str(path)
-        )
+    if path is not None:
+        check_target(path, RESULT_SUFFIXES)
 
 
 def _end_early(result: "Simulation") -> None:

@@ -26,6 +26,8 @@ TREE_MOUNT: Final = "/etc/meshtwin/tree"
 ACCOUNT_MOUNT: Final = "/etc/meshtwin/account"
 CONFIG_MOUNT: Final = "/etc/meshtwin/config"
 INVENTORY_MOUNT: Final = "/etc/meshtwin/inventory"
+MODEL_MOUNT: Final = "/etc/meshtwin/model"
+MODEL_KEYS: Final = ("token", "ca.crt")
 DATA_MOUNT: Final = "/var/lib/meshtwin"
 
 
@@ -119,6 +121,9 @@ def _twin_config(workload: Workload, broker: tuple[str, int, bool] | None) -> di
     config["dataFolder"] = DATA_MOUNT
     config["listen"] = {"host": "0.0.0.0", "port": REST_PORT}  # noqa: S104  # a pod serves its own address
     config["restKeyFile"] = f"{TREE_MOUNT}/rest-key"
+    if workload.model_secret is not None:
+        files = {"tokenFile": f"{MODEL_MOUNT}/token", "caFile": f"{MODEL_MOUNT}/ca.crt"}
+        config["model"] = {**config["model"], "http": {**config["model"]["http"], **files}}
     if workload.inventory is not None:
         _, key, placement = workload.inventory
         config["inventoryPath"] = f"{INVENTORY_MOUNT}/{key}"
@@ -302,6 +307,13 @@ def _twin_pod(common: _Common, config_text: str) -> dict[str, Any]:
     if workload.inventory is not None:
         mounts.append({"name": "inventory", "mountPath": INVENTORY_MOUNT, "readOnly": True})
         volumes.append({"name": "inventory", "configMap": {"name": workload.inventory[0]}})
+    if workload.model_secret is not None:
+        mounts.append({"name": "model", "mountPath": MODEL_MOUNT, "readOnly": True})
+        items = [{"key": key, "path": key} for key in MODEL_KEYS]
+        # optional: of the two keys the authority's may be missing, and the kubelet would wait for it for ever
+        volumes.append(
+            {"name": "model", "secret": {"secretName": workload.model_secret, "items": items, "optional": True}}
+        )
     probe = {"httpGet": {"path": "/healthz", "port": REST_PORT}, "periodSeconds": 10, "failureThreshold": 6}
     container = {
         "name": "twin",

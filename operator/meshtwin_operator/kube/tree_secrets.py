@@ -43,6 +43,7 @@ log = structlog.get_logger(__name__)
 SYNC_AGAIN_AFTER: Final = timedelta(minutes=10)  # accounts changed at the broker by somebody else are mended
 READS_AT_ONCE: Final = 8  # at the first look: a tree of 1,000 gateways has 2,000 Secrets
 CREDENTIALS_LABEL: Final = "meshtwin.dev/broker-credentials"  # set by who may read the Secret: a twin may use it
+MODEL_LABEL: Final = "meshtwin.dev/model-credentials"  # likewise, for somebody else's model
 PLUGIN: Final = "/usr/lib/mosquitto_dynamic_security.so"  # the image links it there on every architecture
 
 
@@ -115,7 +116,21 @@ class TreeSecrets:
             f"{workload.name}-account",
             lambda: {"username": workload.identity.encode(), "password": _password()},
         )
+        if workload.model_secret is not None:
+            await self._check_model_secret(workload, workload.model_secret)
         return _hash(tree) + _hash(account)
+
+    async def _check_model_secret(self, workload: Workload, name: str) -> None:
+        """Raises `Unavailable` unless who may read the Secret has labelled it for this use: see `ensure_external`.
+
+        The twin reads its files at every question, so that a new token needs no restart.
+        """
+        data = await self._store.read(workload.namespace, name, workload.root_twin)
+        place = f"Secret {workload.namespace}/{name}"
+        if data is None or not self._store.has_label(workload.namespace, name, MODEL_LABEL):
+            raise Unavailable(f'no Secret with the label {MODEL_LABEL}: "true" (spec.model.http)', place=place)
+        if "token" not in data:
+            raise Unavailable("the model's credentials lack token", place=place)
 
     async def ensure_external(self, twin: DigitalTwin, workload: Workload) -> None:
         """Use a broker that somebody else runs: its Secret holds ca.crt, username and password."""

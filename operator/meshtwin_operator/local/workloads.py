@@ -119,7 +119,18 @@ class LocalWorkloads:
         config["restKeyFile"] = str(self._state.secret(rest_key_name(workload.namespace, workload.root_twin)))
         if workload.inventory is not None:
             config |= self._write_inventory(workload, folder)
+        if workload.model_secret is not None:
+            config["model"] = {**config["model"], "http": config["model"]["http"] | self._model_files(workload)}
         return config
+
+    def _model_files(self, workload: Workload) -> dict[str, str]:
+        """Files of somebody else's model: put into the state folder by its owner, since there are no Secrets here."""
+        stem = f"{workload.namespace}.{workload.model_secret}"
+        token, authority = (self._state.secrets / f"{stem}.{part}" for part in ("model-token", "model-ca.crt"))
+        if not token.is_file():
+            message = f"no token of the model (spec.model.http.secretRef): put it into {token}"
+            raise Unavailable(message, reason="ModelCredentials")
+        return {"tokenFile": str(token), **({"caFile": str(authority)} if authority.is_file() else {})}
 
     def _write_inventory(self, workload: Workload, folder: Path) -> dict[str, str]:
         assert workload.inventory is not None  # noqa: S101  # the caller looked

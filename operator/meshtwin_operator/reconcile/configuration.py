@@ -18,8 +18,9 @@ from meshtwin_operator.reconcile.outcome import Action, KubeEvent, Outcome
 from meshtwin_operator.reconcile.push import Signal, Step, next_step
 from meshtwin_operator.reconcile.push_case import Case
 from meshtwin_operator.reconcile.push_commands import command_of, deadline_of
-from meshtwin_operator.reconcile.push_measuring import take_over, with_outcomes
+from meshtwin_operator.reconcile.push_measuring import find_silence, take_over, with_outcomes
 from meshtwin_operator.reconcile.revisions import configuration_of
+from meshtwin_operator.reconcile.scoring import with_scoring
 from meshtwin_operator.reconcile.signals import (
     News,
     is_in_force,
@@ -47,12 +48,19 @@ STEPS_AFTER_COMMIT: Final = frozenset({Step.COMMITTING, Step.VERIFYING, Step.CON
 IN_FORCE_COUNTS: Final = frozenset(
     {Step.PENDING, Step.STAGING, Step.COMMITTING, Step.VERIFYING, Step.CONFIRMING, Step.ABORTING}
 )
-HARM_REASONS: Final = frozenset({"Harm", "NotShownHarmless", "CoverageMissed"})
+HARM_REASONS: Final = frozenset({"Harm", "NotShownHarmless", "Inconclusive", "CoverageMissed"})
 STOP_REASONS: Final = frozenset({"EmergencyStop", "Suspended", "NotInControl", "OutsideWindow"})
 
 
 def reconcile_configuration(record: MeshConfiguration, world: World, now: datetime) -> Outcome:
-    """Bring the push one step on; heal drift of the revision in force; leave verdicts alone."""
+    """Bring the push one step on; heal drift of the revision in force; leave verdicts alone.
+
+    A verdict that stands in status is handed to the segment's scorecard.
+    """
+    return with_scoring(_step_on(record, world, now), record, world, now)
+
+
+def _step_on(record: MeshConfiguration, world: World, now: datetime) -> Outcome:
     status = record.status or MeshConfigurationStatus()
     push = status.push or PushStatus(step="Pending")
     if record.status is None and record.spec.base_revision is None and record.spec.proposal_ref is None:
@@ -153,6 +161,9 @@ def _read(case: Case, push: PushStatus) -> tuple[MeshConfigurationStatus, News]:
     news = read_answer(push, case.record, case.view, case.world.epoch)
     if news.signal is Signal.DONE:
         return take_over(case, status, push, news)
+    silence = find_silence(case, status, push, news) if news.signal is Signal.WAIT else None
+    if silence is not None:
+        return silence
     if news.signal is Signal.WAIT and push.not_after is not None and case.now >= push.not_after:
         text = f"step {step.value} was not done by {push.not_after.isoformat()}"
         return status, News(signal=Signal.LATE, reason="TimedOut", message=text)

@@ -112,6 +112,11 @@ def parent_twin(lineage: Lineage, world: World) -> Workload:
     }
     if len(lineage.twins) > 1:
         config["twin"] = lineage.twins[1].metadata.name
+    model = twin.spec.model
+    if model is not None:
+        config["model"] = model.model_dump(
+            mode="json", by_alias=True, exclude_none=True, exclude={"http": {"secret_ref"}}
+        )
     config["configHash"] = short_hash(repr(config))[:16]
     return Workload(
         role=WorkloadRole.PARENT_TWIN,
@@ -122,6 +127,7 @@ def parent_twin(lineage: Lineage, world: World) -> Workload:
         root_twin=root.metadata.name,
         config=config,
         identity=twin_identity(namespace, name),
+        model_secret=model.http.secret_ref.name if model and model.http and model.http.secret_ref else None,
         pod=twin.spec.pod,
         storage_mebibytes=root.spec.repository.size_mebibytes,
         storage_class_name=root.spec.repository.storage_class_name,

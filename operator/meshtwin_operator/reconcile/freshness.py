@@ -7,9 +7,10 @@ from typing import Final
 from meshtwin.contract.summaries import SegmentSummary, TwinSummary
 from meshtwin_operator.reconcile.conditions import Said, condition_of, said, to_seconds
 from meshtwin_operator.reconcile.world import GatewayView
+from meshtwin_operator.resources.segments import ScorecardStatus
 from meshtwin_operator.resources.twins import MeshSegment, MeshSegmentStatus
 
-__all__ = ["FIGURES_EVERY_S", "Figures", "coarse_age_seconds", "figures", "stale_after_s", "synced"]
+__all__ = ["FIGURES_EVERY_S", "Figures", "coarse_age_seconds", "figures", "scorecard_of", "stale_after_s", "synced"]
 
 FIGURES_EVERY_S: Final = 30  # at most one status write per twin for moving figures in this time
 AGE_STEPS_S: Final = (0, 60, 300, 900, 3600, 6 * 3600, 86_400, 7 * 86_400)  # ages are shown no finer
@@ -63,6 +64,14 @@ def figures(summary: TwinSummary | None, previous: MeshSegmentStatus | None, now
     )
 
 
+def scorecard_of(summary: TwinSummary | None) -> ScorecardStatus | None:
+    """The segment's scorecard as the twin sums it up; it changes with a push, so it need not be held back."""
+    own = _own(summary)
+    if own is None or own.scorecard is None:
+        return None
+    return ScorecardStatus.model_validate(own.scorecard.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
 def newest_report(summary: TwinSummary | None, previous: MeshSegmentStatus | None) -> datetime | None:
     """Time of the newest report that is known, shown or not."""
     own = _own(summary)
@@ -83,7 +92,11 @@ def synced(
     if segment.spec.stage == "Planned":
         return said("Synced", None, "Planned", "a planned segment has no gateway"), None
     if view.state is not None and not view.state.online:
-        return said("Synced", False, "GatewayOffline", f"gateway {segment.spec.gateway_id} is off"), None
+        why = f": {view.state.fault}" if view.state.fault else ""
+        return said("Synced", False, "GatewayOffline", f"gateway {segment.spec.gateway_id} is off{why}"), None
+    observing = view.state.observing if view.state is not None else None
+    if observing is not None and not observing.active and observing.warnings:
+        return said("Synced", False, "ObservingHeldBack", observing.warnings[0]), None
     if newest is None:
         if view.state is None and previous is None:
             return said("Synced", None, "GatewayNotHeard", "the gateway has not been heard yet"), None

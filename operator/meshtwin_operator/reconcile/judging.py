@@ -43,17 +43,25 @@ def start_what_if(
     segment: str,
     settings: Sequence[SettingsSpec],
     failed_nodes: Sequence[str] = (),
+    changes: Mapping[str, Any] | None = None,
     seed: int | None = None,
     replications: int = 8,
 ) -> StartRun:
-    """Ask the parent twin what would happen; raises `InvalidInput` for settings that cannot be."""
-    request = WhatIfRequest(
-        run_id=run_id,
-        segment=segment,
-        settings=[SettingsEntry.from_value(entry.to_value()) for entry in settings],
-        failed_nodes=[node.lower() for node in failed_nodes],
-        seed=seed,
-        replications=replications,
+    """Ask the parent twin what would happen; ``changes``: further fields of the request, as they stand in JSON.
+
+    Raises `InvalidInput` for settings that cannot be, ``ValidationError`` for changes that are none.
+    """
+    request = WhatIfRequest.model_validate(
+        {
+            "run_id": run_id,
+            "segment": segment,
+            "settings": [SettingsEntry.from_value(entry.to_value()) for entry in settings],
+            "failed_nodes": [node.lower() for node in failed_nodes],
+            "seed": seed,
+            "replications": replications,
+            "probe_messages": lineage.twin.spec.push.probe_messages,
+            **(changes or {}),
+        }
     )
     body = request.model_dump(mode="json", by_alias=True, exclude_none=True)
     return start_run(world, lineage, "/api/v1/whatifs", run_id, body)

@@ -17,7 +17,17 @@ from meshtwin_operator.reconcile.no_harm import (
 from meshtwin_operator.resources.records import NoHarmVerdict, OutcomeCounts
 from meshtwin_operator.resources.settings import FlowFigures, KpiFigures, PerMilleInterval
 
-__all__ = ["count_outcomes", "figures_of", "judge", "merge_figures", "silent_nodes"]
+__all__ = [
+    "answering_nodes",
+    "count_outcomes",
+    "describe_silence",
+    "figures_of",
+    "judge",
+    "merge_figures",
+    "silence_verdict",
+    "silent_nodes",
+    "unasked_nodes",
+]
 
 DECIDING = ("receiverCounted", "roundTrip")  # decisions are gated on these two ways of knowing only
 
@@ -121,8 +131,18 @@ def _larger(first: FlowFigures, second: FlowFigures, name: str) -> int | None:
 
 
 def silent_nodes(result: CommandResult) -> list[str]:
-    """Nodes that did not answer the probe, ascending."""
+    """Nodes that did not answer the probe, or not all of it, ascending."""
     return sorted(outcome.node for outcome in result.outcomes if outcome.outcome is Outcome.UNKNOWN)
+
+
+def answering_nodes(result: CommandResult) -> list[str]:
+    """Nodes that answered the probe, ascending."""
+    return sorted(outcome.node for outcome in result.outcomes if outcome.outcome is Outcome.APPLIED)
+
+
+def unasked_nodes(result: CommandResult) -> list[str]:
+    """Nodes that the probe had no time for, ascending."""
+    return sorted(outcome.node for outcome in result.outcomes if outcome.outcome is Outcome.PENDING)
 
 
 def count_outcomes(outcomes: Sequence[NodeOutcome]) -> OutcomeCounts:
@@ -146,22 +166,21 @@ def judge(
     margin_per_mille: int,
     newly_silent: Sequence[str],
     allowed_silent: int,
+    unasked: Sequence[str] = (),
 ) -> tuple[Judgement, NoHarmVerdict]:
     """The no-harm test over all flows and the reachability of nodes, with what a reader needs to check it."""
     verdicts = _flow_verdicts(before, after, margin_per_mille)
     judgement = judge_flows(verdicts)
     missing = sorted({f.flow for f in before.flows} - {v.flow for v in verdicts})
-    if missing and judgement is Judgement.HARMLESS:
+    if (missing or unasked) and judgement is Judgement.HARMLESS:
         judgement = Judgement.UNDECIDED
     if len(newly_silent) > allowed_silent:
         judgement = Judgement.HARMFUL
-    parts = [
-        f"{v.flow}: {v.before.good} of {v.before.total} on time before, {v.after.good} of {v.after.total} after, "
-        f"score {v.score:.2f}, {v.judgement.value}"
-        for v in verdicts
-    ]
+    parts = [_describe(v) for v in verdicts]
     if newly_silent:
-        parts.append(f"silent since the commit: {', '.join(newly_silent[:16])} (allowed: {allowed_silent})")
+        parts.append(describe_silence(newly_silent, allowed_silent))
+    if unasked:
+        parts.append(f"no time to ask: {', '.join(unasked[:16])}")
     if missing:
         parts.append(f"not measured after: {', '.join(missing)}")
     if not before.flows:
@@ -174,6 +193,32 @@ def judge(
         power_per_mille=None if power is None else round(1000 * power),
         message="; ".join(parts)[:1024],
     )
+
+
+def describe_silence(newly_silent: Sequence[str], allowed: int) -> str:
+    """Which nodes answered before the commit and do not any more."""
+    return f"silent since the commit: {', '.join(newly_silent[:16])} (allowed: {allowed})"
+
+
+def silence_verdict(message: str, margin_per_mille: int) -> NoHarmVerdict:
+    """The verdict where silent nodes alone decided, before any flow was measured."""
+    return NoHarmVerdict(
+        passed=False,
+        margin_per_mille=margin_per_mille,
+        confidence_per_mille=round(1000 * CONFIDENCE),
+        power_per_mille=None,
+        message=message[:1024],
+    )
+
+
+def _describe(v: FlowVerdict) -> str:
+    text = (
+        f"{v.flow}: {v.before.good} of {v.before.total} on time before, {v.after.good} of {v.after.total} after, "
+        f"score {v.score:.2f}, {v.judgement.value}"
+    )
+    if v.judgement is Judgement.INCONCLUSIVE:
+        text += ": so little was on time before that no harm could show"
+    return text
 
 
 def _flow_verdicts(before: KpiFigures, after: KpiFigures, margin_per_mille: int) -> list[FlowVerdict]:

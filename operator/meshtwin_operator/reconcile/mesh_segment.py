@@ -19,7 +19,7 @@ from meshtwin_operator.reconcile.conditions import (
     transition_events,
 )
 from meshtwin_operator.reconcile.drift import accept_drift, diverged
-from meshtwin_operator.reconcile.freshness import figures, synced
+from meshtwin_operator.reconcile.freshness import figures, scorecard_of, synced
 from meshtwin_operator.reconcile.naming import segment_workload, short_hash, twin_identity
 from meshtwin_operator.reconcile.outcome import (
     Action,
@@ -215,6 +215,7 @@ def _outcome(look: _Look, wanted: list[Said], *, requeue: float = LOOK_AGAIN_S, 
         desired_revision=desired.spec.revision if desired else None,
         drifted_nodes=len(reported.drifted) if reported else previous.drifted_nodes,
         last_report_at=shown.last_report_at,
+        scorecard=scorecard_of(summary) or previous.scorecard,
         url=url or previous.url,
     )
     return Outcome(

@@ -35,10 +35,11 @@ NORMAL: Final = NormalDist()
 
 
 class Judgement(StrEnum):
-    """``UNDECIDED``: more messages may tell."""
+    """``UNDECIDED``: more messages may tell. ``INCONCLUSIVE``: what was measured before cannot show harm at all."""
 
     HARMLESS = "Harmless"
     HARMFUL = "Harmful"
+    INCONCLUSIVE = "Inconclusive"
     UNDECIDED = "Undecided"
 
 
@@ -148,23 +149,28 @@ def judge_flow(flow: str, before: Counts, after: Counts, *, margin: float, looks
     """Judge one flow at one of ``looks_max`` looks; each look gets its share of the error (Bonferroni).
 
     Harmful: significantly worse than before, and by more than the margin as measured.
+    Where no more than the margin was on time before, nothing can be worse by the margin, and passing the test is
+    no evidence (in words of non-inferiority trials: it has no assay sensitivity). Harmless is then only what is
+    significantly better than before, and what is not better at all is inconclusive.
     """
     per_look = 1 - (1 - CONFIDENCE) / looks_max
-    score = compute_score(after, before, margin)
+    can_show_harm = before.share > margin
+    score = compute_score(after, before, margin if can_show_harm else 0.0)
     critical = NORMAL.inv_cdf(per_look)
     if score >= critical:
         judgement = Judgement.HARMLESS
+    elif not can_show_harm:
+        judgement = Judgement.UNDECIDED if after.share > before.share else Judgement.INCONCLUSIVE
     elif after.share < before.share - margin and compute_score(after, before, 0.0) <= -critical:
         judgement = Judgement.HARMFUL
     else:
         judgement = Judgement.UNDECIDED
-    power = compute_power(before, after.total, margin, per_look)
+    power = compute_power(before, after.total, margin, per_look) if can_show_harm else 1 - per_look
     return FlowVerdict(flow=flow, judgement=judgement, before=before, after=after, score=score, power=power)
 
 
 def judge_flows(verdicts: Sequence[FlowVerdict]) -> Judgement:
     """Harmless only if every flow is (so the level holds for all of them); harmful as soon as one is."""
     found = {verdict.judgement for verdict in verdicts}
-    if Judgement.HARMFUL in found:
-        return Judgement.HARMFUL
-    return Judgement.UNDECIDED if Judgement.UNDECIDED in found else Judgement.HARMLESS
+    worst_first = (Judgement.HARMFUL, Judgement.INCONCLUSIVE, Judgement.UNDECIDED)
+    return next((judgement for judgement in worst_first if judgement in found), Judgement.HARMLESS)

@@ -39,6 +39,7 @@ class Workload:
     ``config`` is the JSON object the process reads (paths, ports and secrets are filled in by the driver
     under the keys ``broker``, ``dataFolder``, ``listen``, ``restKeyFile``, ``inventoryPath``,
     ``placementPath``). ``inventory`` names the ConfigMap that the driver mounts or copies.
+    ``model_secret``: its files are named under ``model.http`` by the driver, too (``tokenFile``, ``caFile``).
     ``identity`` is the MQTT user whose account and role the driver keeps at the broker of ``root_twin``.
     """
 
@@ -52,6 +53,7 @@ class Workload:
     inventory: tuple[str, str, str | None] | None = None  # ConfigMap, key, placement key
     restart_on: str = ""  # content hash of what is mounted: another value restarts the child
     identity: str = ""
+    model_secret: str | None = None  # Secret with the token of somebody else's model; for the role PARENT_TWIN
     pod: PodSpecPart = field(default_factory=PodSpecPart)
     storage_mebibytes: int = 0
     storage_class_name: str | None = None
@@ -108,6 +110,7 @@ class StartRun:
     """POST a run to a twin's REST interface, *after* the status was written; idempotent by run id.
 
     Given again at every look as long as the run is not known to be finished.
+    ``handed``: what is PUT there is done as soon as it is answered, and there is nothing to follow.
     """
 
     workload: str  # name of the twin to ask
@@ -117,6 +120,7 @@ class StartRun:
     namespace: str = ""
     root_twin: str = ""  # whose key signs the token
     url: str | None = None  # of the workload, as its view says
+    handed: bool = False
 
 
 Action = ApplyWorkload | DeleteWorkload | CreateRecord | DeleteRecord | PublishCommand | StartRun

@@ -9,9 +9,10 @@ from meshtwin_operator.reconcile.naming import parent_workload, segment_workload
 from meshtwin_operator.reconcile.tree import child_twins, configurations_of, find_lineage, segments_of, step_of
 from meshtwin_operator.reconcile.world import ObjectKey, World
 from meshtwin_operator.resources.base import Resource
-from meshtwin_operator.resources.pipelines import Pipeline, WhatIf
+from meshtwin_operator.resources.pipelines import Pipeline
 from meshtwin_operator.resources.records import Approval, ConfigurationProposal, MeshConfiguration
 from meshtwin_operator.resources.twins import DigitalTwin, MeshSegment
+from meshtwin_operator.resources.whatifs import WhatIf
 
 __all__ = ["NEWS_KINDS", "related", "shown_above"]
 

@@ -181,6 +181,7 @@ def _start(asking: Asking, run: str) -> StartRun:
             redundancy_at_least_paths=wanted.redundancy.at_least_paths if wanted.redundancy else None,
         ),
         seed=pipeline.spec.seed,
+        probe_messages=asking.lineage.twin.spec.push.probe_messages,
     )
     path = f"/api/v1/pipelines/{pipeline.metadata.name}/runs"
     body = request.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -87,7 +87,7 @@ def read_answer(push: PushStatus, record: MeshConfiguration, view: GatewayView, 
         return News(signal=Signal.DONE, result=result_of(view, attempt, verb))
     result = result_of(view, attempt, verb)
     if result is None or result.status == "accepted":
-        return News(signal=Signal.WAIT)
+        return News(signal=Signal.WAIT, result=result)
     if result.status == "done":
         return News(signal=Signal.DONE, result=result)
     reason, message = result.reason or result.status, result.message or ""

@@ -1,6 +1,8 @@
 """`WhatIf`: asks the parent twin once, and keeps the answer."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -21,9 +23,16 @@ from meshtwin_operator.reconcile.naming import run_id
 from meshtwin_operator.reconcile.outcome import Outcome, StartRun
 from meshtwin_operator.reconcile.tree import Lineage, find_lineage
 from meshtwin_operator.reconcile.world import ObjectKey, World
-from meshtwin_operator.resources.pipelines import WhatIf, WhatIfStatus
 from meshtwin_operator.resources.settings import PredictionRecord
 from meshtwin_operator.resources.twins import MeshSegment
+from meshtwin_operator.resources.whatifs import (
+    AddedNodeSpec,
+    FlowChangeSpec,
+    PositionSpec,
+    WhatIf,
+    WhatIfSpec,
+    WhatIfStatus,
+)
 
 __all__ = ["reconcile_what_if"]
 
@@ -70,7 +79,8 @@ def _follow(question: WhatIf, world: World, lineage: Lineage, run: str, now: dat
     if answer is not None and answer.state == "Done" and answer.what_if_result is not None:
         prediction = to_prediction(answer.what_if_result.prediction)
         wanted = (*ready("Answered"), said("Answered", True, "Answered"))
-        return _outcome(question, wanted, now, run=run, prediction=prediction)
+        warnings = [text[:512] for text in answer.what_if_result.warnings[:32]]
+        return _outcome(question, wanted, now, run=run, prediction=prediction, warnings=warnings)
     start = start_what_if(
         world,
         lineage,
@@ -78,11 +88,48 @@ def _follow(question: WhatIf, world: World, lineage: Lineage, run: str, now: dat
         segment=question.spec.segment_ref.name,
         settings=question.spec.settings,
         failed_nodes=question.spec.failed_nodes,
+        changes=_changes(question.spec),
         seed=question.spec.seed,
         replications=question.spec.replications,
     )
     wanted = (*progressing("Running", "the parent twin computes"), said("Answered", False, "Running"))
     return _outcome(question, wanted, now, run=run, after=(start,), requeue=ASK_AGAIN_S)
+
+
+def _changes(spec: WhatIfSpec) -> dict[str, Any]:
+    """Moves, new nodes and traffic as the twin's request has them: metres, lower-case addresses."""
+    return {
+        "movedNodes": [{"node": m.node.lower(), "positionMetres": _metres(m.position)} for m in spec.moved_nodes],
+        "addedNodes": [_added(node) for node in spec.added_nodes],
+        "traffic": [
+            {
+                **flow.model_dump(mode="json", by_alias=True, exclude_none=True),
+                **{end: text.lower() for end, text in _ends(flow)},
+            }
+            for flow in spec.traffic
+        ],
+    }
+
+
+def _added(node: AddedNodeSpec) -> dict[str, Any]:
+    address = node.node.lower()
+    said = node.model_dump(
+        mode="json", by_alias=True, exclude_none=True, exclude={"node", "position", "groups"}
+    )  # the settings alone
+    return {
+        "node": address,
+        "positionMetres": _metres(node.position),
+        "groups": [group.lower() for group in node.groups],
+        "settings": {"nodes": [address], **said} if said else None,
+    }
+
+
+def _ends(flow: FlowChangeSpec) -> list[tuple[str, str]]:
+    return [(name, text) for name, text in (("source", flow.source), ("destination", flow.destination)) if text]
+
+
+def _metres(position: PositionSpec) -> list[float]:
+    return [position.x_centimetres / 100, position.y_centimetres / 100, position.z_centimetres / 100]
 
 
 def _outcome(
@@ -92,6 +139,7 @@ def _outcome(
     *,
     run: str | None = None,
     prediction: PredictionRecord | None = None,
+    warnings: Sequence[str] = (),
     after: tuple[StartRun, ...] = (),
     requeue: float | None = None,
 ) -> Outcome:
@@ -100,6 +148,7 @@ def _outcome(
         observed_generation=question.metadata.generation,
         conditions=conditions,
         prediction=prediction,
+        warnings=list(warnings),
         run_id=run,
         answered_at=to_seconds(now) if prediction else None,
     )

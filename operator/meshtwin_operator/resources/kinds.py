@@ -3,9 +3,10 @@
 from typing import Final
 
 from meshtwin_operator.resources.base import Resource
-from meshtwin_operator.resources.pipelines import Pipeline, Recipe, WhatIf
+from meshtwin_operator.resources.pipelines import Pipeline, Recipe
 from meshtwin_operator.resources.records import Approval, ConfigurationProposal, MeshConfiguration
 from meshtwin_operator.resources.twins import DigitalTwin, MeshSegment
+from meshtwin_operator.resources.whatifs import WhatIf
 
 __all__ = ["KINDS", "KINDS_BY_NAME"]
 

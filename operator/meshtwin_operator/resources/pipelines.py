@@ -1,11 +1,10 @@
-"""`Recipe`, `Pipeline` and `WhatIf`: questions to the models."""
+"""`Recipe` and `Pipeline`: how a better configuration is looked for."""
 
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
 from meshtwin_operator.resources.base import (
-    UNIQUE,
     UNIQUE_BY_NAME,
     CelRule,
     Count,
@@ -14,12 +13,10 @@ from meshtwin_operator.resources.base import (
     Resource,
     ResourceModel,
     StatusBase,
-    UnicastText,
     checked_by,
 )
-from meshtwin_operator.resources.settings import PredictionRecord, SettingsSpec
 
-__all__ = ["Pipeline", "PipelineSpec", "Recipe", "RecipeSpec", "WhatIf", "WhatIfSpec"]
+__all__ = ["Pipeline", "PipelineSpec", "Recipe", "RecipeSpec"]
 
 READY_COLUMNS = (
     PrinterColumn(name="Ready", json_path='.status.conditions[?(@.type=="Ready")].status'),
@@ -173,49 +170,3 @@ class Pipeline(Resource):
     kind: Literal["Pipeline"] = "Pipeline"
     spec: PipelineSpec
     status: PipelineStatus | None = None
-
-
-class WhatIfSpec(ResourceModel):
-    """A question to the models: what if these settings held, or these nodes failed."""
-
-    cel_rules: ClassVar = (
-        CelRule(rule="self == oldSelf", message="the spec of a WhatIf never changes"),
-        CelRule(
-            rule="(has(self.settings) && self.settings.size() > 0) || "
-            "(has(self.failedNodes) && self.failedNodes.size() > 0)",
-            message="a WhatIf needs settings or failedNodes",
-        ),
-    )
-
-    segment_ref: NameRef
-    settings: list[SettingsSpec] = Field(default=[], max_length=64, description="What would hold then.")
-    failed_nodes: list[UnicastText] = Field(
-        default=[], max_length=64, json_schema_extra=UNIQUE, description="Addresses of nodes that would be off."
-    )
-    replications: int = Field(default=8, ge=1, le=1000, description="Simulations of the same question.")
-    seed: int | None = Field(default=None, ge=0, le=2_147_483_647, description="Absent: drawn, and reported.")
-
-
-class WhatIfStatus(StatusBase):
-    """The answer."""
-
-    prediction: PredictionRecord | None = None
-    run_id: str | None = Field(default=None, max_length=64)
-    answered_at: AwareDatetime | None = None
-
-
-class WhatIf(Resource):
-    """See `WhatIfSpec`."""
-
-    kind_name: ClassVar = "WhatIf"
-    plural: ClassVar = "whatifs"
-    short_names: ClassVar = ("whatif",)
-    printer_columns: ClassVar = (
-        PrinterColumn(name="Segment", json_path=".spec.segmentRef.name"),
-        PrinterColumn(name="Answered", json_path='.status.conditions[?(@.type=="Answered")].status'),
-        PrinterColumn(name="Age", json_path=".metadata.creationTimestamp", type="date"),
-    )
-
-    kind: Literal["WhatIf"] = "WhatIf"
-    spec: WhatIfSpec
-    status: WhatIfStatus | None = None

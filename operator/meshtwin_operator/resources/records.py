@@ -26,6 +26,7 @@ __all__ = [
     "MeshConfiguration",
     "MeshConfigurationSpec",
     "PushStatus",
+    "ScoredStatus",
 ]
 
 IMMUTABLE = CelRule(rule="self == oldSelf", message="the spec of a record never changes")
@@ -223,6 +224,14 @@ class NoHarmVerdict(ResourceModel):
     message: str = Field(default="", max_length=1024)
 
 
+class ScoredStatus(ResourceModel):
+    """What became of handing prediction and measurement to the segment's scorecard."""
+
+    result: Literal["Entered", "Refused"]
+    at: AwareDatetime
+    message: str = Field(default="", max_length=1024)
+
+
 class MeshConfigurationStatus(StatusBase):
     """What became of the revision."""
 
@@ -235,6 +244,7 @@ class MeshConfigurationStatus(StatusBase):
     predicted: PredictionRecord | None = None
     no_harm: NoHarmVerdict | None = None
     confirmed_at: AwareDatetime | None = None
+    scored: ScoredStatus | None = None  # absent: nothing was predicted or measured, or the twin has not answered yet
 
 
 class MeshConfiguration(Resource):

@@ -19,7 +19,15 @@ from meshtwin_operator.resources.base import (
     UnicastText,
 )
 
-__all__ = ["FlowSpec", "InventorySpec", "MeshSegment", "MeshSegmentSpec", "MeshSegmentStatus", "MonitoringSpec"]
+__all__ = [
+    "FlowSpec",
+    "InventorySpec",
+    "MeshSegment",
+    "MeshSegmentSpec",
+    "MeshSegmentStatus",
+    "MonitoringSpec",
+    "ScorecardStatus",
+]
 
 
 class ConfigMapKeyRef(ResourceModel):
@@ -126,6 +134,21 @@ class MeshSegmentSpec(ResourceModel):
     )
 
 
+class ScorecardStatus(ResourceModel):
+    """What the models' predictions were worth here, as far as pushes measured them; the card itself is in the twin."""
+
+    pushes: Count = Field(description="That were entered.")
+    entries: Count = Field(description="Figures that were predicted and measured.")
+    since: AwareDatetime
+    until: AwareDatetime
+    model: str = Field(max_length=120, description="That of the newest entry.")
+    on_time_width_percent: Count | None = Field(
+        default=None,
+        description="Width of its on-time intervals against those of a segment without a scorecard: "
+        "below 100, the model does better here than elsewhere.",
+    )
+
+
 class MeshSegmentStatus(StatusBase):
     """Counts and conditions; the lists live in the twin."""
 
@@ -138,6 +161,7 @@ class MeshSegmentStatus(StatusBase):
     desired_revision: Count | None = None
     drifted_nodes: Count | None = None
     last_report_at: AwareDatetime | None = None
+    scorecard: ScorecardStatus | None = None
     url: str | None = Field(default=None, max_length=260)
 
 

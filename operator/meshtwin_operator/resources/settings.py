@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from meshtwin.mesh.configuration import NodeSettings, SettingsRange, Transmit
 from meshtwin_operator.resources.base import UNIQUE, CelRule, Count, LargeCount, RangeText, ResourceModel
@@ -12,6 +12,7 @@ __all__ = [
     "KpiFigures",
     "PerMilleInterval",
     "PredictionRecord",
+    "ScorecardUsed",
     "SettingsSpec",
     "TransmitSpec",
 ]
@@ -84,6 +85,10 @@ class FlowFigures(ResourceModel):
     messages: Count
     on_time: PerMilleInterval | None = None
     delivery: PerMilleInterval
+    on_time_by_model: PerMilleInterval | None = Field(
+        default=None, description="As the model gave it, where the scorecard made another interval of it."
+    )
+    delivery_by_model: PerMilleInterval | None = Field(default=None, description="Likewise.")
     latency_p50_milliseconds: Count | None = None
     latency_p95_milliseconds: Count | None = None
     latency_p99_milliseconds: Count | None = None
@@ -99,6 +104,20 @@ class KpiFigures(ResourceModel):
     redundancy: Count | None = None
 
 
+class ScorecardUsed(ResourceModel):
+    """On what experience the intervals of a prediction rest."""
+
+    segment: str = Field(max_length=63)
+    predictions: Count = Field(
+        description="Of this model in this segment, that were measured before; 0: its errors on other networks alone."
+    )
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+    messages: int = Field(
+        ge=1, le=1_000_000, description="The intervals are of what so many messages per flow will show."
+    )
+
+
 class PredictionRecord(ResourceModel):
     """Predicted effect of a change: before and after on the same states, with what it was computed from."""
 
@@ -109,3 +128,5 @@ class PredictionRecord(ResourceModel):
     seed: LargeCount
     replications: int = Field(ge=1, le=1_000_000)
     snapshot_fingerprint: str = Field(max_length=64)
+    predicted_at: AwareDatetime | None = None
+    scorecard: ScorecardUsed | None = Field(default=None, description="Absent: the intervals are the model's own.")

@@ -13,6 +13,7 @@ from meshtwin_operator.resources.base import (
     ResourceModel,
     StatusBase,
 )
+from meshtwin_operator.resources.foreign_models import ModelSpec
 from meshtwin_operator.resources.hosting import BrokerSpec, EmbeddedBroker, PodSpecPart, RepositorySpec
 from meshtwin_operator.resources.policies import ApprovalPolicy, ChangeWindow, PrivacySpec, PushPolicy
 from meshtwin_operator.resources.segments import MeshSegment, MeshSegmentSpec, MeshSegmentStatus
@@ -64,6 +65,9 @@ class DigitalTwinSpec(ResourceModel):
         default="basic", description="Graded security measures."
     )
     privacy: PrivacySpec = PrivacySpec()
+    model: ModelSpec | None = Field(
+        default=None, description="Somebody else's model for this twin's pipelines and what-ifs; absent: our simulator."
+    )
     pod: PodSpecPart = Field(
         default=PodSpecPart(), description="Resources and placement of the pods of this twin and its segments."
     )

@@ -1,4 +1,4 @@
-"""Runs asked of twins over REST: start, follow, remember. Polling is ours: a twin cannot reach the operator."""
+"""Runs asked of twins, and what is handed to them: start, follow, remember. Polling: a twin cannot reach us."""
 
 import asyncio
 import inspect
@@ -90,7 +90,9 @@ class Runs:
         token = mint(key, "meshtwin-operator", Role.OPERATOR, TOKEN_LIFE_S, self._now())
         headers = {"Authorization": f"Bearer {token}"}
         if post:
-            answer = await self._client.post(f"{action.url}{action.path}", json=dict(action.body), headers=headers)
+            method = "PUT" if action.handed else "POST"
+            url = f"{action.url}{action.path}"
+            answer = await self._client.request(method, url, json=dict(action.body), headers=headers)
             if answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY:
                 # What the twin refuses for good ends as a failed run: asking again would not mend it.
                 error = RunError(reason="Refused", message=answer.text[:1000])
@@ -98,6 +100,8 @@ class Runs:
         else:
             answer = await self._client.get(f"{action.url}/api/v1/runs/{action.run_id}", headers=headers)
         answer.raise_for_status()
+        if action.handed:
+            return RunStatus(run_id=action.run_id, state="Done", progress_per_mille=1000)
         return RunStatus.model_validate_json(answer.content)
 
     def _put(self, action: StartRun, view: RunView) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from tests.unit.twins.test_snapshot_and_overlay import north
 
 from meshtwin.app.runs import RUNS_AT_ONCE, RUNS_KEPT, RunRegistry
@@ -149,6 +150,70 @@ async def test_cancelled_run_is_failed_and_makes_room(tmp_path: Path) -> None:
     assert status.error.reason == "Cancelled"
     assert (await registry.start_pipeline(request("another"))).state == "Running"
     registry.close()
+
+
+async def test_cancelled_run_keeps_its_place_while_its_thread_is_at_work(tmp_path: Path) -> None:
+    source, go_on = Source(), threading.Event()
+    source.gate.set()
+    registry = RunRegistry(tmp_path, source.snapshot)
+    at_work = asyncio.Semaphore(0)
+    loop = asyncio.get_running_loop()
+
+    def work(partial: PartialSnapshot, seed: int, progress: Progress, provisional: Provisional) -> RunStatus:
+        loop.call_soon_threadsafe(at_work.release)
+        go_on.wait()
+        return RunStatus(run_id="any", state="Done")
+
+    for number in range(RUNS_AT_ONCE):
+        registry._start(f"r{number}", 7, work)
+        await at_work.acquire()
+        await registry.cancel(f"r{number}")
+    with pytest.raises(Unavailable, match="wait for one, or end it"):
+        registry._start("one-too-many", 7, work)
+    go_on.set()
+    await asyncio.gather(*(run.task for run in registry._runs.values() if run.task is not None))
+
+    assert registry._start("now-there-is-room", 7, work).state == "Running"
+    registry.close()
+
+
+async def test_run_that_takes_too_long_fails_with_the_limit(tmp_path: Path) -> None:
+    source = Source()
+    source.gate.set()
+    registry = RunRegistry(tmp_path, source.snapshot, limit_s=0.0)
+
+    def work(partial: PartialSnapshot, seed: int, progress: Progress, provisional: Provisional) -> RunStatus:
+        while True:
+            progress(0.5, "still going")
+
+    registry._start("r1", 7, work)
+    status = await ended(registry, "r1")
+
+    assert status.error is not None
+    assert (status.error.reason, status.state) == ("TimeLimit", "Failed")
+    assert "not done within 0 s" in status.error.message
+
+
+async def test_threads_of_runs_are_not_those_that_the_journal_needs(tmp_path: Path) -> None:
+    source = Source()
+    source.gate.set()
+    registry = RunRegistry(tmp_path, source.snapshot)
+    names: list[str] = []
+
+    def work(partial: PartialSnapshot, seed: int, progress: Progress, provisional: Provisional) -> RunStatus:
+        names.append(threading.current_thread().name)
+        return RunStatus(run_id="r1", state="Done")
+
+    registry._start("r1", 7, work)
+    await ended(registry, "r1")
+
+    assert [name.rpartition("_")[0] for name in names] == ["run"]
+
+
+@pytest.mark.parametrize("run_id", ["a/b", "../x", "a b", "x\r\nX-Evil: 1", "a\0b", "é", "?q", ".", "-", ""])
+def test_run_id_that_can_not_stand_in_an_address_is_refused(run_id: str) -> None:
+    with pytest.raises(ValidationError):
+        request(run_id)
 
 
 async def test_run_that_was_under_way_is_interrupted_after_a_restart(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.addresses import UnicastAddress
-from meshtwin_operator.cli.differences import kpi_rows, setting_changes
+from meshtwin_operator.cli.differences import experience_text, kpi_rows, setting_changes
 from meshtwin_operator.cli.kinds import age_text, find_kinds, value_at
 from meshtwin_operator.resources.kinds import KINDS
 
@@ -73,3 +73,15 @@ def test_figures_say_their_interval() -> None:
     assert ("lights", "on time", "95.0 % (90.0–98.0)") in rows
     assert ("lights", "spread p95", "40 ms") in rows
     assert rows[-1] == ("", "airtime", "3.1 %")
+
+
+def test_prediction_says_on_what_experience_its_intervals_rest() -> None:
+    used = {"segment": "north", "predictions": 4, "since": "2026-05-01T13:00:00Z", "messages": 60}
+    assert experience_text({"scorecard": used}) == (
+        "intervals: 90 % of what 60 messages per flow will show; "
+        "scorecard of north: 4 predictions measured since 2026-05-01"
+    )
+    empty = experience_text({"scorecard": {"segment": "north", "predictions": 0, "messages": 60}})
+    assert empty is not None
+    assert "empty" in empty
+    assert experience_text({}) is None

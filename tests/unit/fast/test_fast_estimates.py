@@ -98,12 +98,22 @@ def test_equal_arguments_give_equal_answers_and_another_seed_another() -> None:
 
 
 def test_all_destinations_of_one_source_come_out_of_the_same_floods() -> None:
-    found = prepare(line(5, delivery=0.9, transmissions=1), states=512).reach_from(UnicastAddress(3))
+    found = prepare(line(5, delivery=0.9, transmissions=1), states=512).reach_from(UnicastAddress(3)).destinations
 
     assert [figures.destination for figures in found] == [1, 2, 4, 5]
     assert found[1].delivery_ratio == pytest.approx(0.9 * (1.0 - AIRTIME_MS / SCAN_MS), abs=0.05)
     assert found[0].delivery_ratio < found[1].delivery_ratio
     assert (found[0].latency_p50_ms or 0.0) > (found[1].latency_p50_ms or 0.0)
+
+
+def test_reach_from_a_source_is_declined_where_an_estimate_is() -> None:
+    full = line(5, flow(1, 5), background=(background(300.0, 2),))
+
+    found = prepare(full).reach_from(UnicastAddress(3))
+
+    assert found.destinations == ()
+    assert found.declined == estimate(full).declined
+    assert found.declined
 
 
 @pytest.mark.parametrize("profile", sorted(PROFILES))

@@ -102,3 +102,24 @@ def test_both_configurations_meet_the_same_luck() -> None:
     assert changed is not None
     assert changed.flows == base.flows
     assert other.flows != base.flows
+
+
+def test_surroundings_that_a_change_leaves_as_they_are_serve_again() -> None:
+    prepared = prepare(network(rate_per_s=4.0), states=16)
+    base = prepared.estimate()
+    background_only = replace(network(rate_per_s=4.0), flows=(flow(6, 5, 7, 8, name="other"),))
+
+    same = prepared.estimate({UnicastAddress(9): NodeSettings(relay=True)})
+    other_flow = prepared.estimate(background_only)
+
+    assert same.reused_share == 1.0
+    assert same.kpis == base.kpis
+    assert other_flow.reused_share == 0.0
+    assert other_flow.kpis == prepare(background_only, states=16).estimate().kpis
+
+
+def test_change_of_what_is_on_the_air_reuses_nothing() -> None:
+    prepared = prepare(network(rate_per_s=4.0), states=16)
+    prepared.estimate()
+
+    assert prepared.estimate({UnicastAddress(9): NodeSettings(relay=False)}).reused_share == 0.0

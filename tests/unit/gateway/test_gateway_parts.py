@@ -23,10 +23,10 @@ from meshtwin.errors import Inconsistent, InvalidInput, Unavailable
 from meshtwin.gateway.book import NodeBook
 from meshtwin.gateway.exchanges import Completed, Exchanges, Outgoing, Request
 from meshtwin.gateway.jobs import plan_commit, plan_restore
+from meshtwin.gateway.measured import UNTIMED, Measured, to_report
 from meshtwin.gateway.memory import Memory, Monitoring, NodeException, Pending, parse_memory, to_bytes
 from meshtwin.gateway.monitor import CounterBook, plan_reports
 from meshtwin.gateway.phases import NEXT, PhaseEvent, next_phase
-from meshtwin.gateway.probe import UNTIMED, Measured, to_report
 from meshtwin.gateway.store import MemoryStore
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Configuration, NodeSettings, Transmit
@@ -119,14 +119,67 @@ def test_floods_are_spaced_so_that_relays_can_send_them() -> None:
     assert len(exchanges.start_waiting(NOW + timedelta(seconds=1.0))) == 1
 
 
+def ask_often(exchanges: Exchanges, answers_after_s: float, lost_first: int = 0) -> float:
+    """The gap between questions after forty exchanges, of which every ``lost_first``-th takes a second try."""
+    now = NOW
+    for index in range(40):
+        exchanges.add(request(1))
+        while not exchanges.start_waiting(now):
+            now = exchanges.next_wakeup() or now
+        if lost_first and index % lost_first == 0:
+            while not any(isinstance(event, Outgoing) for event in exchanges.expire(now)):
+                now = exchanges.next_wakeup() or now
+        now += timedelta(seconds=answers_after_s)
+        assert exchanges.answered(1, Access(Opcode.RELAY_STATUS, b"\x01\x00"), now) is not None
+    return exchanges.gap_s
+
+
+def test_a_mesh_that_answers_in_good_time_is_asked_as_often_as_its_share_allows() -> None:
+    assert ask_often(Exchanges(flood_s=0.07, occupancy_share=0.7), 0.1) == pytest.approx(0.2)
+
+
+def test_a_mesh_that_needs_second_tries_is_asked_less_and_again_more_when_it_does_not() -> None:
+    exchanges = Exchanges(flood_s=0.07, occupancy_share=0.7)
+
+    slow_s = ask_often(exchanges, 0.1, lost_first=2)
+    assert slow_s > 0.8
+    assert ask_often(exchanges, 0.1, lost_first=10) == pytest.approx(0.2, rel=0.5)  # a lossy mesh is not a busy one
+    assert ask_often(exchanges, 0.1) == pytest.approx(0.2)
+
+
+def test_silence_does_not_slow_the_gateway_down() -> None:
+    exchanges = Exchanges(flood_s=0.07)
+    exchanges.add(request(1))
+    exchanges.start_waiting(NOW)
+    while (wake_at := exchanges.next_wakeup()) is not None:
+        exchanges.expire(wake_at)
+
+    assert exchanges.gap_s == Exchanges(flood_s=0.07).gap_s
+
+
+def test_no_more_than_three_answers_are_waited_for_and_late_ones_leave_their_place() -> None:
+    exchanges = Exchanges(flood_s=0.001)
+    for node in range(1, 9):
+        exchanges.add(request(node))
+    now, sent = NOW, list[tuple[float, int]]()
+    while (now - NOW).total_seconds() < 10 and not exchanges.is_idle:
+        events = [e for e in exchanges.expire(now) if isinstance(e, Outgoing)] + exchanges.start_waiting(now)
+        sent += [((now - NOW).total_seconds(), event.request.node) for event in events]
+        now = exchanges.next_wakeup() or now
+
+    for at_s, _ in sent:
+        assert sum(at_s - 1.99 < other_s <= at_s for other_s, _ in sent) <= 3  # usual: 0.8 s, and 0.3 s a hop
+    assert {node for at_s, node in sent if at_s < 6} == set(range(1, 9))
+
+
 def test_an_answer_of_another_kind_does_not_complete_an_exchange() -> None:
     exchanges = Exchanges()
     exchanges.add(request(1))
     exchanges.start_waiting(NOW)
 
-    assert exchanges.answered(1, Access(Opcode.DEFAULT_TTL_STATUS, b"\x05")) is None
-    assert exchanges.answered(2, Access(Opcode.RELAY_STATUS, b"\x01\x00")) is None
-    assert exchanges.answered(1, Access(Opcode.RELAY_STATUS, b"\x01\x00")) is not None
+    assert exchanges.answered(1, Access(Opcode.DEFAULT_TTL_STATUS, b"\x05"), NOW) is None
+    assert exchanges.answered(2, Access(Opcode.RELAY_STATUS, b"\x01\x00"), NOW) is None
+    assert exchanges.answered(1, Access(Opcode.RELAY_STATUS, b"\x01\x00"), NOW) is not None
 
 
 def record(expected: int, received: int, transmissions: int = 3) -> NeighbourRecord:

@@ -93,3 +93,20 @@ def test_an_image_outside_the_allow_list_is_not_run() -> None:
 def test_quantities_are_canonical_so_that_the_server_does_not_rewrite_them() -> None:
     assert [quantity_mebibytes(n) for n in (64, 1024, 1536, 2048)] == ["64Mi", "1Gi", "1536Mi", "2Gi"]
     assert [quantity_millicores(n) for n in (50, 1000, 1500)] == ["50m", "1", "1500m"]
+
+
+def test_token_of_somebody_elses_model_is_mounted_by_its_keys_alone_and_only_named_in_the_configuration() -> None:
+    config = {"name": "office", "model": {"http": {"url": "https://models.example.org"}, "onFailure": "Fail"}}
+    rendered = manifests(WorkloadRole.PARENT_TWIN, config=config, model_secret="planner", inventory=None)
+    told = json.loads(rendered["ConfigMap"]["data"]["config.json"])["model"]["http"]
+    assert told == {
+        "url": "https://models.example.org",
+        "tokenFile": "/etc/meshtwin/model/token",
+        "caFile": "/etc/meshtwin/model/ca.crt",
+    }
+    pod = rendered["StatefulSet"]["spec"]["template"]["spec"]
+    (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "model"]
+    assert [item["key"] for item in volume["secret"]["items"]] == ["token", "ca.crt"]
+    assert "/etc/meshtwin/model" in [mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]]
+    plain = manifests(WorkloadRole.PARENT_TWIN, inventory=None)["StatefulSet"]["spec"]["template"]["spec"]
+    assert "model" not in [volume["name"] for volume in plain["volumes"]]

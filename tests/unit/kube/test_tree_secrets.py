@@ -8,7 +8,7 @@ from tests.unit.kube.fake_api import FakeApi
 
 from meshtwin.errors import Unavailable
 from meshtwin_operator.kube.secret_store import SecretStore
-from meshtwin_operator.kube.tree_secrets import CREDENTIALS_LABEL, TreeSecrets, outside_address
+from meshtwin_operator.kube.tree_secrets import CREDENTIALS_LABEL, MODEL_LABEL, TreeSecrets, outside_address
 from meshtwin_operator.reconcile.outcome import Workload, WorkloadRole
 from meshtwin_operator.reconcile.world import ObjectKey
 from meshtwin_operator.resources.hosting import EmbeddedBroker
@@ -75,3 +75,48 @@ async def test_a_secret_that_nobody_offered_is_not_sent_to_a_broker_outside() ->
     with pytest.raises(Unavailable, match=CREDENTIALS_LABEL):
         await trees.ensure_external(twin, workload)
     assert trees.broker(NS, "site") is None
+
+
+def make_secret(name: str, labels: dict[str, str] | None = None, **data: str) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": NS, "labels": labels or {}}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}
+
+
+@pytest.mark.parametrize(
+    ("secret", "text"),
+    [
+        (None, MODEL_LABEL),
+        (make_secret("planner", token="b3A="), MODEL_LABEL),
+        (make_secret("planner", {CREDENTIALS_LABEL: "true"}, token="b3A="), MODEL_LABEL),
+        (make_secret("planner", {MODEL_LABEL: "true"}, password="b3A="), "lack token"),
+    ],
+    ids=["absent", "not labelled", "labelled for a broker", "without a token"],
+)
+async def test_a_secret_that_nobody_offered_is_not_mounted_for_a_model(secret: Any, text: str) -> None:
+    with pytest.raises(Unavailable, match=text) as caught:
+        await ensure_with_model(secret)
+    assert "b3A=" not in str(caught.value)
+
+
+async def test_a_secret_that_was_offered_for_models_is_mounted() -> None:
+    assert await ensure_with_model(make_secret("planner", {MODEL_LABEL: "true"}, token="b3A="))
+
+
+async def ensure_with_model(secret: dict[str, Any] | None) -> str:
+    api = FakeApi()
+    api.store(make_secret("site-tree", **{"rest-key": "b3A=", "ca.crt": "b3A="}))
+    if secret is not None:
+        api.store(secret)
+    store = SecretStore(api, changed=lambda _: None)  # type: ignore[arg-type]  # what is used of it
+    fleet = Fleet(changed=lambda _: None, now=lambda: datetime.now(UTC))
+    workload = Workload(
+        role=WorkloadRole.PARENT_TWIN,
+        namespace=NS,
+        name="site-parent",
+        owner=ObjectKey("DigitalTwin", NS, "site"),
+        owner_uid="uid-1",
+        root_twin="site",
+        identity="twin.buildings.site-parent",
+        model_secret="planner",
+    )
+    return await TreeSecrets(store, fleet, now=lambda: datetime.now(UTC)).ensure(workload)

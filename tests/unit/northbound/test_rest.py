@@ -1,7 +1,9 @@
 """The REST interface over a twin that stands still."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,8 +11,11 @@ import jwt
 import pytest
 from tests.unit.twins.test_snapshot_and_overlay import north, south
 
+from meshtwin.app.scoring import ScoreKeeper
 from meshtwin.contract.summaries import TwinSummary
 from meshtwin.errors import InvalidInput, Unavailable
+from meshtwin.mesh.priors import SIMULATION
+from meshtwin.mesh.scorecards import FigureKind, Standing
 from meshtwin.northbound.messages import SnapshotMessage, parse_snapshot
 from meshtwin.northbound.rest import create_app
 from meshtwin.northbound.tokens import AUDIENCE, Identity, Role, mint, verify
@@ -72,9 +77,10 @@ class OneRun:
 class Caller:
     """Asks the application without a socket."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self.twin, self.runs = StillTwin(), OneRun()
-        app = create_app(title="office", twin=self.twin, runs=self.runs, key=KEY, now=lambda: NOW)
+        scores = ScoreKeeper(folder / "scorecard.json", "north")
+        app = create_app(title="office", twin=self.twin, runs=self.runs, key=KEY, now=lambda: NOW, scores=scores)
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         self._client = httpx.AsyncClient(transport=transport, base_url="http://twin")
 
@@ -84,8 +90,8 @@ class Caller:
 
 
 @pytest.fixture
-def caller() -> Caller:
-    return Caller()
+def caller(tmp_path: Path) -> Caller:
+    return Caller(tmp_path)
 
 
 def pipeline(**changes: Any) -> dict[str, Any]:
@@ -222,6 +228,7 @@ def test_every_path_is_in_the_open_api_document(caller: Caller) -> None:
     paths = caller.ask("GET", "/openapi.json", role=None).json()["paths"]
 
     assert {"/healthz", "/readyz", "/metrics", "/api/v1/snapshot", "/api/v1/runs/{run_id}"} <= set(paths)
+    assert "/api/v1/scorecard/pushes/{attempt_id}" in paths
 
 
 def test_path_that_is_none_is_a_problem_too(caller: Caller) -> None:
@@ -262,3 +269,56 @@ def test_token_of_another_key_or_without_signature_is_refused() -> None:
     for token in (mint(b"x" * 40, "me", "operator", 60, NOW), jwt.encode(claims, "", algorithm="none"), "x"):
         with pytest.raises(InvalidInput):
             verify(KEY, token, NOW)
+
+
+def measured_push() -> dict[str, Any]:
+    figures: dict[str, Any] = {"flows": []}
+    return {
+        "segment": "north",
+        "configuration": "north-r0001",
+        "predictedAt": "2026-05-01T12:00:00Z",
+        "measuredAt": "2026-05-01T13:00:00Z",
+        "prediction": {
+            "before": figures,
+            "after": figures,
+            "model": "packet-simulator",
+            "profile": "zephyr",
+            "seed": 1,
+            "replications": 8,
+            "snapshotFingerprint": "f",
+        },
+    }
+
+
+@pytest.mark.parametrize("role", [None, Role.VIEWER, Role.ENGINEER])
+def test_nobody_but_the_operator_enters_a_push(caller: Caller, role: Role | None) -> None:
+    response = caller.ask("PUT", "/api/v1/scorecard/pushes/a1", role, json=measured_push())
+    assert response.status_code == (401 if role is None else 403)
+    assert caller.ask("GET", "/api/v1/scorecard").json()["pushes"] == []
+
+
+def test_push_entered_twice_is_answered_alike(caller: Caller) -> None:
+    first, again = (
+        caller.ask("PUT", "/api/v1/scorecard/pushes/a1", Role.OPERATOR, json=measured_push()) for _ in range(2)
+    )
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert first.json() == again.json()
+    assert first.json()["pushes"] == ["a1"]
+
+
+@pytest.mark.parametrize("attempt", ["..%2f..%2fkey", "a" * 65, "a%20b"])
+def test_attempt_id_that_is_none_is_refused(caller: Caller, attempt: str) -> None:
+    response = caller.ask("PUT", f"/api/v1/scorecard/pushes/{attempt}", Role.OPERATOR, json=measured_push())
+    assert response.status_code in (404, 422)
+    assert caller.ask("GET", "/api/v1/scorecard").json()["pushes"] == []
+
+
+def test_standings_travel_with_the_snapshot_and_are_shown_by_segment(caller: Caller) -> None:
+    when = datetime(2026, 5, 1, tzinfo=UTC)
+    worth = Standing(bias=0.5, deviation=0.4, entries=3, since=when, until=when)
+    key = ("packet-simulator", FigureKind.ON_TIME)
+    caller.twin.partial = replace(caller.twin.partial, standings={"north": {key: worth}})
+    assert parse_snapshot(caller.ask("GET", "/api/v1/snapshot").content).standings == {"north": {key: worth}}
+    (shown,) = caller.ask("GET", "/api/v1/scorecards").json()["scorecards"]
+    assert (shown["segment"], shown["standings"][0]["entries"]) == ("north", 3)
+    assert shown["standings"][0]["widthRatio"] == round(0.4 / SIMULATION[FigureKind.ON_TIME].deviation, 3)

@@ -129,6 +129,38 @@ def test_no_messages_are_refused() -> None:
         compute_score(Counts(0, 0), Counts(1, 2), 0.05)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "judgement"),
+    [
+        (Counts(0, 30), Counts(0, 30), Judgement.INCONCLUSIVE),
+        (Counts(3, 30), Counts(2, 30), Judgement.INCONCLUSIVE),
+        (Counts(0, 30), Counts(3, 30), Judgement.UNDECIDED),
+        (Counts(0, 30), Counts(30, 30), Judgement.HARMLESS),
+    ],
+)
+def test_where_nothing_can_get_worse_by_the_margin_only_an_improvement_is_harmless(
+    before: Counts, after: Counts, judgement: Judgement
+) -> None:
+    assert judge_flow("f", before, after, margin=0.2).judgement is judgement
+
+
+@given(COUNTS, COUNTS, st.sampled_from([0.05, 0.1, 0.2]))
+def test_harmless_always_means_that_harm_could_have_shown_or_that_it_is_better(
+    before: Counts, after: Counts, margin: float
+) -> None:
+    verdict = judge_flow("f", before, after, margin=margin)
+    if verdict.judgement is Judgement.HARMLESS:
+        assert before.share > margin or after.share > before.share
+
+
+def test_an_inconclusive_flow_outweighs_harmless_ones_but_not_harm() -> None:
+    harmless = judge_flow("a", Counts(40, 60), Counts(59, 60), margin=0.05)
+    nothing = judge_flow("b", Counts(0, 60), Counts(0, 60), margin=0.05)
+    harmful = judge_flow("c", Counts(59, 60), Counts(20, 60), margin=0.05)
+    assert judge_flows([harmless, nothing]) is Judgement.INCONCLUSIVE
+    assert judge_flows([nothing, harmful]) is Judgement.HARMFUL
+
+
 @given(COUNTS, st.integers(0, 50))
 def test_more_good_messages_never_lower_the_score(before: Counts, extra: int) -> None:
     worse, better = Counts(50, 100), Counts(50 + extra, 100)

@@ -23,7 +23,7 @@ from fake_world import (
 )
 
 from meshtwin.contract.wire import SettingsEntry
-from meshtwin.recipes.messages import RunStatus
+from meshtwin.recipes.messages import RunStatus, WhatIfRequest
 from meshtwin.recipes.registry import BUILT_IN
 from meshtwin_operator.reconcile.dispatch import reconcile
 from meshtwin_operator.reconcile.outcome import CreateRecord
@@ -492,9 +492,9 @@ def test_pipeline_does_not_ask_again_right_after_its_own_proposal_was_confirmed(
     driver.look_at(approve(world, key))
     driver.sweep(20)
     assert world.status(REVISION_1)["push"]["step"] == "Confirmed"
-    asked = len({run.run_id for run in driver.started})
+    asked = len({run.run_id for run in driver.started if not run.handed})
     driver.sweep(3)
-    assert len({run.run_id for run in driver.started}) == asked == 1
+    assert len({run.run_id for run in driver.started if not run.handed}) == asked == 1
     assert result_of(world) == "Proposed"
 
 
@@ -529,6 +529,49 @@ def test_what_if_is_asked_once_and_answered() -> None:
     driver.wait(1000)
     driver.sweep(2)
     assert len(driver.started) == asked
+
+
+def test_what_if_about_places_and_traffic_is_asked_in_metres_and_its_warnings_are_kept() -> None:
+    world, driver = make_adopted()
+    spec = {
+        "segmentRef": {"name": "north"},
+        "movedNodes": [{"node": "000A", "position": {"xCentimetres": 1250, "yCentimetres": -300}}],
+        "addedNodes": [
+            {
+                "node": "00FF",
+                "position": {"xCentimetres": 0, "yCentimetres": 5, "zCentimetres": 280},
+                "groups": ["C001"],
+                "relay": "Enabled",
+            },
+            {"node": "0100", "position": {"xCentimetres": 0, "yCentimetres": 0}},
+        ],
+        "traffic": [
+            {"name": "lights", "ratePerMinute": 60},
+            {"name": "old", "removed": True},
+            {"name": "new", "source": "000A", "destination": "C001", "ratePerMinute": 6, "deadlineMilliseconds": 150},
+        ],
+    }
+    key = world.put("WhatIf", "corner", spec)
+    driver.look_at(key)
+    asked = WhatIfRequest.model_validate(driver.started[-1].body)
+    assert [(m.node, m.position_metres) for m in asked.moved_nodes] == [("000a", [12.5, -3.0, 0.0])]
+    first, second = asked.added_nodes
+    assert (first.node, first.position_metres, first.groups) == ("00ff", [0.0, 0.05, 2.8], ["c001"])
+    assert first.settings is not None
+    assert (first.settings.nodes, first.settings.relay, first.settings.default_ttl) == (["00ff"], "Enabled", None)
+    assert second.settings is None
+    assert [(f.name, f.source, f.rate_per_minute, f.removed) for f in asked.traffic] == [
+        ("lights", None, 60.0, False),
+        ("old", None, None, True),
+        ("new", "000a", 6.0, False),
+    ]
+    warnings = ["links of 00ff are expected from placement, not measured: walls are not known"]
+    result = {"segment": "north", "prediction": PREDICTION, "warnings": warnings}
+    run_id = driver.started[-1].run_id
+    done = {"runId": run_id, "state": "Done", "whatIfResult": result}
+    world.runs[run_id] = RunView(status=RunStatus.model_validate(done))
+    driver.look_at(key)
+    assert world.status(key)["warnings"] == warnings
 
 
 def test_what_if_about_no_segment_stalls() -> None:

@@ -21,6 +21,7 @@ from fake_world import (
 )
 
 from meshtwin.contract.configuration import Verb
+from meshtwin.contract.summaries import ScorecardSummary
 from meshtwin_operator.reconcile.dispatch import reconcile, related
 
 SOUTH = ObjectKey("MeshSegment", NS, "south")
@@ -336,3 +337,52 @@ def test_driver_fixture_keeps_no_hidden_state() -> None:
     world, driver = make_adopted()
     other = FakeDriver(world, now=driver.now)
     assert reconcile(SEGMENT, world, driver.now) == reconcile(SEGMENT, other.world, other.now)
+
+
+def test_model_of_somebody_else_goes_to_the_parent_twin_without_its_secret() -> None:
+    from meshtwin.app.settings import ParentTwinSettings
+
+    http = {"url": "https://models.example.org/mesh", "secretRef": {"name": "planner"}}
+    world, driver = make_office(model={"http": http, "onFailure": "UseOwn"})
+    driver.look_at(TWIN)
+    parent = driver.workloads["office-parent"]
+    assert parent.model_secret == "planner"
+    assert "planner" not in str(parent.config)
+    filled = {"broker": {"host": "b", "port": 1}, "dataFolder": "/d", "restKeyFile": "/k"}
+    told = ParentTwinSettings.model_validate({**parent.config, **filled}).model
+    assert told is not None
+    assert told.http is not None
+    assert (told.http.url, told.http.time_limit_seconds, told.on_failure) == (http["url"], 60, "UseOwn")
+    assert "planner" not in str(world.status(TWIN))
+
+
+def test_another_model_is_another_configuration_of_the_parent_twin() -> None:
+    world, driver = make_office()
+    driver.look_at(TWIN)
+    before = driver.workloads["office-parent"].config["configHash"]
+    world.edit(TWIN, {"model": {"plugin": "theirs"}})
+    driver.look_at(TWIN)
+    assert driver.workloads["office-parent"].config["configHash"] != before
+
+
+def test_segment_shows_what_predictions_were_worth_there_and_keeps_it_while_the_twin_is_away() -> None:
+    world, driver = make_office()
+    when = START - timedelta(days=3)
+    card = ScorecardSummary(
+        pushes=2, entries=8, since=when, until=START, model="packet-simulator", on_time_width_percent=91
+    )
+    told = world.summaries["north-segment"]
+    shown = told.segments[0].model_copy(update={"scorecard": card})
+    world.summaries["north-segment"] = told.model_copy(update={"segments": [shown]})
+    driver.look_at(SEGMENT)
+    assert world.status(SEGMENT)["scorecard"] == {
+        "pushes": 2,
+        "entries": 8,
+        "since": "2026-02-27T08:00:00Z",
+        "until": "2026-03-02T08:00:00Z",
+        "model": "packet-simulator",
+        "onTimeWidthPercent": 91,
+    }
+    del world.summaries["north-segment"]
+    driver.look_at(SEGMENT)
+    assert world.status(SEGMENT)["scorecard"]["pushes"] == 2

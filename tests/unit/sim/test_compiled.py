@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from meshtwin.sim.packets import LossCause
 from meshtwin.sim.profiles import PROFILES, get_profile
 from meshtwin.sim.reference import run_reference
 from meshtwin.sim.scenario import Scenario, ScenarioBackground, ScenarioFlow, ScenarioLink, ScenarioNode
-from meshtwin.sim.scenario_features import NodeChange, Segmentation
+from meshtwin.sim.scenario_features import LowPower, NodeChange, Retries, Segmentation
 from meshtwin.sim.states import preset_states
 
 
@@ -137,16 +137,63 @@ def test_one_signature_is_compiled_whatever_the_scenario():
     run_compiled(replace(scenario, background=(), duration_s=1.0, is_traced=True), 2**63, 5)
     run_compiled(replace(scenario, links=()), 1, 0)
     run_compiled(scenario, 1, 0, preset_states(scenario, seed=1))
+    run_compiled(add_transport(scenario), 1, 0)
     assert len(advance.signatures) == 1
 
 
 def test_feature_that_the_engine_lacks_is_named_and_refused():
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class BrightFlow(ScenarioFlow):
+        brightness: int = 0
+
     scenario = build_lattice(2, count=1)
-    flow = replace(scenario.flows[0], segmentation=Segmentation(access_bytes=40))
-    scenario = replace(scenario, flows=(flow,))
-    assert "segmented" in (unsupported(scenario) or "")
-    with pytest.raises(InvalidInput, match="segmented"):
-        run_compiled(scenario, 1, 0)
+    flow = scenario.flows[0]
+    said = {f.name: getattr(flow, f.name) for f in fields(flow)}
+    assert unsupported(replace(scenario, flows=(BrightFlow(**said),))) is None
+    bright = replace(scenario, flows=(BrightFlow(**said, brightness=3),))
+    assert "brightness" in (unsupported(bright) or "")
+    with pytest.raises(InvalidInput, match="brightness"):
+        run_compiled(bright, 1, 0)
+
+
+def add_transport(scenario: Scenario) -> Scenario:
+    """With a segmented flow to one, one to a group, and two low-power nodes of one friend with a short queue."""
+    low = LowPower(friend=UnicastAddress(2), poll_interval_s=2.0, poll_retries=2)
+    nodes = tuple(
+        replace(node, relay=False, low_power=low) if node.address in (1, 3) else replace(node, friend_queue_size=1)
+        for node in scenario.nodes
+    )
+    far, last = scenario.flows[0], scenario.nodes[-1].address
+    flows = (
+        replace(far, source=last, members=(UnicastAddress(1), UnicastAddress(3)), response_pdu_bytes=21),
+        replace(
+            far, name="letter", source=last, members=(UnicastAddress(2),), segmentation=Segmentation(access_bytes=60)
+        ),
+        replace(
+            far, name="letters", source=UnicastAddress(4), members=tuple(n.address for n in nodes[4:8]),
+            segmentation=Segmentation(access_bytes=20), retries=Retries(count=1, after_s=1.0), response_pdu_bytes=21,
+        ),
+    )  # fmt: skip
+    return replace(scenario, nodes=nodes, flows=tuple(replace(flow, period_s=0.5) for flow in flows))
+
+
+@pytest.mark.parametrize("name", sorted(PROFILES))
+def test_network_with_segments_and_sleeping_nodes_is_equal_in_both_engines(name):
+    scenario = replace(add_transport(build_lattice(3, count=6, profile=name)), is_traced=True, background=())
+    changes = (NodeChange(at_s=1.3, node=UnicastAddress(2), is_on=False),)
+    changes += (NodeChange(at_s=1.6, node=UnicastAddress(2), is_on=True),)
+    result = run_compiled(replace(scenario, changes=changes), 7, 0)
+    assert result == run_reference(replace(scenario, changes=changes), 7, 0)
+    assert result.losses[LossCause.FRIEND_QUEUE] > 0
+    assert {m.flow for m in result.messages if m.arrivals} == {"far", "letter", "letters"}
+
+
+def test_arrays_of_segmented_messages_grow_when_a_run_needs_more():
+    scenario = add_transport(build_lattice(3, count=150))
+    state = run_state(scenario, 1, 0)
+    assert len(state.sendings) > 256
+    assert len(state.receptions) > len(state.sendings)
+    assert run_compiled(scenario, 1, 0) == run_compiled(scenario, 1, 0)
 
 
 def test_bits_of_draws_over_arrays_are_those_of_single_draws():

@@ -1,209 +1,28 @@
 """Both engines give equal records and equal results, whatever the scenario."""
 
-from dataclasses import replace
+from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
+from tests.unit.sim.small_scenarios import assert_engines_agree, preset_tables, scenarios
 
-from meshtwin.mesh.addresses import UnicastAddress
-from meshtwin.mesh.configuration import Transmit
-from meshtwin.sim.compiled import run_compiled, unsupported
-from meshtwin.sim.profiles import PROFILES, StackProfile
-from meshtwin.sim.reference import run_reference
-from meshtwin.sim.scenario import Scenario, ScenarioBackground, ScenarioFlow, ScenarioLink, ScenarioNode
-from meshtwin.sim.scenario_features import ExternalInterference, NodeChange, PublishRetransmit, Retries
-from meshtwin.sim.states import SLOTS_PER_NODE, PresetStates
+from meshtwin.sim.compiled import unsupported
+from meshtwin.sim.profiles import PROFILES
+from meshtwin.sim.scenario_file import read_scenario
 
-MS = 1_000_000
-TRANSMITS = st.builds(Transmit, count=st.integers(0, 3), interval_steps=st.integers(0, 3))
-RATIOS = st.sampled_from([0.0, 0.005, 0.3, 0.5, 0.9, 1.0])
-
-
-def runs_equal(scenario: Scenario, seed: int, states: PresetStates | None = None) -> None:
-    """Asserts it, with the first record that differs."""
-    assert unsupported(scenario) is None
-    expected = run_reference(scenario, seed, 0, states)
-    found = run_compiled(scenario, seed, 0, states)
-    for place, (a, b) in enumerate(zip(expected.records, found.records, strict=False)):
-        assert a == b, f"record {place}"
-    assert len(found.records) == len(expected.records)
-    assert found == expected
-
-
-@st.composite
-def profiles(draw: st.DrawFn, base: StackProfile) -> StackProfile:
-    """``base`` with some rules changed, so that queues fill, caches forget and ties happen."""
-    changes = {
-        "jitter_ns": st.just(0),
-        "processing_ns": st.sampled_from([0, 5 * MS]),
-        "advertising_delay_ns": st.just(0),
-        "own_delay_ns": st.sampled_from([None, (0, 0), (MS, MS)]),
-        "queue_after_delay": st.booleans(),
-        "response_ns": st.sampled_from([0, 3 * MS]),
-        "scan_window_ns": st.just(base.scan_interval_ns // 2),
-        "scan_in_phase": st.booleans(),
-        "start_at_scan_window_end": st.booleans(),
-        "scan_restarts_after_event": st.booleans(),
-        "event_overhead_ns": st.just(0),
-        "channel_gap_ns": st.just(0),
-        "originated_sets": st.integers(0, 2),
-        "relay_sets": st.integers(1, 3),
-        "one_queue": st.booleans(),
-        "hands_over": st.booleans(),
-        "relays_own_echo": st.booleans(),
-        "rests_after_last": st.booleans(),
-        "delay_when_idle_only": st.booleans(),
-        "copies_take_turns": st.booleans(),
-        "relay_buffer": st.integers(1, 3),
-        "message_cache": st.integers(1, 3),
-        "scan_sample_ns": st.sampled_from([0, 70_000]),
-        "capture_db": st.sampled_from([None, 8.0]),
-    }
-    names = draw(st.lists(st.sampled_from(sorted(changes)), unique=True, max_size=5))
-    changed = replace(base, **{name: draw(changes[name]) for name in names})
-    changed = replace(changed, allows_default_ttl_one=True, allows_flow_ttl_one=True)
-    if changed.originated_sets == 0 and changed.relay_sets == 0:
-        changed = replace(changed, relay_sets=1)
-    return changed
-
-
-@st.composite
-def scenarios(draw: st.DrawFn, base: StackProfile) -> Scenario:
-    """Up to seven nodes with most of the links that there can be."""
-    count = draw(st.integers(2, 7))
-    addresses = [UnicastAddress(i + 1) for i in range(count)]
-    nodes = tuple(
-        ScenarioNode(
-            address=a,
-            relay=draw(st.booleans()),
-            ttl=draw(st.integers(0, 5)),
-            network_transmit=draw(TRANSMITS),
-            relay_retransmit=draw(TRANSMITS),
-            external_pdus_per_s=draw(st.sampled_from([0.0, 0.0, 200.0])),
-            is_on=draw(st.sampled_from([True, True, True, False])),
-            replay_list_size=draw(st.sampled_from([None, None, 1, 2])),
-        )
-        for a in addresses
-    )
-    return Scenario(
-        name="random",
-        nodes=nodes,
-        links=draw(links_between([(a, b) for a in addresses for b in addresses if a != b])),
-        flows=draw(flows_between(addresses)),
-        background=draw(st.lists(backgrounds_of(addresses), max_size=1).map(tuple)),
-        profile=draw(profiles(base)),
-        capture=draw(st.booleans()),
-        duration_s=draw(st.sampled_from([None, 0.05, 0.4])),
-        interference=draw(st.lists(bursts_at(addresses), max_size=2).map(tuple)),
-        start_of_day_s=draw(st.sampled_from([0.0, 86_399.9])),
-        changes=draw(st.lists(changes_of(addresses), max_size=3).map(tuple)),
-        is_traced=True,
-    )
-
-
-@st.composite
-def links_between(draw: st.DrawFn, pairs: list[tuple[UnicastAddress, UnicastAddress]]) -> tuple[ScenarioLink, ...]:
-    chosen = draw(st.lists(st.sampled_from(pairs), unique=True, min_size=1, max_size=30))
-    powers = st.sampled_from([None, -60.0, -68.0, -90.0, -97.5])
-    links = []
-    for source, target in chosen:
-        power_dbm = draw(powers)
-        delivery = draw(RATIOS) if power_dbm is None else draw(st.one_of(st.none(), RATIOS))
-        deviation = 0.0 if delivery is None else draw(st.sampled_from([0.0, 0.2]))
-        links.append(
-            ScenarioLink(
-                source=source, target=target, rx_power_dbm=power_dbm, delivery=delivery, delivery_deviation=deviation
-            )
-        )
-    return tuple(links)
-
-
-@st.composite
-def flows_between(draw: st.DrawFn, addresses: list[UnicastAddress]) -> tuple[ScenarioFlow, ...]:
-    flows = []
-    for number in range(draw(st.integers(1, 3))):
-        source = draw(st.sampled_from(addresses))
-        others = [a for a in addresses if a != source]
-        response_bytes = draw(st.sampled_from([None, 21]))
-        flows.append(
-            ScenarioFlow(
-                name=f"flow-{number}",
-                source=source,
-                members=tuple(draw(st.lists(st.sampled_from(others), unique=True, min_size=1, max_size=4))),
-                count=draw(st.integers(0, 5)),
-                period_s=draw(st.sampled_from([0.004, 0.03, 0.2])),
-                start_s=draw(st.sampled_from([0.0, 0.01])),
-                spread_in_period=draw(st.booleans()),
-                spread_s=draw(st.sampled_from([0.0, 0.002, 0.05])),
-                pdu_bytes=draw(st.integers(1, 29)),
-                response_pdu_bytes=response_bytes,
-                publish_retransmit=draw(st.sampled_from([None, None, PublishRetransmit(count=2, interval_steps=0)])),
-                retries=None
-                if response_bytes is None
-                else draw(st.sampled_from([None, Retries(count=2, after_s=0.04)])),
-                ttl=draw(st.sampled_from([None, 0, 2, 6])),
-                relays=draw(st.one_of(st.none(), st.frozensets(st.sampled_from(addresses)))),
-            )
-        )
-    return tuple(flows)
-
-
-def backgrounds_of(addresses: list[UnicastAddress]) -> st.SearchStrategy[ScenarioBackground]:
-    return st.builds(
-        ScenarioBackground,
-        name=st.just("murmur"),
-        sources=st.lists(st.sampled_from(addresses), unique=True, min_size=1).map(tuple),
-        rate_per_s=st.sampled_from([5.0, 100.0]),
-        ttl=st.sampled_from([None, 0, 3]),
-        is_reporting=st.booleans(),
-        is_counted=st.booleans(),
-    )
-
-
-def bursts_at(addresses: list[UnicastAddress]) -> st.SearchStrategy[ExternalInterference]:
-    return st.builds(
-        ExternalInterference,
-        busy_ratio=st.sampled_from([0.1, 0.6]),
-        channel=st.sampled_from([None, 0, 2]),
-        nodes=st.one_of(st.none(), st.lists(st.sampled_from(addresses), unique=True, min_size=1).map(tuple)),
-        from_s=st.sampled_from([0.0, 86_399.0]),
-        until_s=st.sampled_from([0.05, 86_400.0]),
-    )
-
-
-@st.composite
-def changes_of(draw: st.DrawFn, addresses: list[UnicastAddress]) -> NodeChange:
-    node = draw(st.sampled_from(addresses))
-    others = [a for a in addresses if a != node]
-    pairs = [pair for other in others for pair in ((node, other), (other, node))]
-    is_on = draw(st.sampled_from([None, True, False]))
-    moves = is_on is None or draw(st.booleans())
-    return NodeChange(
-        at_s=draw(st.sampled_from([0.0, 0.011, 0.025, 0.07])),
-        node=node,
-        is_on=is_on,
-        links=draw(links_between(pairs)) if moves else None,
-    )
+SAMPLES = sorted((Path(__file__).parents[3] / "manifests" / "samples" / "scenarios").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", sorted(PROFILES))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data(), seed=st.integers(0, 2**63))
 def test_engines_give_equal_records_for_any_small_network(name, data, seed):
     scenario = data.draw(scenarios(PROFILES[name]))
     note(repr(scenario))
-    runs_equal(scenario, seed)
+    assert_engines_agree(scenario, seed, data.draw(preset_tables(scenario, seed)))
 
 
-@pytest.mark.parametrize("name", sorted(PROFILES))
-@settings(max_examples=20, deadline=None)
-@given(data=st.data(), seed=st.integers(0, 2**63))
-def test_engines_give_equal_records_for_equal_preset_states(name, data, seed):
-    scenario = data.draw(scenarios(PROFILES[name]))
-    points = data.draw(st.integers(1, 4))
-    shape = (len(scenario.flows) * points, len(scenario.nodes) * SLOTS_PER_NODE)
-    table = np.random.default_rng(seed % 2**32).random(shape)
-    note(repr(scenario))
-    runs_equal(scenario, seed, PresetStates(table=table, points=points))
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_compiled_engine_runs_every_sample_scenario(path):
+    assert unsupported(read_scenario(path)) is None

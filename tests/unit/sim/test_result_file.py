@@ -71,7 +71,7 @@ def test_parquet_has_a_row_for_every_message_and_member(finished, tmp_path):
 
 def test_other_formats_are_refused_by_name(finished, tmp_path):
     scenario, runs = finished
-    with pytest.raises(InvalidInput, match=r"r\.xlsx ends neither in \.json nor in \.parquet"):
+    with pytest.raises(InvalidInput, match=r"r\.xlsx ends in none of \.json, \.parquet"):
         write_result(tmp_path / "r.xlsx", describe_result(scenario, runs, seed=3, engine="x"), scenario, runs)
 
 

@@ -148,6 +148,38 @@ def test_rollup_counts_what_was_heard_and_names_border_nodes() -> None:
     assert rollup.is_ready
 
 
+def test_twin_is_not_ready_while_most_links_are_known_one_way_only() -> None:
+    one_way = fold_all(
+        [
+            gateway(),
+            reported("0001-0003"),
+            report("0001", counter("0002", 10, 9)),
+            report("0002", counter("0003", 10, 9), sequence=1),
+            report("0003", counter("0001", 10, 9), sequence=2),
+        ]
+    )
+    rest = [
+        report("0001", counter("0003", 20, 18), sequence=3, at_s=20),
+        report("0002", counter("0001", 20, 18), sequence=4, at_s=20),
+        report("0003", counter("0002", 20, 18), sequence=5, at_s=20),
+    ]
+
+    young = roll_up(one_way, (1, 2, 3), now_s=START_S + 30, report_interval_s=60)
+    grown = roll_up(fold_all(rest, one_way), (1, 2, 3), now_s=START_S + 30, report_interval_s=60)
+
+    assert young.waiting_for == "the evidence is young: 0% of links are known both ways, 85% are needed"
+    assert grown.is_ready
+
+
+def test_twin_of_one_way_links_is_ready_when_half_of_the_nodes_told_of_all_they_hear() -> None:
+    ring = [("0001", "0002"), ("0002", "0003"), ("0003", "0001")]
+    first = [report(a, counter(b, 10, 9), sequence=i) for i, (a, b) in enumerate(ring)]
+    again = [report(a, counter(b, 20, 18), sequence=3 + i, at_s=20) for i, (a, b) in enumerate(ring[:2])]
+    state = fold_all([gateway(), reported("0001-0003"), *first, *again])
+
+    assert roll_up(state, (1, 2, 3), now_s=START_S + 30, report_interval_s=60).is_ready
+
+
 def test_rollup_of_old_knowledge_is_not_fresh_and_says_its_age() -> None:
     rollup = roll_up(north_state(), (1, 2), now_s=START_S + 3600, report_interval_s=60)
 

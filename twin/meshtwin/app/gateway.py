@@ -2,7 +2,7 @@
 
 One task turns events into effects, in order: memory first, then mesh and broker. A second task publishes, so
 that a slow broker never delays the mesh. Exit codes: 0 stopped, 1 something is not available (the store
-included), 2 bad input (a broken memory file included).
+included), 2 bad input (a broken memory file included), 3 records that disagree (an older backup, a lost token).
 """
 
 import asyncio
@@ -24,14 +24,24 @@ from meshtwin.connectors.mqtt import BrokerSettings, Message, MqttLink, Will
 from meshtwin.contract.telemetry import GatewayState
 from meshtwin.contract.topics import gateway_topic
 from meshtwin.contract.wire import AddressText, SettingsEntry, UnicastText
-from meshtwin.errors import InvalidInput, Unavailable
+from meshtwin.errors import InvalidInput, MeshTwinError, Unavailable
 from meshtwin.gateway.bluez.bus import MESH_SERVICE
 from meshtwin.gateway.bluez.commissioning import FIRST_SETTINGS
 from meshtwin.gateway.bluez.credentials import read_credentials
 from meshtwin.gateway.bluez.link import BluezMeshLink
 from meshtwin.gateway.core import GatewayCore
-from meshtwin.gateway.effects import Effect, Publish, Save, SendMesh, Sense
-from meshtwin.gateway.mesh_client import EmulatedMeshLink, MeshLink, Received, Sensed, Welcome
+from meshtwin.gateway.effects import Effect, Listen, Publish, Save, SendMesh, Sense
+from meshtwin.gateway.mesh_client import (
+    EmulatedMeshLink,
+    MeshEvent,
+    MeshFault,
+    MeshLink,
+    Observability,
+    Received,
+    Sensed,
+    Unsent,
+    Welcome,
+)
 from meshtwin.gateway.outbox import Identity
 from meshtwin.gateway.store import MemoryStore
 from meshtwin.mesh.configuration import NodeSettings
@@ -41,6 +51,7 @@ __all__ = ["GatewaySettings", "run_gateway"]
 log = structlog.get_logger(__name__)
 
 MESH_RETRY_S: Final = 0.5
+FAULT_TOLD_S: Final = 3.0  # for the broker to take the last word of a gateway that cannot run
 IDLE_S: Final = 60.0  # longest wait without looking at the clock
 PUBLISH_RETRY_S: Final = 0.5
 UNSENT_LIMIT: Final = 1000  # telemetry beyond this is dropped while the broker is away
@@ -82,6 +93,8 @@ class BluezMeshModel(Model):
     bus_address: str | None = None
     service: str = MESH_SERVICE
     first_settings: SettingsEntry | None = None  # of our node when it is made; unsaid ones as usual
+    observability: Observability = "notifications"  # "heartbeats": nodes have no firmware of ours
+    neighbours_at_most: int | None = Field(default=None, ge=1, le=0x7FFF)  # heard by one node; null: by everybody
 
 
 def _kind_of_mesh(value: object) -> str:
@@ -103,7 +116,7 @@ class GatewaySettings(Model):
     data_folder: Path
 
 
-Event = Message | Received | Sensed | Literal["connected"]
+Event = Message | MeshEvent | Literal["connected"]
 
 
 class GatewayProcess:
@@ -123,10 +136,14 @@ class GatewayProcess:
 
     async def run(self, on_ready: Callable[[], None] | None) -> None:
         """Run until cancelled."""
-        welcome = await self._connect_mesh()
-        core = GatewayCore(self._memory, self._identity(welcome), first_probe=random.randrange(256))  # noqa: S311  # a label
         self._broker.subscribe(self._topic("configuration/command"))
         self._broker.start()
+        try:
+            welcome = await self._connect_mesh()
+        except BaseException:
+            await self._broker.stop()
+            raise
+        core = GatewayCore(self._memory, self._identity(welcome), first_probe=random.randrange(256))  # noqa: S311  # a label
         await self._broker.connected.wait()
         tasks = [
             asyncio.ensure_future(self._mesh.run(self._events.put_nowait)),
@@ -166,6 +183,10 @@ class GatewayProcess:
                     self._perform(core.mesh(event.source, event.payload, event.ttl, now))
                 case Sensed():
                     self._perform(core.sensed(event.busy_s, event.mesh_s, now))
+                case MeshFault():
+                    self._perform(core.fault(event.text, now))
+                case Unsent():
+                    self._perform(core.unsent(event.destination, event.reason, now))
                 case "connected":
                     self._perform(core.announce(now))
             self._perform(core.on_time(now))
@@ -179,6 +200,8 @@ class GatewayProcess:
                     self._mesh.send(effect.destination, effect.payload, effect.ttl)
                 case Sense():
                     self._mesh.sense()
+                case Listen():
+                    self._mesh.listen(effect.group)
                 case Publish():
                     self._unsent.put_nowait(effect)
 
@@ -204,12 +227,34 @@ class GatewayProcess:
                     await asyncio.sleep(PUBLISH_RETRY_S)
 
     async def _connect_mesh(self) -> Welcome:
+        told = ""
         while True:
             try:
                 return await self._mesh.connect()
             except Unavailable as error:
+                if str(error) != told and self._broker.connected.is_set():
+                    await self._say_fault(error)
+                    told = str(error)
                 log.info("Waiting for the mesh", error=str(error))
                 await asyncio.sleep(MESH_RETRY_S)
+            except MeshTwinError as error:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(FAULT_TOLD_S):
+                        await self._broker.connected.wait()
+                await self._say_fault(error)
+                raise
+
+    async def _say_fault(self, error: MeshTwinError) -> None:
+        """In the state, for those who do not see our log: why there is no mesh."""
+        state = GatewayState(
+            session=self._session + "-waiting",  # of its own: sequences of the session itself begin with the mesh
+            sequence=0,
+            sent_at=_now(),
+            online=False,
+            fault=f"{error.reason}: {error}"[:512],
+        )
+        with contextlib.suppress(Unavailable):
+            await self._broker.publish(self._topic("state"), state.to_payload(), retain=True, timeout_s=FAULT_TOLD_S)
 
     def _make_broker(self) -> MqttLink:
         broker = self._settings.broker
@@ -241,6 +286,11 @@ class GatewayProcess:
             occupancy_share=welcome.occupancy_share,
             repeats_notifications=welcome.repeats_notifications,
             senses_occupancy=welcome.senses_occupancy,
+            reads_composition=welcome.reads_composition,
+            observability=welcome.observability,
+            network_nodes=welcome.network_nodes,
+            neighbours_at_most=welcome.neighbours_at_most,
+            measures_round_trips=welcome.measures_round_trips,
         )
 
     async def _say_goodbye(self) -> None:
@@ -290,6 +340,8 @@ def _make_link(settings: GatewaySettings) -> MeshLink:
         first_settings=FIRST_SETTINGS.overlaid(
             NodeSettings() if mesh.first_settings is None else mesh.first_settings.to_settings()
         ),
+        observability=mesh.observability,
+        neighbours_at_most=mesh.neighbours_at_most,
     )
 
 
@@ -307,7 +359,7 @@ def _now() -> datetime:
 
 
 def main(arguments: list[str]) -> int:
-    """Exit code 0 after a signal, 2 for bad input, 1 if something is not available."""
+    """Exit code as of `run_device`."""
 
     async def run() -> None:
         await run_gateway(load_settings(Path(arguments[0])), on_ready=lambda: print('{"ready": true}', flush=True))

@@ -139,7 +139,7 @@ async def run_parent_twin(settings: ParentTwinSettings) -> None:
     key = settings.read_rest_key()
     settings.data_folder.mkdir(parents=True, exist_ok=True)
     twin = ParentTwin(settings, key)
-    runs = RunRegistry(settings.data_folder / "runs", twin.snapshot, workers=settings.workers)
+    runs = RunRegistry(settings.data_folder / "runs", twin.snapshot, workers=settings.workers, model=settings.model)
     app = create_app(title=settings.name, twin=twin, runs=runs, key=key, now=utc_now)
     topic = twin_topic(settings.namespace, settings.name, "summary")
     publisher = SummaryPublisher(twin.link, topic, twin.summary)

@@ -6,16 +6,21 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
 from meshtwin.app.logs import configure_logs
-from meshtwin.errors import InvalidInput, MeshTwinError
+from meshtwin.errors import Inconsistent, InvalidInput, MeshTwinError
 
-__all__ = ["run_device", "run_twin", "run_until_signal"]
+__all__ = ["BAD_INPUT", "RECORDS_DISAGREE", "UNAVAILABLE", "run_device", "run_twin", "run_until_signal"]
 
 log = structlog.get_logger(__name__)
+
+# Exit codes of a device. A supervisor starts it again after the first alone: the others wait for a person.
+UNAVAILABLE: Final = 1
+BAD_INPUT: Final = 2
+RECORDS_DISAGREE: Final = 3  # such as a mesh daemon that goes on from an older backup
 
 
 async def run_until_signal(run: Callable[[], Awaitable[None]]) -> None:
@@ -41,13 +46,22 @@ async def run_until_signal(run: Callable[[], Awaitable[None]]) -> None:
 
 
 def run_device(run: Callable[[], Awaitable[None]]) -> int:
-    """Run a gateway or mesh; exit code 0 after a signal, 2 for bad input, 1 if something is not available."""
+    """Run a gateway or mesh; exit code 0 after a signal, else by who must act.
+
+    `UNAVAILABLE`: time may help. `BAD_INPUT`, `RECORDS_DISAGREE`: a person must, and the message says what to do.
+    """
     configure_logs("info", stream=sys.stderr)
     try:
         asyncio.run(run_until_signal(run))
     except MeshTwinError as error:
         print(f"{error.reason}: {error}", file=sys.stderr)
-        return 2 if isinstance(error, InvalidInput) else 1
+        match error:
+            case InvalidInput():
+                return BAD_INPUT
+            case Inconsistent():
+                return RECORDS_DISAGREE
+            case _:
+                return UNAVAILABLE
     return 0
 
 

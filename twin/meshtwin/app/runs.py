@@ -7,7 +7,9 @@ unknown: the asker may ask again under another id.
 import asyncio
 import hashlib
 import secrets
+import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from pydantic import ValidationError
 
+from meshtwin.app.settings import ModelConfig
 from meshtwin.errors import InvalidInput, MeshTwinError, Unavailable
 from meshtwin.mesh.kpis import Prediction
 from meshtwin.ports import Cancelled, Progress, Provisional
@@ -32,6 +35,7 @@ log = structlog.get_logger(__name__)
 
 RUNS_AT_ONCE: Final = 4  # each keeps a thread; the worker processes are shared
 RUNS_KEPT: Final = 64  # finished ones; results of a pipeline take some 10 kB
+RUN_LIMIT_S: Final = 3600.0  # the longest seen, a pipeline on 300 nodes on a busy machine, takes two minutes
 SEED_MAX: Final = 2**31 - 1
 
 ABOUT_MAX: Final = 1024  # characters, as `ProvisionalModel` allows
@@ -44,20 +48,25 @@ class _Run:
     status: RunStatus
     task: asyncio.Task[None] | None = None
     is_cancelled: bool = False
+    is_at_work: bool = False  # its thread may go on for a while after the run is settled
 
 
 @dataclass(slots=True)
 class RunRegistry:
     """All runs of one twin; a `meshtwin.northbound.views.RunDesk`.
 
-    ``snapshot`` gives what the models start from; ``workers`` is the number of simulation processes.
+    ``snapshot`` gives what the models start from; ``workers`` is the number of simulation processes; ``model`` is
+    somebody else's in the simulator's place.
     """
 
     folder: Path
     snapshot: Callable[[], Awaitable[PartialSnapshot]]
     workers: int = 2
+    limit_s: float = RUN_LIMIT_S  # a run that takes longer fails
+    model: ModelConfig | None = None
     _runs: dict[str, _Run] = field(default_factory=dict)
     _judge: "PoolJudge | None" = None
+    _threads: ThreadPoolExecutor | None = None  # of their own: the journal must not wait for models
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -109,15 +118,17 @@ class RunRegistry:
                 self._settle(run, _failed(run.status, "Interrupted", "the twin ended"))
         if self._judge is not None:
             self._judge.close()
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _start(self, run_id: str, seed: int | None, work: Work) -> RunStatus:
         known = self._runs.get(run_id)
         if known is not None:
             return known.status
-        running = sum(1 for run in self._runs.values() if run.status.state == "Running")
+        running = sum(1 for run in self._runs.values() if run.status.state == "Running" or run.is_at_work)
         if running >= RUNS_AT_ONCE:
-            message = f"{running} runs are under way, {RUNS_AT_ONCE} are allowed at once"
-            raise Unavailable(message, reason="TooManyRuns")
+            message = f"{running} runs are under way, {RUNS_AT_ONCE} are allowed at once; wait for one, or end it"
+            raise Unavailable(message, reason="TooManyRuns", place="runs")
         run = _Run(RunStatus(run_id=run_id, state="Running", stage="taking a snapshot"))
         self._runs[run_id] = run
         self._write(run.status)
@@ -128,10 +139,14 @@ class RunRegistry:
 
     async def _run(self, run: _Run, seed: int, work: Work) -> None:
         loop = asyncio.get_running_loop()
+        deadline_s = time.monotonic() + self.limit_s
+        late = f"not done within {self.limit_s:g} s; ask for fewer messages or replications"
 
         def progress(share: float, stage: str) -> None:
             if run.is_cancelled:
                 raise Cancelled("the run was ended")
+            if time.monotonic() > deadline_s:
+                raise Unavailable(late, reason="TimeLimit", place="run")
             loop.call_soon_threadsafe(self._progressed, run, share, stage)
 
         def provisional(prediction: Prediction, about: str) -> None:
@@ -139,12 +154,17 @@ class RunRegistry:
 
         try:
             partial = await self.snapshot()
-            status = await asyncio.to_thread(work, partial, seed, progress, provisional)
+            if run.is_cancelled:
+                return
+            run.is_at_work = True
+            status = await loop.run_in_executor(self._own_threads(), work, partial, seed, progress, provisional)
         except MeshTwinError as error:
             status = _failed(run.status, error.reason, str(error))
         except Exception as error:  # a bug of a model: the run fails, the twin goes on
             log.exception("Run failed", run=run.status.run_id)
             status = _failed(run.status, "InternalError", f"{type(error).__name__}: {error}"[:500])
+        finally:
+            run.is_at_work = False
         if run.status.state == "Running":
             self._settle(run, status.model_copy(update={"provisional": run.status.provisional}))
 
@@ -179,6 +199,11 @@ class RunRegistry:
             del self._runs[run_id]
             self._path(run_id).unlink(missing_ok=True)
 
+    def _own_threads(self) -> ThreadPoolExecutor:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(RUNS_AT_ONCE, thread_name_prefix="run")
+        return self._threads
+
     def _pool(self) -> "PoolJudge":
         if self._judge is None:
             from meshtwin.app.workers import PoolJudge  # deferred: an idle twin needs none of it
@@ -192,7 +217,9 @@ class RunRegistry:
         def work(partial: PartialSnapshot, seed: int, progress: Progress, provisional: Provisional) -> RunStatus:
             from meshtwin.app.modelling import run_pipeline_request
 
-            return run_pipeline_request(request, partial, judge, seed, progress, quick=judge, provisional=provisional)
+            return run_pipeline_request(
+                request, partial, judge, seed, progress, quick=judge, provisional=provisional, model=self.model
+            )
 
         return work
 
@@ -202,7 +229,9 @@ class RunRegistry:
         def work(partial: PartialSnapshot, seed: int, progress: Progress, provisional: Provisional) -> RunStatus:
             from meshtwin.app.modelling import run_what_if_request
 
-            return run_what_if_request(request, partial, judge, seed, progress, quick=judge, provisional=provisional)
+            return run_what_if_request(
+                request, partial, judge, seed, progress, quick=judge, provisional=provisional, model=self.model
+            )
 
         return work
 

@@ -7,6 +7,7 @@ import asyncio
 import secrets
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ from meshtwin.app.ingest import LEAVES, Ingest
 from meshtwin.app.keeping import Keeper
 from meshtwin.app.running import run_twin
 from meshtwin.app.runs import RunRegistry
+from meshtwin.app.scoring import CARD_NAME, ScoreKeeper
 from meshtwin.app.serving import serve_until_signal, utc_now
 from meshtwin.app.settings import SegmentTwinSettings, read_settings
 from meshtwin.app.summaries import SummaryPublisher, make_will
@@ -33,6 +35,7 @@ from meshtwin.twins.freshness import LinkGrowth, Rollup, roll_up
 from meshtwin.twins.partial import PartialSnapshot
 from meshtwin.twins.snapshot import SegmentFacts, take_snapshot
 from meshtwin.twins.state import TwinState
+from meshtwin.twins.told import intervals_told, summarise_flows
 
 __all__ = ["SegmentTwin", "run_segment_twin"]
 
@@ -54,6 +57,7 @@ class SegmentTwin:
         self.keeper = Keeper(
             settings.data_folder, self.facts.inventory.addresses, retention_days=settings.retention_days
         )
+        self.scores = ScoreKeeper(settings.data_folder / CARD_NAME, self.facts.name)
         self.metrics_registry = SegmentMetrics(f"{settings.namespace}.{settings.name}", self._figures)
         self.link = MqttLink(
             settings.broker.read(),
@@ -84,7 +88,8 @@ class SegmentTwin:
             taken_s, partial = self._cached
             if time.monotonic() - taken_s < SNAPSHOT_KEPT_S:
                 return partial
-        partial = await asyncio.to_thread(take_snapshot, self.facts, state, utc_now().timestamp())
+        taken = await asyncio.to_thread(take_snapshot, self.facts, state, utc_now().timestamp())
+        partial = replace(taken, standings={self.facts.name: self.scores.standings})
         self._cached = (time.monotonic(), partial)
         return partial
 
@@ -112,12 +117,9 @@ class SegmentTwin:
         return self.metrics_registry.to_text()
 
     def _rollup(self, state: TwinState) -> Rollup:
-        return roll_up(
-            state,
-            self.facts.inventory.addresses,
-            now_s=utc_now().timestamp(),
-            report_interval_s=self.facts.report_interval_s,
-        )
+        facts = self.facts
+        _, report_s = intervals_told(state, facts.notification_interval_s, facts.report_interval_s)
+        return roll_up(state, facts.inventory.addresses, now_s=utc_now().timestamp(), report_interval_s=report_s)
 
     def _figures(self) -> SegmentFigures:
         return SegmentFigures(
@@ -140,6 +142,8 @@ class SegmentTwin:
             border_nodes=[format_address(address) for address in rollup.border_nodes[:512]],
             newest_report_at=None if newest_s is None else datetime.fromtimestamp(newest_s, UTC),
             dropped=dict(state.dropped),
+            flows=summarise_flows(state),
+            scorecard=self.scores.summary(),
         )
         return TwinSummary(
             twin=self.settings.name,
@@ -180,7 +184,9 @@ async def run_segment_twin(settings: SegmentTwinSettings) -> None:
     """Run until a signal; raises `MeshTwinError` if it cannot start."""
     twin = SegmentTwin(settings)
     runs = RunRegistry(settings.data_folder / "runs", twin.snapshot, workers=settings.workers)
-    app = create_app(title=settings.name, twin=twin, runs=runs, key=settings.read_rest_key(), now=utc_now)
+    app = create_app(
+        title=settings.name, twin=twin, runs=runs, key=settings.read_rest_key(), now=utc_now, scores=twin.scores
+    )
     topic = twin_topic(settings.namespace, settings.name, "summary")
     publisher = SummaryPublisher(twin.link, topic, twin.summary)
     if settings.gateway_id is not None:

@@ -1,7 +1,7 @@
 """Settings of the twin processes, read from one JSON file (camelCase); secrets are paths of files."""
 
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
@@ -16,7 +16,9 @@ __all__ = [
     "BrokerConfig",
     "ChildConfig",
     "FlowConfig",
+    "HttpModelConfig",
     "ListenConfig",
+    "ModelConfig",
     "MonitoringConfig",
     "ParentTwinSettings",
     "SegmentTwinSettings",
@@ -143,10 +145,34 @@ class ChildConfig(Settings):
     url: str = Field(pattern=r"^https?://", max_length=260)
 
 
+class HttpModelConfig(Settings):
+    """A model behind a URL; ``tokenFile`` and ``caFile`` are read at each question, so that they may change."""
+
+    url: str = Field(pattern=r"^https?://", max_length=260)
+    time_limit_seconds: int = Field(default=60, ge=1, le=3600)
+    token_file: Path | None = None
+    ca_file: Path | None = None  # an authority besides those of the system; one that is not there is left out
+
+
+class ModelConfig(Settings):
+    """Somebody else's model, as in a `DigitalTwin`: one of ``http`` and ``plugin``."""
+
+    http: HttpModelConfig | None = None
+    plugin: str | None = Field(default=None, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)
+    on_failure: Literal["Fail", "UseOwn"] = "Fail"
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.http is None) == (self.plugin is None):
+            raise ValueError("exactly one of http and plugin")
+        return self
+
+
 class ParentTwinSettings(ProcessSettings):
     """Of ``python -m meshtwin.app.parent_twin CONFIG.json``."""
 
     children: list[ChildConfig] = Field(default=[], max_length=256)
+    model: ModelConfig | None = None  # None: our simulator
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)

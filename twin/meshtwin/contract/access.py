@@ -33,10 +33,13 @@ from meshtwin.mesh.configuration import NodeSettings, Transmit
 __all__ = [
     "ACCESS_MAX",
     "COMPANY",
+    "GETS",
     "LATENCY_LOST",
     "LATENCY_STEP_MS",
     "LATENCY_UNKNOWN",
+    "RECORD_BYTES",
     "RESULTS_PER_PAGE",
+    "STATUS_OF",
     "Access",
     "NeighbourRecord",
     "Opcode",
@@ -52,6 +55,7 @@ __all__ = [
 
 ACCESS_MAX: Final = 11  # bytes; Mesh Protocol 1.1, 3.7.3
 COMPANY: Final = 0xFFFF  # reserved for internal use by the Bluetooth SIG's list of company identifiers
+RECORD_BYTES: Final = 4  # of one `NeighbourRecord`
 RESULTS_PER_PAGE: Final = 7  # 3 bytes opcode + 1 byte page + 7 results fill an unsegmented message
 LATENCY_STEP_MS: Final = 2
 LATENCY_LOST: Final = 255
@@ -60,8 +64,14 @@ RELAY_NOT_SUPPORTED: Final = 2  # Mesh Protocol 1.1, 4.2.9 (Relay state)
 
 
 class Opcode(IntEnum):
-    """Two-byte opcodes are the standard's; three-byte ones are vendor opcode and company."""
+    """One- and two-byte opcodes are the standard's; three-byte ones are vendor opcode and company.
 
+    Of composition data and heartbeats only the opcodes are here; `meshtwin.gateway.foundation` has their fields.
+    """
+
+    COMPOSITION_STATUS = 0x02
+    HEARTBEAT_PUBLICATION_STATUS = 0x06
+    COMPOSITION_GET = 0x8008
     DEFAULT_TTL_GET = 0x800C
     DEFAULT_TTL_SET = 0x800D
     DEFAULT_TTL_STATUS = 0x800E
@@ -71,6 +81,10 @@ class Opcode(IntEnum):
     RELAY_GET = 0x8026
     RELAY_SET = 0x8027
     RELAY_STATUS = 0x8028
+    HEARTBEAT_PUBLICATION_SET = 0x8039
+    HEARTBEAT_SUBSCRIPTION_GET = 0x803A
+    HEARTBEAT_SUBSCRIPTION_SET = 0x803B
+    HEARTBEAT_SUBSCRIPTION_STATUS = 0x803C
     NOTIFICATION = 0xC1FFFF
     MONITOR = 0xC2FFFF
     REPORT = 0xC3FFFF
@@ -121,7 +135,7 @@ class NeighbourRecord:
 
 def encode_access(opcode: Opcode, parameters: bytes = b"") -> bytes:
     """The access payload; raises `InvalidInput` beyond `ACCESS_MAX` bytes."""
-    payload = opcode.to_bytes(3 if opcode > 0xFFFF else 2, "big") + parameters
+    payload = opcode.to_bytes(3 if opcode > 0xFFFF else 2 if opcode > 0xFF else 1, "big") + parameters
     if len(payload) > ACCESS_MAX:
         raise InvalidInput(f"access message of {len(payload)} bytes, at most {ACCESS_MAX} fit unsegmented")
     return payload
@@ -129,7 +143,7 @@ def encode_access(opcode: Opcode, parameters: bytes = b"") -> bytes:
 
 def decode_access(payload: bytes) -> Access | None:
     """The message, or None for an opcode that is not ours (ignored, as the standard says)."""
-    length = 3 if payload[:1] >= b"\xc0" else 2
+    length = 3 if payload[:1] >= b"\xc0" else 2 if payload[:1] >= b"\x80" else 1
     try:
         return Access(Opcode(int.from_bytes(payload[:length], "big")), payload[length:])
     except ValueError:
@@ -148,6 +162,7 @@ def encode_records(records: tuple[NeighbourRecord, ...]) -> bytes:
 
 def decode_records(parameters: bytes) -> tuple[NeighbourRecord, ...]:
     """The records of a ``REPORT``; a broken tail is dropped."""
+    whole = len(parameters) // RECORD_BYTES * RECORD_BYTES
     return tuple(
         NeighbourRecord(
             neighbour_low=low,
@@ -157,7 +172,7 @@ def decode_records(parameters: bytes) -> tuple[NeighbourRecord, ...]:
             rssi_dbm=(flags & 15) * 5 - 105 if flags & 15 else None,
             odd_epoch=bool(flags >> 7),
         )
-        for low, expected, received, flags in struct.iter_unpack("BBBB", parameters[: len(parameters) // 4 * 4])
+        for low, expected, received, flags in struct.iter_unpack("BBBB", parameters[:whole])
     )
 
 

@@ -1,10 +1,33 @@
 """Payloads under ``meshtwin/v1/twins/``: what a twin tells its parent and the operator. Technology-neutral."""
 
+from typing import Literal
+
 from pydantic import AwareDatetime, Field
 
 from meshtwin.contract.wire import UnicastText, WireModel
 
-__all__ = ["SegmentSummary", "TwinSummary"]
+__all__ = ["FlowSummary", "ScorecardSummary", "SegmentSummary", "TwinSummary"]
+
+
+class ScorecardSummary(WireModel):
+    """What the predictions of a segment were worth, as far as they were measured."""
+
+    pushes: int = Field(ge=1)
+    entries: int = Field(ge=1)  # figures that were predicted and measured
+    since: AwareDatetime
+    until: AwareDatetime
+    model: str = Field(max_length=120)  # that of the newest entry
+    on_time_width_percent: int | None = Field(default=None, ge=0)  # of its intervals, against those without a card
+
+
+class FlowSummary(WireModel):
+    """What was measured last of a flow, and how that is known: counted by receivers, or by answers (round trips)."""
+
+    flow: str = Field(max_length=40)
+    how_known: Literal["receiverCounted", "roundTrip", "inferred"]
+    messages: int = Field(ge=0)
+    sent_pairs: int = Field(ge=0)  # (message, member)
+    delivered_pairs: int = Field(ge=0)
 
 
 class SegmentSummary(WireModel):
@@ -18,6 +41,8 @@ class SegmentSummary(WireModel):
     border_nodes: list[UnicastText] = Field(default=[], max_length=512)  # foreign nodes heard
     newest_report_at: AwareDatetime | None = None
     dropped: dict[str, int] = Field(default={})  # messages not folded, by reason
+    flows: list[FlowSummary] = Field(default=[], max_length=64)
+    scorecard: ScorecardSummary | None = None  # None: nothing was measured of a prediction yet
 
 
 class TwinSummary(WireModel):

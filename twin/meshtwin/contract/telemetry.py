@@ -7,6 +7,8 @@ from pydantic import Field
 from meshtwin.contract.wire import Envelope, UnicastText, WireModel
 
 __all__ = [
+    "AirtimeBill",
+    "CompositionReport",
     "FlowReport",
     "FlowTelemetry",
     "GatewayState",
@@ -15,11 +17,52 @@ __all__ = [
     "NeighbourTelemetry",
     "NodeReport",
     "NodeTelemetry",
+    "Observing",
 ]
 
 
+class AirtimeBill(WireModel):
+    """What observing takes of one channel at a node in the middle of the segment, as shares of time.
+
+    Planned by the intervals that were told and the mean number of neighbours; ``counted_ratio`` is what the
+    gateway sent and received itself in the last window (reports, heartbeats of its own node, exchanges, probes).
+    """
+
+    budget_ratio: float = Field(gt=0, le=1)
+    notifications_ratio: float = Field(default=0.0, ge=0)
+    reports_ratio: float = Field(default=0.0, ge=0)
+    heartbeats_ratio: float = Field(default=0.0, ge=0)
+    upkeep_ratio: float = Field(default=0.0, ge=0)  # reading back, telling intervals, asking for heartbeats
+    counted_ratio: float | None = Field(default=None, ge=0)
+
+
+class Observing(WireModel):
+    """What the gateway does to see the mesh, and what that gives.
+
+    ``notifications``: nodes count their neighbours and report. ``heartbeats``: nodes of any make, asked in turn whom
+    they hear; ``full_picture_seconds`` is how long it takes until every pair was looked at once.
+    ``active`` false: held back, ``warnings`` say why. Intervals are those told to the nodes, perhaps stretched.
+    """
+
+    level: Literal["notifications", "heartbeats"]
+    active: bool
+    notification_interval_seconds: float | None = Field(default=None, gt=0)
+    report_interval_seconds: float | None = Field(default=None, gt=0)
+    messages_per_report: int | None = Field(default=None, ge=1)
+    heartbeat_interval_seconds: float | None = Field(default=None, gt=0)
+    full_picture_seconds: int | None = Field(default=None, ge=0)
+    pairs_listened: int | None = Field(default=None, ge=0)  # of this round of heartbeats
+    pairs: int | None = Field(default=None, ge=0)
+    compositions_read: int = Field(default=0, ge=0)  # nodes that told their composition data
+    airtime: AirtimeBill | None = None
+    warnings: list[str] = Field(default=[], max_length=16)  # at most 300 characters each
+
+
 class GatewayState(Envelope):
-    """Retained; the last will says ``online: false`` with the same session."""
+    """Retained; the last will says ``online: false`` with the same session.
+
+    ``fault``: why the mesh cannot be reached, and what to do; ``online`` is false as long as there is one.
+    """
 
     online: bool
     firmware: str = Field(default="", max_length=128)
@@ -28,6 +71,8 @@ class GatewayState(Envelope):
     mesh_uuid: str | None = Field(default=None, max_length=36)
     stack_profile: str | None = Field(default=None, max_length=40)
     capabilities: list[str] = Field(default=[], max_length=32)
+    observing: Observing | None = None
+    fault: str | None = Field(default=None, max_length=512)
 
 
 class NeighbourCounter(WireModel):
@@ -37,7 +82,8 @@ class NeighbourCounter(WireModel):
     *distinct* notifications heard from ``since_counter`` (exclusive) to ``last_counter`` (inclusive):
     expected = last_counter - since_counter. A neighbour restart starts a new ``epoch``.
     ``transmissions`` is how often each notification is sent (network transmit count + 1), so that the
-    delivery of a single transmission can be inverted.
+    delivery of a single transmission can be inverted. ``received_uncertainty``: ``received`` may be off by as much
+    either way, since heartbeats are counted in steps of powers of two.
     """
 
     neighbour: UnicastText
@@ -45,6 +91,7 @@ class NeighbourCounter(WireModel):
     since_counter: int = Field(ge=0)
     last_counter: int = Field(ge=0)
     received: int = Field(ge=0)
+    received_uncertainty: int = Field(default=0, ge=0)
     transmissions: int = Field(default=1, ge=1, le=8)
     rssi_mean_dbm: float | None = Field(default=None, ge=-130, le=30)
     rssi_min_dbm: float | None = Field(default=None, ge=-130, le=30)
@@ -74,6 +121,8 @@ class FlowReport(WireModel):
     ``delivered_pairs`` of ``sent_pairs`` (message, member) arrived.
     ``spread``: first to last member, over messages that reached all. ``attempt_id`` names the ``probe``
     command that asked for the measurement; absent for the application's own traffic.
+    ``how_known``: ``receiverCounted``, members counted what reached them. ``roundTrip``, members answered: a pair is
+    delivered if question and answer both came, and ``latency`` is the time until the answer, never half of it.
     """
 
     flow: str = Field(min_length=1, max_length=40)
@@ -96,8 +145,24 @@ class FlowTelemetry(Envelope):
     airtime_ratio: float | None = Field(default=None, ge=0)  # measured at the gateway's node, one channel
 
 
+class CompositionReport(WireModel):
+    """Composition data page 0, as the node told it; features are those it supports, CRPL its replay list's size."""
+
+    cid: int = Field(ge=0, le=0xFFFF)
+    pid: int = Field(ge=0, le=0xFFFF)
+    vid: int = Field(ge=0, le=0xFFFF)
+    crpl: int = Field(ge=0, le=0xFFFF)
+    relay: bool
+    proxy: bool
+    friend: bool
+    low_power: bool
+    elements: int = Field(ge=0, le=255)
+    sig_models: list[int] = Field(default=[], max_length=256)
+    vendor_models: list[tuple[int, int]] = Field(default=[], max_length=256)  # company, model
+
+
 class NodeReport(WireModel):
-    """State of one node as far as it tells."""
+    """State of one node as far as it tells; ``replay_list_fill``: by the sources that it is known to hear."""
 
     node: UnicastText
     uptime_s: int | None = Field(default=None, ge=0)
@@ -105,6 +170,7 @@ class NodeReport(WireModel):
     replay_list_fill: float | None = Field(default=None, ge=0, le=1)
     battery: float | None = Field(default=None, ge=0, le=1)
     heartbeat_hops: int | None = Field(default=None, ge=1, le=127)
+    composition: CompositionReport | None = None
 
 
 class NodeTelemetry(Envelope):

@@ -107,7 +107,10 @@ class GatewayModel(ScenarioModel):
 
 
 class NodeModel(ScenarioModel):
-    """One node; ``weak_db`` is lost in both directions, ``refuses`` keeps its configuration as it is."""
+    """One node; ``weak_db`` is lost in both directions, ``refuses`` keeps its configuration as it is.
+
+    ``replay_list_size`` is the CRPL of its composition data, on a virtual air alone; None: room for everybody.
+    """
 
     address: UnicastText
     x: float
@@ -117,6 +120,7 @@ class NodeModel(ScenarioModel):
     groups: list[AddressText] = []
     weak_db: float = Field(default=0.0, ge=0)
     refuses: bool = False
+    replay_list_size: int | None = Field(default=None, ge=1, le=0xFFFF)
 
 
 class FlowModel(ScenarioModel):

@@ -5,7 +5,16 @@ error, and declines what is out of its range. Importing it is cheap; the first e
 so it belongs into a worker process or the command line, never on an event loop.
 """
 
-from meshtwin.fast.answer import MODEL_NAME, DestinationFigures, FastAnswer
+from meshtwin.fast.answer import MODEL_NAME, DestinationFigures, FastAnswer, ReachAnswer
 from meshtwin.fast.prepared import Prepared, compile_ahead, estimate, prepare
 
-__all__ = ["MODEL_NAME", "DestinationFigures", "FastAnswer", "Prepared", "compile_ahead", "estimate", "prepare"]
+__all__ = [
+    "MODEL_NAME",
+    "DestinationFigures",
+    "FastAnswer",
+    "Prepared",
+    "ReachAnswer",
+    "compile_ahead",
+    "estimate",
+    "prepare",
+]

@@ -64,27 +64,43 @@ def compute_busiest(rules: Rules, air: Air, settings: SettingsTable, span_s: flo
     length_ns = rules.window_ns + rules.window_jitter_ns / 2.0
     if not rules.window_ns:
         length_ns = 3.0 * airtime_ns + 2.0 * rules.gap_ns + rules.overhead_ns
-    relayed = _hold_ns(rules, settings.relay_count, settings.relay_interval_ns, length_ns, is_own=False)
-    own = _hold_ns(rules, settings.own_count, settings.own_interval_ns, length_ns, is_own=True)
-    jobs = air.job_count.reshape(-1, 2)
-    span_ns = span_s * 1e9
+    sends = _send_ns(rules, settings.relay_count, settings.relay_interval_ns, length_ns)
+    own_sends = _send_ns(rules, settings.own_count, settings.own_interval_ns, length_ns)
+    delays = _delay_ns(rules, settings.relay_interval_ns, is_own=False)
+    own_delays = _delay_ns(rules, settings.own_interval_ns, is_own=True)
+    rates = air.job_count.reshape(-1, 2) / (span_s * 1e9 * np.asarray([rules.relay_sets, max(1, rules.own_sets)]))
     # without sets of their own, own messages stand in the relayed messages' row and hold about as long
-    relay_ratio = (jobs[:, 0] * relayed / (span_ns * rules.relay_sets)).max(initial=0.0)
-    own_ratio = (jobs[:, 1] * own / (span_ns * max(1, rules.own_sets))).max(initial=0.0)
-    return float(max(relay_ratio, own_ratio))
+    relay_ratio = _taken_ratio(rules, rates[:, 0], sends, delays)
+    own_ratio = _taken_ratio(rules, rates[:, 1], own_sends, own_delays)
+    return max(relay_ratio, own_ratio)
 
 
-def _hold_ns(rules: Rules, count: Ints, interval_ns: Ints, length_ns: float, *, is_own: bool) -> Floats:
-    """(nodes,) mean time for which one message holds an advertising set."""
+def _taken_ratio(rules: Rules, rate_per_ns: Floats, send_ns: Floats, delay_ns: Floats) -> float:
+    """Share of time in which the sets of the busiest node are taken by sends, and by first delays that hold one.
+
+    Where only a message that finds its set idle has a first delay, fewer have one the busier the set is.
+    """
+    sends, delays = rate_per_ns * send_ns, rate_per_ns * delay_ns
+    taken = (sends + delays) / (1.0 + delays) if rules.idle_only else sends + delays
+    return float(taken.max(initial=0.0))
+
+
+def _send_ns(rules: Rules, count: Ints, interval_ns: Ints, length_ns: float) -> Floats:
+    """(nodes,) mean time from the begin of a message's first copy to when its set is free again."""
     step_ns = interval_ns + rules.advertising_delay_ns / 2.0
-    delay_ns = (interval_ns if rules.first_after_interval else 0 * interval_ns) + rules.jitter_ns / 2.0
-    delay_ns = delay_ns + rules.processing_ns
-    if is_own:
-        delay_ns = delay_ns + rules.extra_ns + rules.extra_jitter_ns / 2.0
-    if rules.queue_after_delay:
-        delay_ns = 0.0 * delay_ns
     if rules.at_window_end:
         step_ns = step_ns + rules.scan_interval_ns / 2.0
-        delay_ns = delay_ns + rules.scan_interval_ns / 2.0
     last_ns = step_ns if rules.rests else length_ns
-    return np.asarray(delay_ns + (count - 1) * step_ns + last_ns)
+    return np.asarray((count - 1) * step_ns + last_ns)
+
+
+def _delay_ns(rules: Rules, interval_ns: Ints, *, is_own: bool) -> Floats:
+    """(nodes,) mean time from getting a set to the begin of the first copy."""
+    delay_ns = np.full(len(interval_ns), rules.processing_ns + rules.jitter_ns / 2.0)
+    if rules.first_after_interval:
+        delay_ns += interval_ns
+    if is_own:
+        delay_ns += rules.extra_ns + rules.extra_jitter_ns / 2.0
+    if rules.queue_after_delay:
+        delay_ns[:] = 0.0
+    return delay_ns + (rules.scan_interval_ns / 2.0 if rules.at_window_end else 0.0)

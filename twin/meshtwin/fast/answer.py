@@ -6,7 +6,7 @@ from typing import Final
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.kpis import NetworkKpis
 
-__all__ = ["MODEL_NAME", "DestinationFigures", "FastAnswer"]
+__all__ = ["MODEL_NAME", "DestinationFigures", "FastAnswer", "ReachAnswer"]
 
 MODEL_NAME: Final = "fast"
 
@@ -39,3 +39,18 @@ class DestinationFigures:
     delivery_ratio: float
     latency_p50_ms: float | None
     latency_p95_ms: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReachAnswer:
+    """Figures of every destination of one source, or the reason why there are none.
+
+    ``declined`` as in `FastAnswer`; ``destinations`` is empty then. ``states``: floods behind the figures.
+    """
+
+    destinations: tuple[DestinationFigures, ...]
+    declined: str | None
+    profile: str
+    seed: int
+    states: int
+    model: str = MODEL_NAME

@@ -4,12 +4,29 @@ Times are int64 nanoseconds, powers float64; node and link indices count from 0 
 No numba here: reading these types costs nothing.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Air", "BackgroundTable", "Floats", "Ints", "Links", "Rules", "SettingsTable", "Work"]
+__all__ = [
+    "NO_ROOM",
+    "OFF_TIME",
+    "REFUSED",
+    "Air",
+    "BackgroundTable",
+    "Floats",
+    "Ints",
+    "Links",
+    "Rules",
+    "SettingsTable",
+    "Work",
+]
+
+# Places in `Air.counts` after that of the events: see there.
+NO_ROOM: Final = 1
+OFF_TIME: Final = 2
+REFUSED: Final = 3
 
 Ints = npt.NDArray[np.int64]
 Small = npt.NDArray[np.int32]
@@ -109,8 +126,8 @@ class Air(NamedTuple):
     on each channel. ``job_*``: (2 * nodes, room), row 2n for relayed messages of node n, 2n + 1 for its own, in
     order of asking: when a message asked for an advertising set, got it and gave it back; ``job_delay_ns``: from
     asking to the first copy; ``job_placed_ns``: the begin of its first copy by which its ``job_events`` events from
-    ``job_event`` on were placed. ``counts``: events used, events and
-    messages that found no room, events at times that none can have (both 0 within the model's range).
+    ``job_event`` on were placed. ``counts``: events used; events and messages that found no room, and events at
+    times that none can have (both 0 within the model's range); messages that a full queue refused.
     """
 
     slot: Small

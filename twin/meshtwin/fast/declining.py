@@ -18,9 +18,11 @@ from meshtwin.sim.scenario import (
 __all__ = ["QUEUE_MOST", "find_overload", "find_reason"]
 
 # Share of time in which the advertising sets of one node are taken. Set on the development networks: above it the
-# waits are those of queues that fill up during the run, and errors pass 30 %. A queue with a bound goes further.
-BUSIEST_RATIO_MOST: Final = 0.85
-BUSIEST_RATIO_MOST_BOUNDED: Final = 0.90
+# waits are those of queues that fill up during the run, and errors pass 30 %. A queue with a bound goes further, until
+# it refuses more of the messages than REFUSED_RATIO_MOST.
+BUSIEST_RATIO_MOST: Final = 0.90
+BUSIEST_RATIO_MOST_BOUNDED: Final = 0.98
+REFUSED_RATIO_MOST: Final = 0.02
 BOUNDED_MOST: Final = 64  # messages; longer queues do not fill within a run
 CUT_SHARE_MOST: Final = 0.01  # share of messages that the end of the run may cut off
 CUT_S: Final = 1.0
@@ -59,21 +61,29 @@ def find_reason(scenario: Scenario) -> str | None:
     return next(_iter_reasons(scenario), None)
 
 
-def find_overload(profile: StackProfile, busiest_ratio: float, lost: int = 0) -> str | None:
+def find_overload(
+    profile: StackProfile, busiest_ratio: float, *, lost: int = 0, refused_ratio: float = 0.0
+) -> str | None:
     """Why the model declines where messages hold the sets of some node for ``busiest_ratio`` of the time.
 
     ``lost``: events that found no place on the air; a single one means that queues grew beyond what is modelled.
+    ``refused_ratio``: share of the messages to be relayed that met a full queue.
     """
     is_bounded = profile.relay_buffer <= BOUNDED_MOST
     most = BUSIEST_RATIO_MOST_BOUNDED if is_bounded else BUSIEST_RATIO_MOST
-    if busiest_ratio <= most and not lost:
-        return None
-    if busiest_ratio <= most:
+    if busiest_ratio > most:
+        return (
+            f"other messages take {busiest_ratio:.0%} of the time of the advertising sets of a node, more than "
+            f"{most:.0%}: queues fill up"
+        )
+    if lost:
         return f"{lost} events of other messages have no place on the air: a queue of more than {QUEUE_MOST} messages"
-    return (
-        f"other messages take {busiest_ratio:.0%} of the time of the advertising sets of a node, more than "
-        f"{most:.0%}: queues fill up"
-    )
+    if refused_ratio > REFUSED_RATIO_MOST:
+        return (
+            f"full queues refuse {refused_ratio:.1%} of the messages that are to be relayed, more than "
+            f"{REFUSED_RATIO_MOST:.0%}"
+        )
+    return None
 
 
 def _iter_reasons(scenario: Scenario) -> Iterator[str]:

@@ -36,7 +36,7 @@ def spread_unit(key: Any, state: Any, bits: Any) -> Any:
     if bits == 0:
         return unit(key, state)
     mask = (np.uint64(1) << np.uint64(bits)) - np.uint64(1)
-    a = extend(key, 0)
+    a = key  # hashed already: keys come out of `extend`
     b = extend(key, 1)
     x = (np.uint64(state) ^ a) & mask
     x = (x * (b | np.uint64(1))) & mask
@@ -44,7 +44,7 @@ def spread_unit(key: Any, state: Any, bits: Any) -> Any:
     x = (x * ((a >> np.uint64(20)) | np.uint64(1)) + (b >> np.uint64(20))) & mask
     x ^= x >> np.uint64((bits + 1) // 2)
     x = (x * ((a >> np.uint64(40)) | np.uint64(1)) + (b >> np.uint64(40))) & mask
-    inner = float(extend(a ^ b, state) >> np.uint64(11)) * 1.1102230246251565e-16
+    inner = float(extend(b, state) >> np.uint64(11)) * 1.1102230246251565e-16
     return (float(x) + inner) / float(mask + np.uint64(1))
 
 

@@ -2,13 +2,12 @@
 
 from typing import Any
 
+from meshtwin.fast.arrays import NO_ROOM, OFF_TIME
 from meshtwin.fast.jit import part
 
-__all__ = ["LIST_SHIFT", "NO_ROOM", "OFF_TIME", "add_event", "event_in", "free_start", "list_copy", "move_event"]
+__all__ = ["LIST_SHIFT", "add_event", "event_in", "free_start", "list_copy", "move_event"]
 
 LIST_SHIFT = 19  # PDUs are listed by half milliseconds
-NO_ROOM = 1  # places in Air.counts: what found no room, and times that no event can have
-OFF_TIME = 2
 
 
 @part

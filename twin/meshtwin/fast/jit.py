@@ -18,8 +18,8 @@ OPTIONS: Final[Mapping[str, bool]] = {"nogil": True, "_nrt": False}
 
 
 def part(function: Callable[P, R]) -> Callable[P, R]:
-    """A part of the kernel, compiled with what calls it."""
-    return cast(Callable[P, R], njit(**OPTIONS)(function))
+    """A part of the kernel, compiled into what calls it: to pass a tuple of arrays costs more than most parts do."""
+    return cast(Callable[P, R], njit(**OPTIONS, forceinline=True)(function))
 
 
 def entry(function: Callable[P, R]) -> Callable[P, R]:

@@ -1,27 +1,28 @@
 """Estimates of many configurations of one network: link tables, draws and what can be kept of earlier estimates.
 
 What is kept between estimates of one `Prepared`: the link tables; all draws (they are keyed, so every configuration
-meets the same states); and, where nothing else is on the air, the states of a flow in which no node with other
-settings was reached before the last member was. Such a state can't come out differently, so an incremental
-estimate equals one from scratch exactly.
+meets the same states); the surroundings (what else is on the air), for configurations that give the same; and,
+within the same surroundings, the states of a flow in which no node with other settings was reached before the last
+member was. Such a state can't come out differently, so an incremental estimate equals one from scratch exactly.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
 from meshtwin.errors import InvalidInput
-from meshtwin.fast.airtime import compute_airtime_ratio, compute_busiest, compute_reporting_ratio
-from meshtwin.fast.answer import DestinationFigures, FastAnswer
-from meshtwin.fast.arrays import Air, Floats, SettingsTable
-from meshtwin.fast.declining import find_overload, find_reason
+from meshtwin.fast.airtime import compute_airtime_ratio, compute_reporting_ratio
+from meshtwin.fast.answer import DestinationFigures, FastAnswer, ReachAnswer
+from meshtwin.fast.arrays import SettingsTable
+from meshtwin.fast.declining import find_reason
 from meshtwin.fast.figures import make_airtime, summarise_destinations, summarise_flow
 from meshtwin.fast.reusing import FlowRun, begin_run
-from meshtwin.fast.room import find_excess, make_air, make_quiet_air, make_work
+from meshtwin.fast.room import make_quiet_air, make_work
+from meshtwin.fast.surroundings import BUSY_STATES, Surroundings, SurroundingsMaker
 from meshtwin.fast.tables import build_links, build_rules, build_settings
-from meshtwin.fast.traffic import Stream, compute_airtime, find_streams, make_messages
+from meshtwin.fast.traffic import compute_airtime, find_streams
 from meshtwin.mesh.addresses import UnicastAddress, format_address
 from meshtwin.mesh.configuration import NodeSettings, Transmit
 from meshtwin.mesh.kpis import NetworkKpis
@@ -37,7 +38,6 @@ WARM_UP_S: Final = 1.0  # queues fill before the first judged message
 TAIL_S: Final = 0.5  # and go on after the last
 SPACING_S: Final = 0.1  # between judged messages; nearer ones would meet the same background
 QUIET_START_NS: Final = 1_000_000_000
-BUSY_STATES: Final = 4  # floods that are run to their end for the airtime they take
 KEPT_RUNS: Final = 4
 
 
@@ -87,6 +87,14 @@ class Prepared:
         self._rules = build_rules(scenario.profile, scenario.capture)
         self._work = make_work(len(scenario.nodes))
         self._runs: dict[str, list[FlowRun]] = {}
+        self._surroundings = SurroundingsMaker(
+            links=self._links,
+            rules=self._rules,
+            work=self._work,
+            index=self._index,
+            seed=seed,
+            span_s=WARM_UP_S + states * SPACING_S + TAIL_S,
+        )
 
     def estimate(self, change: Mapping[UnicastAddress, NodeSettings] | Scenario | None = None) -> FastAnswer:
         """The answer with ``change`` put on top of the prepared scenario, or for a scenario of the same network.
@@ -99,48 +107,58 @@ class Prepared:
             return self._decline(reason)
         streams = find_streams(scenario)
         settings = build_settings(scenario)
-        air, busy, busiest, full = self._fill_air(scenario, settings, streams)
-        if reason := full or find_overload(scenario.profile, busiest, _count_lost(air)):
-            return self._decline(reason, busiest)
-        runs, reused = self._run_flows(scenario, settings, air)
+        around = self._surroundings.make(scenario, settings, streams)
+        if around.declined is not None:
+            return self._decline(around.declined, around.busiest_ratio)
+        busy_s, is_loaded = around.busy_s, around.number > 0
+        runs, reused = self._run_flows(scenario, settings, around)
         answers = self._answer_busy_s(scenario, settings)
         return FastAnswer(
             kpis=NetworkKpis(
-                flows=tuple(summarise_flow(r.flow, r.latency_ns, is_loaded=bool(air.is_loaded)) for r in runs),
-                airtime_ratio=make_airtime(compute_airtime_ratio(scenario, streams, busy, runs, answers)),
-                reporting_airtime_ratio=compute_reporting_ratio(scenario, streams, busy),
+                flows=tuple(summarise_flow(r.flow, r.latency_ns, is_loaded=is_loaded) for r in runs),
+                airtime_ratio=make_airtime(compute_airtime_ratio(scenario, streams, busy_s, runs, answers)),
+                reporting_airtime_ratio=compute_reporting_ratio(scenario, streams, busy_s),
             ),
             declined=None,
             profile=scenario.profile.name,
             seed=self._seed,
             states=self._states,
             reused_share=reused,
-            busiest_ratio=busiest,
+            busiest_ratio=around.busiest_ratio,
         )
 
     def reach_from(
         self, source: UnicastAddress, change: Mapping[UnicastAddress, NodeSettings] | Scenario | None = None
-    ) -> tuple[DestinationFigures, ...]:
+    ) -> ReachAnswer:
         """How every other node is reached by a message of ``source`` to all, in the scenario's order.
 
-        All destinations come out of the same floods. Raises `InvalidInput` for an unknown source, and for what
-        `estimate` would decline.
+        All destinations come out of the same floods. Declines what `estimate` would decline. Raises `InvalidInput`
+        for an unknown source.
         """
         scenario = self._changed(change)
         if source not in self._index:
             raise InvalidInput(f"unknown node {format_address(source)}", place=scenario.name)
         if reason := find_reason(scenario):
-            raise InvalidInput(reason, reason="OutOfRange", place=scenario.name)
+            return self._reach((), reason)
         settings = build_settings(scenario)
-        air, _, busiest, full = self._fill_air(scenario, settings, find_streams(scenario))
-        if reason := full or find_overload(scenario.profile, busiest, _count_lost(air)):
-            raise InvalidInput(reason, reason="OutOfRange", place=scenario.name)
+        around = self._surroundings.make(scenario, settings, find_streams(scenario))
+        if around.declined is not None:
+            return self._reach((), around.declined)
         members = tuple(node.address for node in scenario.nodes if node.address != source)
         name = f"from/{format_address(source)}"
         flow = ScenarioFlow(name=name, source=source, members=members, count=1, period_s=60.0)
         is_on = scenario.nodes[self._index[source]].is_on
-        run, _ = self._run_flow(scenario, flow, settings, air, is_on)
-        return summarise_destinations(flow, run.latency_ns)
+        run, _ = self._run_flow(scenario, flow, settings, around, is_on)
+        return self._reach(summarise_destinations(flow, run.latency_ns))
+
+    def _reach(self, destinations: tuple[DestinationFigures, ...], declined: str | None = None) -> ReachAnswer:
+        return ReachAnswer(
+            destinations=destinations,
+            declined=declined,
+            profile=self._scenario.profile.name,
+            seed=self._seed,
+            states=self._states,
+        )
 
     def _decline(self, reason: str, busiest_ratio: float = 0.0) -> FastAnswer:
         return FastAnswer(
@@ -169,50 +187,29 @@ class Prepared:
         nodes = tuple(_overlay(node, change[node.address]) if node.address in change else node for node in base.nodes)
         return replace(base, nodes=nodes)
 
-    def _fill_air(
-        self, scenario: Scenario, settings: SettingsTable, streams: Sequence[Stream]
-    ) -> tuple[Air, Floats, float, str | None]:
-        """The air with its background, airtime by stream (seconds of a channel per message), the busiest sets.
-
-        Last: why there is no room for the background, which is left out then.
-        """
-        from meshtwin.fast.runner import run_background  # deferred: numba
-
-        nodes = len(scenario.nodes)
-        span_s = WARM_UP_S + self._states * SPACING_S + TAIL_S
-        table = make_messages(scenario, tuple(streams), self._index, self._seed, span_s)
-        if not len(table.start_ns):
-            return make_quiet_air(nodes), np.zeros(len(streams)), 0.0, None
-        if reason := find_excess(self._rules, settings, table, int(span_s * 1e9)):
-            return make_quiet_air(nodes), np.zeros(len(streams)), 0.0, reason
-        air = make_air(self._rules, settings, table, int(span_s * 1e9))
-        busy = np.zeros((len(streams), 2), np.int64)
-        key = np.uint64(make_key(self._seed, "fast/background"))
-        nobody = np.zeros(nodes, np.uint8)
-        run_background(self._links, self._rules, settings, air, self._work, table, key, nobody, busy, BUSY_STATES)
-        busiest = compute_busiest(self._rules, air, settings, span_s)
-        return air, busy[:, 0] * 1e-9 / np.maximum(busy[:, 1], 1), busiest, None
-
-    def _run_flows(self, scenario: Scenario, settings: SettingsTable, air: Air) -> tuple[list[FlowRun], float]:
+    def _run_flows(
+        self, scenario: Scenario, settings: SettingsTable, around: Surroundings
+    ) -> tuple[list[FlowRun], float]:
         runs, done = [], 0
         on = {node.address for node in scenario.nodes if node.is_on}
         for flow in scenario.flows:
-            run, fresh = self._run_flow(scenario, flow, settings, air, flow.source in on)
+            run, fresh = self._run_flow(scenario, flow, settings, around, flow.source in on)
             runs.append(run)
             done += fresh
         total = max(1, self._states * len(scenario.flows))
         return runs, 1.0 - done / total
 
     def _run_flow(
-        self, scenario: Scenario, flow: ScenarioFlow, settings: SettingsTable, air: Air, is_on: bool
+        self, scenario: Scenario, flow: ScenarioFlow, settings: SettingsTable, around: Surroundings, is_on: bool
     ) -> tuple[FlowRun, int]:
         """The flow's states and how many of them were run afresh."""
         from meshtwin.fast.runner import run_states  # deferred: numba
 
         states, source = self._states, self._index[flow.source]
         members = np.asarray([self._index[a] for a in flow.members if a != flow.source], np.int64)
-        earlier = () if air.is_loaded else self._runs.get(flow.name, ())
-        run, chosen = begin_run(earlier, flow, settings, source, (states, len(members), BUSY_STATES))
+        earlier, air = self._runs.get(flow.name, ()), around.air
+        shape = (states, len(members), BUSY_STATES)
+        run, chosen = begin_run(earlier, flow, around.number, settings, source, shape)
         wanted = np.zeros(len(scenario.nodes), np.uint8)
         wanted[members] = 1
         starts_ns = np.full(states, QUIET_START_NS, np.int64)
@@ -226,9 +223,8 @@ class Prepared:
                 compute_airtime(scenario, flow.pdu_bytes), states.bit_length() - 1, wanted, members, chosen,
                 run.latency_ns, run.read, run.busy_ns,
             )  # fmt: skip
-        if not air.is_loaded:
-            self._runs.setdefault(flow.name, []).append(run)
-            del self._runs[flow.name][:-KEPT_RUNS]
+        self._runs.setdefault(flow.name, []).append(run)
+        del self._runs[flow.name][:-KEPT_RUNS]
         return run, int(chosen.sum())
 
     def _answer_busy_s(self, scenario: Scenario, settings: SettingsTable) -> Mapping[str, float]:
@@ -252,10 +248,6 @@ class Prepared:
             )  # fmt: skip
             taken[flow.name] = float(busy_ns.mean()) * 1e-9
         return taken
-
-
-def _count_lost(air: Air) -> int:
-    return int(air.counts[1:].sum())
 
 
 def _overlay(node: ScenarioNode, settings: NodeSettings) -> ScenarioNode:

@@ -6,7 +6,8 @@ waits for whoever asked earlier, and `settle` moves the events of those that had
 
 from typing import Any
 
-from meshtwin.fast.events import NO_ROOM, OFF_TIME, move_event
+from meshtwin.fast.arrays import NO_ROOM, OFF_TIME
+from meshtwin.fast.events import move_event
 from meshtwin.fast.jit import part
 
 __all__ = ["add_job", "begin_ns_of", "count_active", "set_free_from", "settle"]
@@ -133,11 +134,10 @@ def _take_turns(rules: Any, air: Any, queue: Any, row: Any) -> Any:
             continue
         if is_idle and now_ns == air.job_asked_ns[row, job]:
             now_ns += air.job_delay_ns[row, job]
-        step_ns = (
-            (air.job_free_ns[row, job] - air.job_placed_ns[row, job]) // events
-            if copy == 0
-            else air.job_taken_ns[row, job]
-        )
+        step_ns = air.job_taken_ns[row, job]
+        if copy == 0:
+            begin_ns = begin_ns_of(rules, air.job_asked_ns[row, job], air.job_delay_ns[row, job], step_ns)
+            step_ns = (air.job_free_ns[row, job] - begin_ns) // events
         if step_ns < 0 or step_ns > LAST_NS or now_ns > LAST_NS:
             air.counts[OFF_TIME] += 1
             return

@@ -127,7 +127,7 @@ def make_air(rules: Rules, settings: SettingsTable, table: BackgroundTable, span
         job_free_ns=np.empty((2 * nodes, jobs), np.int64),
         job_count=np.zeros(2 * nodes, np.int64),
         job_from=np.zeros(2 * nodes, np.int64),
-        counts=np.zeros(3, np.int64),
+        counts=np.zeros(4, np.int64),
         is_loaded=1,
     )
 
@@ -158,6 +158,6 @@ def make_quiet_air(nodes: int) -> Air:
         job_free_ns=rows.copy(),
         job_count=np.zeros(2 * nodes, np.int64),
         job_from=np.zeros(2 * nodes, np.int64),
-        counts=np.zeros(3, np.int64),
+        counts=np.zeros(4, np.int64),
         is_loaded=0,
     )

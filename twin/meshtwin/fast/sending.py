@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from meshtwin.fast.arrays import REFUSED
 from meshtwin.fast.draws import extend, spread_unit, unit
 from meshtwin.fast.events import add_event, free_start, list_copy
 from meshtwin.fast.jit import part
@@ -78,6 +79,7 @@ def schedule(
     if air.is_loaded:
         taken_ns, waiting = set_free_from(air, work, row, sets, air.job_count[row], asked_ns)
         if waiting >= rules.buffer and not is_own:
+            air.counts[REFUSED] += is_kept
             return False
     first_event = air.counts[0]
     begin_ns = begin_ns_of(rules, asked_ns, delay_ns, taken_ns)
@@ -89,9 +91,11 @@ def schedule(
             begin_ns = asked_ns + int((unit(extend(key, 4), state) + turns - 1) * interval_ns)
     phase_ns = work.phase_ns[node]
     free_ns = begin_ns
+    rested_ns = begin_ns  # as `begin_ns`, but for waits for the radio, of which there are none where copies take turns
     for copy in range(count):
-        copy_key = extend(extend(key, 3 + copy), state)
+        copy_key = key  # of use in a window alone
         if rules.window_ns > 0:
+            copy_key = extend(extend(key, 3 + copy), state)
             length_ns = rules.window_ns + _window_jitter_ns(rules, copy_key)
         handed_ns = begin_ns
         start_ns = free_start(rules, air, node, phase_ns, begin_ns, length_ns)
@@ -105,8 +109,11 @@ def schedule(
             add_event(rules, air, node, start_ns, free_ns, work.copy_pdu_ns[node, copy], airtime_ns)
         if rules.at_window_end:
             phase_ns = rules.scan_interval_ns - free_ns % rules.scan_interval_ns  # scanning begins anew
-        spread = spread_unit(extend(key, 30 + copy), state, bits)
-        begin_ns = start_ns + interval_ns + int(spread * rules.advertising_delay_ns)
+        step_ns = interval_ns
+        if rules.advertising_delay_ns > 0:
+            step_ns += int(spread_unit(extend(key, 30 + copy), state, bits) * rules.advertising_delay_ns)
+        begin_ns = start_ns + step_ns
+        rested_ns += step_ns
         if turns > 0:
             turns = count_active(air, row, start_ns)
             begin_ns += turns * interval_ns
@@ -116,6 +123,8 @@ def schedule(
             free_ns = max(free_ns, begin_ns)
         if rules.hands_over:
             free_ns = handed_ns
+        if rules.takes_turns:
+            free_ns = rested_ns
         add_job(
             rules, air, work, row, sets, asked_ns, delay_ns, taken_ns, free_ns, first_event,
             air.counts[0] - first_event,

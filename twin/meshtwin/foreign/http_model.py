@@ -1,8 +1,9 @@
 """A foreign model over HTTP as a `meshtwin.ports.Judge`."""
 
+import ssl
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final, Self, TypeVar
 
@@ -11,7 +12,8 @@ from pydantic import ValidationError
 
 from meshtwin.contract.wire import WireModel
 from meshtwin.errors import Inconsistent, InvalidInput, Unavailable
-from meshtwin.foreign.messages import JudgeAnswer, JudgeRequest, ModelMessage
+from meshtwin.foreign.messages import JudgeAnswer, JudgeRequest, ModelMessage, ProblemMessage
+from meshtwin.foreign.patience import wait_for
 from meshtwin.mesh.configuration import Configuration
 from meshtwin.mesh.kpis import NetworkKpis
 from meshtwin.mesh.snapshots import Snapshot
@@ -40,19 +42,36 @@ class HttpJudge:
     time_limit_s: float = TIME_LIMIT_S
     answer_max_bytes: int = ANSWER_MAX_BYTES
     token: str | None = None  # sent as bearer token
+    ca_file: str | None = None  # an authority besides those of the system
+    only_problems: bool = False  # of a failure tell the detail of a problem document alone, never another body
     clock: Clock = time.monotonic
 
     @classmethod
-    def connect(cls, url: str, *, token: str | None = None, time_limit_s: float = TIME_LIMIT_S) -> Self:
+    def connect(
+        cls,
+        url: str,
+        *,
+        token: str | None = None,
+        time_limit_s: float = TIME_LIMIT_S,
+        ca_file: str | None = None,
+        only_problems: bool = False,
+    ) -> Self:
         """A judge that bears the name which ``GET url/model`` says.
 
         Raises `InvalidInput` for what is no HTTP address, else as `judge`.
         """
         if not url.startswith(("http://", "https://")):
             raise InvalidInput(f"{url!r} is no address of http or https", place="model")
-        unnamed = cls(url=url.rstrip("/"), model="", token=token, time_limit_s=time_limit_s)
+        unnamed = cls(
+            url=url.rstrip("/"),
+            model="",
+            token=token,
+            time_limit_s=time_limit_s,
+            ca_file=ca_file,
+            only_problems=only_problems,
+        )
         told = unnamed._ask("GET", "/model", None, ModelMessage)
-        return cls(url=unnamed.url, model=told.model, token=token, time_limit_s=time_limit_s)
+        return replace(unnamed, model=told.model)
 
     def judge(
         self,
@@ -99,27 +118,47 @@ class HttpJudge:
     def _exchange(self, method: str, path: str, body: bytes | None) -> bytes:
         """The body of a good answer, read no further than the limits of size and time."""
         deadline_s = self.clock() + self.time_limit_s
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",  # what is packed could unpack to any size before it is counted
+        }
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
         timeout = httpx.Timeout(self.time_limit_s, connect=min(CONNECT_S, self.time_limit_s))
-        try:
-            with (
-                httpx.Client(timeout=timeout, follow_redirects=False) as client,
-                client.stream(method, self.url + path, content=body, headers=headers) as response,
-            ):
+        client = httpx.Client(timeout=timeout, follow_redirects=False, verify=self._authorities())
+
+        def talk() -> bytes:
+            with client, client.stream(method, self.url + path, content=body, headers=headers) as response:
                 content = self._read(response, deadline_s)
                 if response.status_code != HTTPStatus.OK:
-                    raise self._failure(response.status_code, content)
+                    raise self._failure(response, content)
                 return content
-        except httpx.TimeoutException as error:
+
+        try:
+            return wait_for(talk, self.time_limit_s, client.close)
+        except (httpx.TimeoutException, TimeoutError) as error:
             raise self._late() from error
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise InvalidInput(f"not a usable address or token: {error}", place="model") from error
         except httpx.HTTPError as error:
             raise Unavailable(f"can't be reached: {error}", reason="ModelUnreachable", place=self.url) from error
 
+    def _authorities(self) -> ssl.SSLContext:
+        context = httpx.create_ssl_context()
+        if self.ca_file is not None:
+            try:
+                context.load_verify_locations(self.ca_file)
+            except OSError as error:  # ssl.SSLError is one
+                message = f"the authority's certificate can't be read: {error}"
+                raise InvalidInput(message, reason="ModelCredentials", place=self.ca_file) from error
+        return context
+
     def _read(self, response: httpx.Response, deadline_s: float) -> bytes:
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            raise self._wrong("the answer is packed, and was asked for plain")
         content = bytearray()
-        for chunk in response.iter_bytes():
+        for chunk in response.iter_raw():
             content += chunk
             if len(content) > self.answer_max_bytes:
                 raise self._wrong(f"answer above {self.answer_max_bytes} bytes")
@@ -127,12 +166,23 @@ class HttpJudge:
                 raise self._late()
         return bytes(content)
 
-    def _failure(self, status: int, content: bytes) -> Exception:
-        said = content[: 4 * TOLD_MOST].decode("utf-8", errors="replace").strip()[:TOLD_MOST]
+    def _failure(self, response: httpx.Response, content: bytes) -> Exception:
+        status, said = response.status_code, self._said(response, content)
         text = f"status {status}" + (f": {said}" if said else "")
         if status < HTTPStatus.INTERNAL_SERVER_ERROR and status >= HTTPStatus.BAD_REQUEST:
             return InvalidInput(f"the model refused the question, {text}", reason="ModelRefused", place=self.url)
         return Unavailable(f"the model failed, {text}", reason="ModelFailed", place=self.url)
+
+    def _said(self, response: httpx.Response, content: bytes) -> str:
+        """What the other side says about its failure, shortened; whoever names a URL should not read through us."""
+        if not self.only_problems:
+            return content[: 4 * TOLD_MOST].decode("utf-8", errors="replace").strip()[:TOLD_MOST]
+        if not response.headers.get("Content-Type", "").startswith("application/problem+json"):
+            return ""
+        try:
+            return ProblemMessage.model_validate_json(content).detail[:TOLD_MOST]
+        except ValidationError:
+            return ""
 
     def _late(self) -> Unavailable:
         return Unavailable(f"no answer within {self.time_limit_s:g} s", reason="ModelTimeout", place=self.url)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from meshtwin.contract.wire import SettingsEntry, WireModel
 from meshtwin.mesh.configuration import Configuration, compress_settings, expand_settings
@@ -13,7 +13,7 @@ from meshtwin.northbound.messages import SnapshotMessage
 from meshtwin.ports import JudgePlan
 from meshtwin.twins.partial import PartialSnapshot
 
-__all__ = ["JudgeAnswer", "JudgeRequest", "KpisMessage", "ModelMessage"]
+__all__ = ["JudgeAnswer", "JudgeRequest", "KpisMessage", "ModelMessage", "ProblemMessage"]
 
 CONFIGURATIONS_MOST = 1000
 REPLICATIONS_MOST = 100_000
@@ -27,6 +27,12 @@ class ModelMessage(WireModel):
 
     contract: Literal[1] = 1
     model: str = Field(min_length=1, max_length=120, description="name as it stands in a prediction, with version")
+
+
+class ProblemMessage(BaseModel):
+    """What is read of a problem document (RFC 9457)."""
+
+    detail: str = ""
 
 
 class PlanMessage(WireModel):

@@ -5,20 +5,22 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from meshtwin.contract.configuration import Command, GatewayPhase, NodeOutcome
-from meshtwin.contract.telemetry import FlowReport
+from meshtwin.contract.configuration import Command, FlowSpec, GatewayPhase, NodeOutcome
+from meshtwin.contract.telemetry import FlowReport, Observing
 from meshtwin.gateway.book import NodeBook
-from meshtwin.gateway.effects import Effect, Publish, Save, SendMesh, Sense
+from meshtwin.gateway.effects import Effect, Listen, Publish, Save, SendMesh, Sense
 from meshtwin.gateway.exchanges import UNKNOWN_FLOOD_S, Completed, Exchanges, Outgoing
 from meshtwin.gateway.jobs import Desk, Job
 from meshtwin.gateway.memory import Memory
 from meshtwin.gateway.outbox import Identity, Outbox
+from meshtwin.mesh.addresses import is_group
 from meshtwin.mesh.configuration import Configuration
 
 __all__ = ["Bench", "Work"]
 
 PROGRESS_PAUSE: Final = timedelta(seconds=1)
 RESULTS_KEPT: Final = 16
+FIXED_GROUPS: Final = 0xFF00  # and above: every node with the role receives them (Mesh Protocol 1.1, 3.4.2.4)
 
 
 @dataclass(slots=True)
@@ -30,6 +32,7 @@ class Work:
     on_finished: Callable[[Command | None, datetime], None]
     command: Command | None = None
     told_at: datetime | None = None
+    told: int = 0  # interim outcomes
 
 
 class Bench:
@@ -38,7 +41,7 @@ class Bench:
     def __init__(self, memory: Memory, identity: Identity) -> None:
         self.memory = memory
         self.identity = identity
-        self.book = NodeBook(known=memory.known.as_dict())
+        self.book = NodeBook(known=memory.known.as_dict(), compositions=dict(memory.compositions))
         exchanges = Exchanges(
             time_scale=identity.time_scale,
             hops=self.book.hops,
@@ -47,8 +50,13 @@ class Bench:
         )
         self.desk = Desk(exchanges=exchanges, book=self.book, time_scale=identity.time_scale)
         self.work: Work | None = None
+        self.observing: Observing | None = None
+        self.fault: str | None = None  # why the mesh cannot be reached
+        self.sources: dict[int, int] = {}  # how many each node has to remember in its replay list, as far as known
+        self.floods = 0  # messages that we sent into the mesh or got out of it
         self._outbox = Outbox(identity)
         self._effects: list[Effect] = []
+        self._groups: set[int] = set()  # that our node was told to listen to
         self._results: dict[tuple[str, str], Publish] = {}
 
     # Memory and messages
@@ -69,9 +77,17 @@ class Bench:
         """Do something after all that was decided before."""
         self._effects.append(effect)
 
+    def listen_to(self, flows: Sequence[FlowSpec]) -> None:
+        """Let our node receive the groups of flows that it is a member of; each is asked for once in a run."""
+        groups = {int(flow.destination, 16) for flow in flows if self.identity.address in _members(flow)}
+        for group in sorted(groups - self._groups):
+            if is_group(group) and group < FIXED_GROUPS:
+                self.add(Listen(group))
+        self._groups |= groups
+
     def say_state(self, now: datetime) -> None:
         """Publish ``state``."""
-        self.add(self._outbox.state(now))
+        self.add(self._outbox.state(now, observing=self.observing, fault=self.fault))
 
     def say_reported(self, now: datetime) -> None:
         """Publish what is in force."""
@@ -83,7 +99,7 @@ class Bench:
 
     def say_nodes(self, now: datetime) -> None:
         """Publish what is known of single nodes."""
-        self.add(self._outbox.nodes(self.book, now))
+        self.add(self._outbox.nodes(self.book, now, self.sources))
 
     def say_neighbours(self, node: int, counters: Sequence[Any], now: datetime) -> None:
         """Publish one report."""
@@ -105,7 +121,7 @@ class Bench:
         """Answer a command that was seen before from what is known; False: it is new."""
         work = self.work
         if work is not None and work.command is not None and work.command.attempt_id == command.attempt_id:
-            self.answer(command, now, "accepted", progress=work.job.progress)
+            self._tell_progress(work, command, now)
             return True
         kept = self._results.get((command.attempt_id, command.verb))
         if kept is not None:
@@ -159,9 +175,15 @@ class Bench:
         if work.job.finished:
             self.work = None
             work.on_finished(work.command, now)
-        elif work.command is not None and work.told_at is not None and now - work.told_at >= PROGRESS_PAUSE:
-            work.told_at = now
-            self.answer(work.command, now, "accepted", progress=work.job.progress)
+        elif work.command is not None and work.told_at is not None:
+            is_new = len(work.job.interim()) != work.told
+            if is_new or now - work.told_at >= PROGRESS_PAUSE:
+                self._tell_progress(work, work.command, now)
+
+    def _tell_progress(self, work: Work, command: Command, now: datetime) -> None:
+        interim = work.job.interim()
+        work.told_at, work.told = now, len(interim)
+        self.answer(command, now, "accepted", progress=work.job.progress, outcomes=interim)
 
     def drain(self, now: datetime) -> list[Effect]:
         """All effects so far, with the exchanges that may start now."""
@@ -171,6 +193,8 @@ class Bench:
             self.desk.sense_wanted = False
             self.add(Sense())
         effects, self._effects = self._effects, []
+        own = self.identity.address
+        self.floods += sum(isinstance(effect, SendMesh) and effect.destination != own for effect in effects)
         return effects
 
     def next_wakeups(self) -> tuple[datetime | None, ...]:
@@ -180,6 +204,10 @@ class Bench:
     def _send(self, outgoing: Outgoing) -> None:
         request = outgoing.request
         self.add(SendMesh(request.node, request.payload, request.ttl))
+
+
+def _members(flow: FlowSpec) -> set[int]:
+    return {int(member, 16) for member in flow.members}
 
 
 def lost_nodes(outcomes: Sequence[NodeOutcome]) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from meshtwin.gateway.foundation import NodeComposition
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Configuration, NodeSettings
 from meshtwin.mesh.reporting import compute_flood_s
@@ -18,6 +19,8 @@ class NodeBook:
     known: dict[UnicastAddress, NodeSettings] = field(default_factory=dict)
     hops: dict[int, int] = field(default_factory=dict)
     last_heard: dict[UnicastAddress, datetime] = field(default_factory=dict)
+    silence: dict[UnicastAddress, str] = field(default_factory=dict)  # why a node cannot answer, where it is known
+    compositions: dict[UnicastAddress, NodeComposition] = field(default_factory=dict)
 
     def learn(self, node: UnicastAddress, said: NodeSettings) -> None:
         """Note what a Status said."""
@@ -33,10 +36,15 @@ class NodeBook:
         Hops as for heartbeats: initial TTL - received TTL + 1; the smallest ever seen counts.
         """
         self.last_heard[node] = now
+        self.silence.pop(node, None)
         initial_ttl = self.known.get(node, NodeSettings()).default_ttl
         if ttl is not None and initial_ttl is not None and 0 <= initial_ttl - ttl < 127:
             hops = initial_ttl - ttl + 1
             self.hops[node] = min(hops, self.hops.get(node, hops))
+
+    def why_silent(self, node: UnicastAddress) -> str:
+        """For the outcome of a node that did not answer."""
+        return self.silence.get(node, "no answer")
 
     def levels(self, nodes: Iterable[UnicastAddress], gateway_node: int) -> list[list[UnicastAddress]]:
         """Nodes by distance, the gateway's own first; nodes of unknown distance come last."""

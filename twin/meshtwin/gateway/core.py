@@ -92,15 +92,33 @@ class GatewayCore:
         if message is None:
             return []
         node = UnicastAddress(source)
+        completed = self._bench.desk.exchanges.answered(source, message, now)
+        if completed is None and self._upkeep.is_odd(node, message):
+            return self._bench.drain(now)
         self._bench.book.hear(node, ttl, now)
+        self._upkeep.hear(node, now)
         if message.opcode is Opcode.REPORT:
             self._upkeep.take_report(node, message.parameters, now)
             if ttl is None:
                 self._upkeep.learn_hops()
-        completed = self._bench.desk.exchanges.answered(source, message)
         if completed is not None:
             self._bench.complete(completed, now)
         self._upkeep.repair_if_heard(node, now)
+        return self._bench.drain(now)
+
+    def unsent(self, destination: int, reason: str, now: datetime) -> list[Effect]:
+        """The stack did not take a message: its node is given up at once, and its outcome says why."""
+        self._bench.book.silence[UnicastAddress(destination)] = reason[:200]
+        completed = self._bench.desk.exchanges.give_up(destination)
+        if completed is not None:
+            self._bench.complete(completed, now)
+        return self._bench.drain(now)
+
+    def fault(self, text: str | None, now: datetime) -> list[Effect]:
+        """The mesh cannot be reached, and why, or (None) can be again."""
+        if text != self._bench.fault:
+            self._bench.fault = text
+            self._bench.say_state(now)
         return self._bench.drain(now)
 
     def sensed(self, busy_s: float, mesh_s: float, now: datetime) -> list[Effect]:

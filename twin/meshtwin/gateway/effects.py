@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from meshtwin.contract.wire import WireModel
 from meshtwin.gateway.memory import Memory
 
-__all__ = ["Effect", "Publish", "Save", "SendMesh", "Sense"]
+__all__ = ["Effect", "Listen", "Publish", "Save", "SendMesh", "Sense"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,13 @@ class SendMesh:
 
 
 @dataclass(frozen=True, slots=True)
+class Listen:
+    """Let the gateway's node receive what is sent to a group, since it is a member of a flow; may be repeated."""
+
+    group: int
+
+
+@dataclass(frozen=True, slots=True)
 class Publish:
     """Publish under the gateway's topic."""
 
@@ -38,4 +45,4 @@ class Sense:
     """Ask the mesh link how long the gateway's node heard or sent something."""
 
 
-Effect = Save | SendMesh | Publish | Sense
+Effect = Save | SendMesh | Listen | Publish | Sense

@@ -45,12 +45,17 @@ class Desk:
 
 
 class Job(Protocol):
-    """Long work; ``wake_at`` is when it wants `on_time`, ``progress`` is 0..1."""
+    """Long work; ``wake_at`` is when it wants `on_time`, ``progress`` is 0..1.
+
+    ``interim``: outcomes that are certain before the rest is, and worth telling.
+    """
 
     finished: bool
-    wake_at: datetime | None
     progress: float
 
+    @property
+    def wake_at(self) -> datetime | None: ...
+    def interim(self) -> Sequence[NodeOutcome]: ...
     def start(self, desk: Desk, now: datetime) -> None: ...
     def completed(self, desk: Desk, exchange: Completed, now: datetime) -> None: ...
     def on_time(self, desk: Desk, now: datetime) -> None: ...
@@ -103,6 +108,10 @@ class ReadJob:
     def on_time(self, desk: Desk, now: datetime) -> None:
         """Nothing to do by time."""
 
+    def interim(self) -> Sequence[NodeOutcome]:
+        """Nothing before the end."""
+        return ()
+
 
 @dataclass(slots=True)
 class PushJob:
@@ -143,6 +152,10 @@ class PushJob:
     def on_time(self, desk: Desk, now: datetime) -> None:
         """Nothing to do by time."""
 
+    def interim(self) -> Sequence[NodeOutcome]:
+        """Nothing before the end."""
+        return ()
+
     def outcomes(self, desk: Desk) -> list[NodeOutcome]:
         """One outcome per node of the target, ascending."""
         out = []
@@ -153,7 +166,7 @@ class PushJob:
             elif node in self.refused and node not in self.unanswered:
                 out.append(to_outcome(node, Outcome.REFUSED, "the node keeps another value", known=known))
             else:
-                out.append(to_outcome(node, Outcome.UNKNOWN, "no answer"))
+                out.append(to_outcome(node, Outcome.UNKNOWN, desk.book.why_silent(node)))
         return out
 
     def _next_stage(self, desk: Desk) -> None:

@@ -1,6 +1,6 @@
 """Reading the network on command: ``adopt`` and ``probe``."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -10,13 +10,16 @@ from meshtwin.gateway import transitions
 from meshtwin.gateway.bench import Bench, Work
 from meshtwin.gateway.commands import parse_nodes
 from meshtwin.gateway.jobs import ReadJob, to_outcome
-from meshtwin.gateway.probe import PRESSES_MAX, QUIET_S, ProbeJob, to_report
+from meshtwin.gateway.measured import to_report
+from meshtwin.gateway.probe import PRESSES_MAX, QUIET_S, ProbeJob
 from meshtwin.gateway.upkeep import Upkeep
-from meshtwin.mesh.addresses import UnicastAddress
+from meshtwin.mesh.addresses import UnicastAddress, format_address
 
 __all__ = ["Measuring"]
 
 DEFAULT_PRESSES: Final = 40
+ANSWER_RESERVE: Final = timedelta(seconds=5)  # between the end of a probe and its command's ``notAfter``
+RESERVE_SHARE_MAX: Final = 10  # the reserve is at most this part, one tenth, of what is left
 PUSHING: Final = (GatewayPhase.COMMITTING, GatewayPhase.RESTORING)
 
 
@@ -47,11 +50,22 @@ class Measuring:
         flows = command.flows
         if flows is None:
             flows = memory.monitoring.flows if memory.monitoring else []
+        self._bench.listen_to(flows)
         presses = command.presses or DEFAULT_PRESSES
         if presses > PRESSES_MAX:
             raise InvalidInput(f"presses {presses} is above {PRESSES_MAX}", reason="TooMany")
-        quiet_s = QUIET_S if self._bench.identity.senses_occupancy else 0.0
-        job = ProbeJob(flows=flows, nodes=nodes, presses=presses, first_probe=self._probe, quiet_s=quiet_s)
+        identity = self._bench.identity
+        quiet_s = QUIET_S if identity.senses_occupancy else 0.0
+        job = ProbeJob(
+            flows=flows,
+            nodes=nodes,
+            presses=presses,
+            first_probe=self._probe,
+            quiet_s=quiet_s,
+            finish_by=_finish_by(command, now),
+            asks_from=identity.address if identity.measures_round_trips else None,
+            has_counters=identity.observability != "heartbeats",
+        )
         self._probe = (self._probe + len(flows)) & 0xFF
         self._bench.begin(Work("probe", job, partial(self._finish_probe, job), command), now)
 
@@ -77,7 +91,7 @@ class Measuring:
 
     def _read_outcome(self, node: UnicastAddress, unanswered: set[UnicastAddress]) -> NodeOutcome:
         if node in unanswered:
-            return to_outcome(node, Outcome.UNKNOWN, "no answer")
+            return to_outcome(node, Outcome.UNKNOWN, self._bench.book.why_silent(node))
         return to_outcome(node, Outcome.APPLIED, known=self._bench.book.known.get(node))
 
     def _finish_probe(self, job: ProbeJob, command: Command | None, now: datetime) -> None:
@@ -86,4 +100,22 @@ class Measuring:
         attempt, uncertainty_ms = command.attempt_id, self._bench.identity.uncertainty_ms
         reports = [to_report(m, job.presses, attempt, uncertainty_ms) for m in job.measured]
         self._bench.say_flows(reports, job.airtime_ratio, now)
-        self._bench.conclude(command, now, "done", outcomes=job.outcomes())
+        self._bench.conclude(command, now, "done", message=_describe(job), outcomes=job.outcomes())
+
+
+def _finish_by(command: Command, now: datetime) -> datetime:
+    """When the answer to a probe must be on its way: later it is of no use to the operator.
+
+    The span is what the operator has left when it sends, so that clocks that differ do not matter.
+    """
+    left = min(command.not_after - command.sent_at, command.not_after - now)
+    return now + max(left - min(ANSWER_RESERVE, left / RESERVE_SHARE_MAX), timedelta())
+
+
+def _describe(job: ProbeJob) -> str | None:
+    """What a probe did not reach or measure; None: it has everything."""
+    parts = []
+    if job.unanswered:
+        parts.append(f"silent: {' '.join(format_address(node) for node in sorted(job.unanswered))}")
+    parts += [f"not measured: {flow}, {why}" for flow, why in sorted(job.missing.items())]
+    return "; ".join(parts)[:1024] or None

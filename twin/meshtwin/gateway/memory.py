@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, Field, ValidationError
 from meshtwin.contract.configuration import FlowSpec, GatewayPhase, Outcome
 from meshtwin.contract.wire import SettingsEntry, WireModel
 from meshtwin.errors import InvalidInput
+from meshtwin.gateway.foundation import NodeComposition
 from meshtwin.mesh.addresses import UnicastAddress, format_address
 from meshtwin.mesh.configuration import Configuration, SettingsRange
 
@@ -72,6 +73,7 @@ class Memory:
     monitoring: Monitoring | None = None
     monitor_epoch: int = 0
     adopted_at: AwareDatetime | None = None
+    compositions: Mapping[UnicastAddress, NodeComposition] = field(default_factory=dict)  # of those that told it
 
 
 class StoredPending(WireModel):
@@ -87,6 +89,11 @@ class StoredException(WireModel):
     node: str
     outcome: Outcome
     reason: str
+
+
+class StoredComposition(WireModel):
+    node: str
+    composition: NodeComposition
 
 
 class StoredMemory(WireModel):
@@ -109,6 +116,7 @@ class StoredMemory(WireModel):
     monitoring: Monitoring | None
     monitor_epoch: int
     adopted_at: AwareDatetime | None
+    compositions: list[StoredComposition] = Field(default=[])  # format 1 was without them once
 
 
 def to_bytes(memory: Memory) -> bytes:
@@ -145,6 +153,9 @@ def to_bytes(memory: Memory) -> bytes:
         monitoring=memory.monitoring,
         monitor_epoch=memory.monitor_epoch,
         adopted_at=memory.adopted_at,
+        compositions=[
+            StoredComposition(node=format_address(a), composition=c) for a, c in sorted(memory.compositions.items())
+        ],
     )
     return stored.model_dump_json(by_alias=True, indent=1).encode()
 
@@ -182,6 +193,7 @@ def parse_memory(data: bytes, place: str) -> Memory:
             monitoring=stored.monitoring,
             monitor_epoch=stored.monitor_epoch,
             adopted_at=stored.adopted_at,
+            compositions={_address(c.node): c.composition for c in stored.compositions},
         )
     except (ValidationError, InvalidInput, ValueError) as error:
         raise InvalidInput(

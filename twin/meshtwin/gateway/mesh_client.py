@@ -8,18 +8,29 @@ import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import structlog
 
 from meshtwin.errors import InvalidInput, Unavailable
 from meshtwin.gateway.exchanges import OCCUPANCY_SHARE
 
-__all__ = ["EmulatedMeshLink", "MeshLink", "Received", "Sensed", "Welcome"]
+__all__ = [
+    "EmulatedMeshLink",
+    "MeshEvent",
+    "MeshFault",
+    "MeshLink",
+    "Observability",
+    "Received",
+    "Sensed",
+    "Unsent",
+    "Welcome",
+]
 
 log = structlog.get_logger(__name__)
 
 RECONNECT_S: Final = 1.0
+Observability = Literal["notifications", "heartbeats"]
 LINE_LIMIT: Final = 64 * 1024  # bytes; a gateway gets single messages only
 
 
@@ -40,6 +51,24 @@ class Sensed:
     mesh_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class MeshFault:
+    """The way into the mesh is lost, and why; None: it is there again."""
+
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """A message that the stack did not take, and why: there is no answer to wait for."""
+
+    destination: int
+    reason: str
+
+
+MeshEvent = Received | Sensed | MeshFault | Unsent
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Welcome:
     """What the mesh says of the gateway's node; ``speed``: mesh seconds per second."""
@@ -53,15 +82,21 @@ class Welcome:
     occupancy_share: float = OCCUPANCY_SHARE
     repeats_notifications: bool = True
     senses_occupancy: bool = True
+    reads_composition: bool = False
+    observability: Observability = "notifications"
+    network_nodes: int | None = None
+    neighbours_at_most: int | None = None
+    measures_round_trips: bool = False
 
 
 class MeshLink(Protocol):
     """A way into the mesh through one node."""
 
     async def connect(self) -> Welcome: ...
-    async def run(self, on_event: Callable[[Received | Sensed], None]) -> None: ...
+    async def run(self, on_event: Callable[[MeshEvent], None]) -> None: ...
     def send(self, destination: int, payload: bytes, ttl: int | None) -> None: ...
     def sense(self) -> None: ...
+    def listen(self, group: int) -> None: ...
     async def close(self) -> None: ...
 
 
@@ -98,7 +133,7 @@ class EmulatedMeshLink:
             uncertainty_ms=float(line["uncertaintyMs"]),
         )
 
-    async def run(self, on_event: Callable[[Received | Sensed], None]) -> None:
+    async def run(self, on_event: Callable[[MeshEvent], None]) -> None:
         """Hand over what is received, and connect again whenever the connection ends."""
         while True:
             reader = self._reader
@@ -109,7 +144,9 @@ class EmulatedMeshLink:
                         on_event(event)
             self._writer = None
             log.warning("Mesh connection lost", host=self._host, port=self._port)
+            on_event(MeshFault(f"connection to the mesh at {self._host}:{self._port} is lost"))
             await self._reconnect()
+            on_event(MeshFault(None))
 
     def send(self, destination: int, payload: bytes, ttl: int | None) -> None:
         """Originate an access message."""
@@ -118,6 +155,9 @@ class EmulatedMeshLink:
     def sense(self) -> None:
         """Ask for a `Sensed`."""
         self._say({"op": "sense"})
+
+    def listen(self, group: int) -> None:
+        """Nothing: an emulated node receives the groups of its scenario, also where a gateway stands."""
 
     async def close(self) -> None:
         """End the connection."""

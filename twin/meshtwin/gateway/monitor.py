@@ -9,16 +9,30 @@ from meshtwin.contract.access import NeighbourRecord, Opcode, encode_access
 from meshtwin.contract.telemetry import NeighbourCounter
 from meshtwin.gateway.memory import Monitoring
 from meshtwin.mesh.addresses import UnicastAddress, format_address
-from meshtwin.mesh.configuration import Configuration
-from meshtwin.mesh.reporting import HEARD_LEAST, compute_report_rate
+from meshtwin.mesh.configuration import Configuration, NodeSettings
+from meshtwin.mesh.reporting import (
+    HEARD_LEAST,
+    compute_notifications_ratio,
+    compute_report_rate,
+    stretch_notifications_s,
+)
 
-__all__ = ["CounterBook", "MonitorSchedule", "ReportPlan", "plan_reports"]
+__all__ = [
+    "HEARD_ASSUMED",
+    "INTERVAL_MAX_S",
+    "CounterBook",
+    "MonitorSchedule",
+    "ReportPlan",
+    "mean_copies",
+    "plan_reports",
+]
 
 HEARD_ASSUMED: Final = 12  # neighbours that hear a transmission, before anything is known
 FIRST_REPEATS: Final = 3  # a broadcast is not acknowledged
 REPEAT_SOON_S: Final = 2.0  # mesh time
 REPEAT_LATE_S: Final = 120.0  # mesh time; nodes that were off, or missed all three
 INTERVAL_MAX: Final = 65_535  # u16 of 100 ms
+INTERVAL_MAX_S: Final = INTERVAL_MAX / 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +56,43 @@ class ReportPlan:
         return encode_access(Opcode.MONITOR, parameters)
 
 
-def plan_reports(monitoring: Monitoring, known: Configuration, nodes: int, heard: float, flood_s: float) -> ReportPlan:
-    """What the airtime budget allows, by the rule of `meshtwin.mesh.reporting`; ``flood_s`` as stated there."""
+def plan_reports(
+    monitoring: Monitoring,
+    known: Configuration,
+    nodes: int,
+    heard: float,
+    flood_s: float,
+    *,
+    repeats: bool = True,
+    upkeep_ratio: float = 0.0,
+) -> ReportPlan:
+    """What the airtime budget allows, by the rule of `meshtwin.mesh.reporting`; ``flood_s`` as stated there.
+
+    ``repeats``: notifications are sent as often as network transmit says. Then, as models foresee it, reports have
+    the budget alone; where they go out once, notifications and ``upkeep_ratio`` are taken from it first.
+    """
+    settings = [s for _, s in known.entries]
+    budget_ratio = monitoring.airtime_budget_percent / 100
+    copies = mean_copies(settings) if repeats else 1.0
+    notification_s = stretch_notifications_s(
+        monitoring.notification_interval_seconds, budget_ratio=budget_ratio, heard=heard, transmissions=copies
+    )
     rate = compute_report_rate(
-        [settings for _, settings in known.entries],
+        settings,
         interval_s=monitoring.report_interval_seconds,
-        budget_ratio=monitoring.airtime_budget_percent / 100,
+        budget_ratio=budget_ratio,
         nodes=nodes,
         heard=heard,
         flood_s=flood_s,
+        spent_ratio=0.0 if repeats else compute_notifications_ratio(notification_s, heard) + upkeep_ratio,
     )
-    return ReportPlan(monitoring.notification_interval_seconds, rate.interval_s, rate.messages)
+    return ReportPlan(notification_s, rate.interval_s, rate.messages)
+
+
+def mean_copies(settings: Sequence[NodeSettings]) -> float:
+    """Mean number of transmissions of an own message, 1 before anything is known."""
+    known = [s.network_transmit.transmissions for s in settings if s.network_transmit]
+    return sum(known) / len(known) if known else 1.0
 
 
 @dataclass(slots=True)
@@ -111,6 +151,14 @@ class CounterBook:
         """Mean number of neighbours per node that reported; `HEARD_ASSUMED` before there are any."""
         nodes = {node for node, _ in self._counters}
         return max(HEARD_LEAST, len(self._counters) / len(nodes)) if nodes else float(HEARD_ASSUMED)
+
+    @property
+    def heard_by(self) -> dict[int, int]:
+        """Number of neighbours that each node told of."""
+        out: dict[int, int] = {}
+        for node, _ in self._counters:
+            out[node] = out.get(node, 0) + 1
+        return out
 
     @property
     def heard(self) -> dict[tuple[int, int], float]:

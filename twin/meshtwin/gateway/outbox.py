@@ -1,12 +1,13 @@
 """Messages of the gateway with session and sequence, from the values of the core."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from meshtwin.contract.configuration import Command, CommandResult, NodeOutcome, Reported
 from meshtwin.contract.telemetry import (
+    CompositionReport,
     FlowReport,
     FlowTelemetry,
     GatewayState,
@@ -14,13 +15,15 @@ from meshtwin.contract.telemetry import (
     NeighbourTelemetry,
     NodeReport,
     NodeTelemetry,
+    Observing,
 )
 from meshtwin.contract.wire import SettingsEntry
 from meshtwin.gateway.book import NodeBook
 from meshtwin.gateway.effects import Publish
 from meshtwin.gateway.exchanges import OCCUPANCY_SHARE
+from meshtwin.gateway.foundation import NodeComposition
 from meshtwin.gateway.memory import Memory
-from meshtwin.mesh.addresses import format_address
+from meshtwin.mesh.addresses import UnicastAddress, format_address
 from meshtwin.mesh.configuration import compress_settings
 
 __all__ = ["CAPABILITIES", "Identity", "Outbox"]
@@ -43,6 +46,11 @@ class Identity:
     repeats_notifications: bool = True  # as often as network transmit says, so that they betray it
     occupancy_share: float = OCCUPANCY_SHARE  # of a relay's advertiser for exchanges, 0..1
     uncertainty_ms: float = 10.0  # of the nodes' synchronised clocks, as the Time model states it
+    reads_composition: bool = False  # nodes are real: they tell their composition data, which bounds what is asked
+    observability: Literal["notifications", "heartbeats"] = "notifications"
+    network_nodes: int | None = None  # of the whole network, other segments included; None: only ours are known
+    neighbours_at_most: int | None = None  # that one node hears, as somebody who knows the building says
+    measures_round_trips: bool = False  # for flows from the gateway's own node: nodes share no clock
 
 
 @dataclass(slots=True)
@@ -57,16 +65,18 @@ class Outbox:
         self._sequences[leaf] = sequence + 1
         return {"session": self.identity.session, "sequence": sequence, "sent_at": now}
 
-    def state(self, now: datetime, *, online: bool = True) -> Publish:
-        """``state``, retained."""
+    def state(self, now: datetime, *, observing: Observing | None = None, fault: str | None = None) -> Publish:
+        """``state``, retained; online unless there is a fault."""
         payload = GatewayState(
             **self._envelope("state", now),
-            online=online,
+            online=fault is None,
+            fault=None if fault is None else fault[:512],
             firmware=self.identity.firmware,
             gateway_address=format_address(self.identity.address),
             mesh_uuid=self.identity.mesh_uuid,
             stack_profile=self.identity.stack_profile,
             capabilities=list(CAPABILITIES),
+            observing=observing,
         )
         return Publish("state", payload, retain=True)
 
@@ -138,11 +148,39 @@ class Outbox:
         payload = FlowTelemetry(**self._envelope(leaf, now), flows=list(flows), airtime_ratio=airtime_ratio)
         return Publish(leaf, payload)
 
-    def nodes(self, book: NodeBook, now: datetime) -> Publish:
-        """``telemetry/nodes``: distances in hops, as learned from received TTLs."""
-        reports = [
-            NodeReport(node=format_address(node), heartbeat_hops=min(127, max(1, hops)))
-            for node, hops in sorted(book.hops.items())
-        ]
+    def nodes(self, book: NodeBook, now: datetime, sources: Mapping[int, int] | None = None) -> Publish:
+        """``telemetry/nodes``: distances in hops as far as known, and what nodes say they are.
+
+        ``sources``: how many each node has to remember in its replay protection list, as far as known.
+        """
+        known = {} if sources is None else sources
+        reports = [self._node(book, node, known.get(node)) for node in sorted({*book.hops, *book.compositions})]
         leaf = "telemetry/nodes"
         return Publish(leaf, NodeTelemetry(**self._envelope(leaf, now), nodes=reports[:512]))
+
+    def _node(self, book: NodeBook, node: int, sources: int | None) -> NodeReport:
+        composition, hops = book.compositions.get(UnicastAddress(node)), book.hops.get(node)
+        room = composition.replay_list_size if composition is not None else 0
+        return NodeReport(
+            node=format_address(UnicastAddress(node)),
+            heartbeat_hops=None if hops is None else min(127, max(1, hops)),
+            replay_list_fill=None if sources is None or room == 0 else min(1.0, sources / room),
+            composition=None if composition is None else to_report(composition),
+        )
+
+
+def to_report(composition: NodeComposition) -> CompositionReport:
+    """The wire form of composition data."""
+    return CompositionReport(
+        cid=composition.company,
+        pid=composition.product,
+        vid=composition.version,
+        crpl=composition.replay_list_size,
+        relay=composition.relay,
+        proxy=composition.proxy,
+        friend=composition.friend,
+        low_power=composition.low_power,
+        elements=composition.elements,
+        sig_models=list(composition.sig_models)[:256],
+        vendor_models=list(composition.vendor_models)[:256],
+    )

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
-from meshtwin.contract.access import decode_records
+from meshtwin.contract.access import RECORD_BYTES, Access, Opcode, decode_records
 from meshtwin.contract.configuration import Command, GatewayPhase, Outcome
 from meshtwin.errors import InvalidInput
 from meshtwin.gateway import transitions
@@ -16,10 +16,10 @@ from meshtwin.gateway.effects import SendMesh, Sense
 from meshtwin.gateway.hops import compute_hops
 from meshtwin.gateway.jobs import PushJob, ReadJob
 from meshtwin.gateway.memory import Monitoring
-from meshtwin.gateway.monitor import CounterBook, MonitorSchedule, plan_reports
+from meshtwin.gateway.monitor import CounterBook, MonitorSchedule
+from meshtwin.gateway.observer import Observer
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Configuration, NodeSettings
-from meshtwin.mesh.reporting import READ_BACK_PAUSE_S
 
 __all__ = ["Upkeep"]
 
@@ -35,6 +35,7 @@ class Upkeep:
         scale = bench.identity.time_scale
         self._schedule = MonitorSchedule(time_scale=scale)
         self._counters = CounterBook(time_scale=scale)
+        self._observer = Observer(bench, self._counters, self._schedule)
         self._drift_at: datetime | None = None
         self._drift_turn = 0
         self._suspects: list[UnicastAddress] = []
@@ -46,6 +47,7 @@ class Upkeep:
         """After a start nodes are told to count anew, since the old counters are not known any more."""
         memory = self._bench.memory
         if memory.monitoring is not None:
+            self._bench.listen_to(memory.monitoring.flows)
             self._bench.remember(replace(memory, monitor_epoch=memory.monitor_epoch + 1))
             self.plan_monitoring(now)
 
@@ -56,13 +58,14 @@ class Upkeep:
             payload = plan.to_payload(self._bench.memory.monitor_epoch)
             self._bench.add(SendMesh(self._bench.identity.report_group, payload))
         self._watch_drift(now)
+        self._observer.on_time(now)
         if self._window_at is None or self._window_at <= now:
             self._window_at = now + self._bench.mesh_time(AIRTIME_WINDOW_S)
             self._bench.add(Sense())
 
     def next_wakeups(self) -> tuple[datetime | None, ...]:
         """When `on_time` has something to do."""
-        return (self._schedule.next_at, self._drift_at, self._window_at)
+        return (self._schedule.next_at, self._drift_at, self._window_at, *self._observer.next_wakeups())
 
     # Monitoring
 
@@ -78,30 +81,34 @@ class Upkeep:
             airtime_budget_percent=command.airtime_budget_percent or 1.0,
             flows=command.flows or [],
         )
+        bench.listen_to(monitoring.flows)
         memory = bench.memory
-        nodes = parse_nodes(command, memory) if command.nodes else memory.nodes
+        must_name = bench.identity.reads_composition  # else nothing could be checked
+        nodes = parse_nodes(command, memory) if command.nodes or must_name else memory.nodes
         if monitoring != memory.monitoring or nodes != memory.nodes:
             epoch = memory.monitor_epoch + (monitoring != memory.monitoring)
             bench.remember(replace(memory, monitoring=monitoring, nodes=nodes, monitor_epoch=epoch))
-            self.plan_monitoring(now)
-        bench.answer(command, now, "done")
+        self._observer.take_command(command, now)
 
     def plan_monitoring(self, now: datetime) -> None:
         """Compute what the airtime budget allows now, and broadcast it if that changed."""
-        bench = self._bench
-        monitoring = bench.memory.monitoring
-        if monitoring is None:
-            return
-        self._counters.restart(bench.memory.monitor_epoch, monitoring.notification_interval_seconds)
-        nodes = bench.memory.nodes
-        plan = plan_reports(
-            monitoring,
-            bench.book.configuration(nodes),
-            nodes=len(nodes),
-            heard=self._counters.mean_heard,
-            flood_s=bench.desk.exchanges.flood_s,
-        )
-        self._schedule.set_plan(plan, bench.memory.monitor_epoch, now)
+        self._observer.plan(now)
+
+    def is_odd(self, node: UnicastAddress, message: Access) -> bool:
+        """Whether a message cannot be right, and is to be ignored: from a stranger, or a report of the wrong size."""
+        nodes = self._bench.memory.nodes
+        if nodes and node not in nodes and node != self._bench.identity.address:
+            self._observer.note_odd(node, "messages from addresses that are not in the inventory")
+            return True
+        size = len(message.parameters)
+        if message.opcode is Opcode.REPORT and (size == 0 or size % RECORD_BYTES):
+            self._observer.note_odd(node, "reports of the wrong size")
+            return True
+        return False
+
+    def hear(self, node: UnicastAddress, now: datetime) -> None:
+        """Note that a node sent something to us."""
+        self._observer.hear(node, now)
 
     def take_report(self, node: UnicastAddress, parameters: bytes, now: datetime) -> None:
         """Publish a report; a neighbour that repeats otherwise than configured becomes a suspect."""
@@ -184,7 +191,7 @@ class Upkeep:
         bench = self._bench
         if self._drift_at is not None and now < self._drift_at:
             return
-        first, self._drift_at = self._drift_at is None, now + bench.mesh_time(READ_BACK_PAUSE_S)
+        first, self._drift_at = self._drift_at is None, now + bench.mesh_time(self._observer.read_back_pause_s)
         memory = bench.memory
         idle = bench.work is None and memory.phase is GatewayPhase.IDLE
         if first or not idle or not memory.nodes or memory.revision is None:

@@ -78,7 +78,8 @@ def configured_graph(snapshot: Snapshot, configuration: Configuration, *, thresh
         state = said.relay_retransmit if said.relay else said.network_transmit
         return state.transmissions if state is not None else ASSUMED_TRANSMISSIONS
 
-    return _graph(snapshot, transmissions, threshold)
+    sends = {n.address: transmissions(n.address) for n in snapshot.nodes}
+    return _graph(snapshot, sends.__getitem__, threshold)
 
 
 def configured_relays(snapshot: Snapshot, configuration: Configuration) -> frozenset[UnicastAddress]:
@@ -106,9 +107,12 @@ def _graph(snapshot: Snapshot, transmissions: Callable[[UnicastAddress], int], t
         raise InvalidInput(f"threshold {threshold} is outside 0..1")
     graph = nx.DiGraph()
     graph.add_nodes_from(sorted(n.address for n in snapshot.nodes))
+    known = set(graph)
+    edges = []
     for link in snapshot.links:
-        if link.source in graph and link.target in graph and link.source != link.target:
+        if link.source in known and link.target in known and link.source != link.target:
             delivery = delivery_with_transmissions(link, transmissions(link.source))
             if delivery >= threshold:
-                graph.add_edge(link.source, link.target, delivery=delivery)
+                edges.append((link.source, link.target, {"delivery": delivery}))
+    graph.add_edges_from(edges)
     return graph

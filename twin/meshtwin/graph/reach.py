@@ -1,6 +1,7 @@
 """How far a flood gets: hops under a relay set, and the smallest TTL that suffices."""
 
-from collections.abc import Collection, Iterable, Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import networkx as nx
@@ -8,7 +9,7 @@ import networkx as nx
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import TTL_MAX
 
-__all__ = ["flood_graph", "hops_from", "hops_to", "minimal_ttl", "reach"]
+__all__ = ["best_paths", "flood_graph", "hops_from", "hops_to", "minimal_ttl", "reach"]
 
 TTL_MIN: Final = 2  # 1 is not allowed as a default or publish TTL (Mesh Protocol 1.1, 4.2.8)
 
@@ -107,3 +108,27 @@ def minimal_ttl(
             return None
         needed = max(needed, hops[member])
     return min(max(needed + margin_hops, TTL_MIN), TTL_MAX)
+
+
+def best_paths(
+    graph: nx.DiGraph,
+    relays: Collection[UnicastAddress],
+    source: UnicastAddress,
+    targets: Iterable[UnicastAddress],
+) -> Mapping[UnicastAddress, Sequence[UnicastAddress]]:
+    """The path with the largest product of ``delivery`` from ``source`` to each target that a flood can reach.
+
+    From ``source`` to the target, both included; only ``relays`` lie between. Edges need ``delivery`` above 0.
+
+    Examples
+    --------
+    >>> G = nx.DiGraph()
+    >>> G.add_weighted_edges_from([(1, 2, 0.9), (2, 3, 0.9), (1, 3, 0.5)], weight="delivery")
+    >>> best_paths(G, {2}, 1, [3])
+    {3: [1, 2, 3]}
+    """
+    flood = flood_graph(graph, relays, source)
+    paths = nx.single_source_dijkstra_path(
+        flood, source, weight=lambda u, v, edge: -math.log(min(edge["delivery"], 1.0))
+    )
+    return {target: paths[target] for target in targets if target in paths}

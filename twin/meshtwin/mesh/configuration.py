@@ -4,11 +4,10 @@ A `Configuration` lists every node it speaks of, so that its digest never covers
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Final, Self
-
-import rfc8785
 
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.addresses import UnicastAddress, compress_addresses, expand_ranges, format_address
@@ -154,9 +153,14 @@ class Configuration:
 
 
 def compute_digest(configuration: Configuration) -> str:
-    """``sha256:`` and 64 hexadecimal digits over the canonical JSON (RFC 8785) of the node list."""
+    """``sha256:`` and 64 hexadecimal digits over the canonical JSON (RFC 8785) of the node list.
+
+    Names are ASCII and numbers small integers, for which sorted names without spaces are the canonical form: a test
+    holds it to the rfc8785 package, which takes five times as long, and a search asks for hundreds.
+    """
     plain = [{"node": format_address(a), **s.to_json()} for a, s in configuration.entries]
-    return "sha256:" + hashlib.sha256(rfc8785.dumps(plain)).hexdigest()  # type: ignore[arg-type]  # plain JSON
+    canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
 def expand_settings(

@@ -7,6 +7,7 @@ Pure functions over values; times are given, never asked.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -22,10 +23,12 @@ __all__ = [
     "Scorecard",
     "ScoredPrediction",
     "Standing",
+    "Standings",
     "adjust",
     "interval_score",
     "residual",
     "stand",
+    "stand_all",
 ]
 
 ENTRIES_MOST: Final = 200  # the newest are kept: networks and models change
@@ -113,19 +116,43 @@ class Scorecard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What a model is worth in one segment: mean of its residuals, and their root mean square about it."""
+    """What a model is worth in one segment: mean of its residuals, and their root mean square about it.
+
+    ``entries`` of the card say so, measured from ``since`` to ``until``; 0 and None: the prior alone.
+    """
 
     bias: float
     deviation: float
+    entries: int = 0
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+# What one segment's card says, by model and kind; what it has no entry of is not in it.
+Standings = Mapping[tuple[str, FigureKind], Standing]
 
 
 def stand(card: Scorecard, prior: Prior, *, model: str) -> Standing:
     """The segment's residuals weighed against the prior's; with an empty card the prior alone speaks."""
-    residuals = [residual(prior, e.predicted, e.measured, e.trials) for e in card.about(prior.kind, model)]
+    entries = card.about(prior.kind, model)
+    residuals = [residual(prior, e.predicted, e.measured, e.trials) for e in entries]
     count = len(residuals)
     bias = (prior.bias_weight * prior.bias + sum(residuals)) / (prior.bias_weight + count)
     squares = prior.deviation_weight * prior.deviation**2 + sum((r - bias) ** 2 for r in residuals)
-    return Standing(bias=bias, deviation=math.sqrt(squares / (prior.deviation_weight + count)))
+    times = [e.measured_at for e in entries]
+    return Standing(
+        bias=bias,
+        deviation=math.sqrt(squares / (prior.deviation_weight + count)),
+        entries=count,
+        since=min(times, default=None),
+        until=max(times, default=None),
+    )
+
+
+def stand_all(card: Scorecard, priors: Mapping[FigureKind, Prior]) -> Standings:
+    """`stand` for every model and kind that the card has an entry of, in the order of their names."""
+    found = {(e.model, e.kind) for e in card.entries if e.kind in priors}
+    return {(model, kind): stand(card, priors[kind], model=model) for model, kind in sorted(found)}
 
 
 def adjust(predicted: Interval, standing: Standing, prior: Prior, *, trials: int) -> Interval:

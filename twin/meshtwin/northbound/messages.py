@@ -1,6 +1,7 @@
 """Snapshots and their parts as they stand in JSON, both ways: a parent reads its children's snapshots."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal, Self
 
 from pydantic import AwareDatetime, Field
@@ -10,6 +11,7 @@ from meshtwin.mesh.addresses import GroupAddress, UnicastAddress, format_address
 from meshtwin.mesh.configuration import compress_settings, expand_settings
 from meshtwin.mesh.nodes import Capabilities, Flow, Node, Position
 from meshtwin.mesh.snapshots import LinkEstimate, SegmentView, Snapshot
+from meshtwin.recipes.score_messages import StandingModel, to_standing_models, to_standings
 from meshtwin.twins.partial import Gap, PartialSnapshot
 
 __all__ = [
@@ -18,9 +20,12 @@ __all__ = [
     "LinkMessage",
     "NodeMessage",
     "SegmentMessage",
+    "SegmentStandings",
+    "SnapshotAnswer",
     "SnapshotMessage",
     "parse_snapshot",
     "to_link_message",
+    "to_segment_standings",
 ]
 
 
@@ -249,9 +254,41 @@ class SnapshotMessage(WireModel):
         return PartialSnapshot(snapshot=snapshot, gaps=gaps, load_source=self.load_source)
 
 
+class SegmentStandings(WireModel):
+    """What models are worth in one segment."""
+
+    segment: str
+    standings: list[StandingModel] = Field(max_length=64)
+
+
+class SnapshotAnswer(SnapshotMessage):
+    """Answer to ``GET /api/v1/snapshot``: the snapshot, and what goes with it without being read by a model."""
+
+    scorecards: list[SegmentStandings] = Field(default=[], max_length=256)
+
+    @classmethod
+    def from_value(cls, partial: PartialSnapshot) -> Self:
+        """The wire form of a value."""
+        return super().from_value(partial).model_copy(update={"scorecards": to_segment_standings(partial)})
+
+    def to_value(self) -> PartialSnapshot:
+        """The frozen value; raises `InvalidInput` as `SnapshotMessage.to_value`."""
+        standings = {one.segment: to_standings(one.standings) for one in self.scorecards}
+        return replace(super().to_value(), standings=standings)
+
+
+def to_segment_standings(partial: PartialSnapshot) -> list[SegmentStandings]:
+    """What models are worth, by segment; those of no entry are left out."""
+    return [
+        SegmentStandings(segment=segment, standings=told[:64])
+        for segment, standings in sorted(partial.standings.items())
+        if (told := to_standing_models(standings))
+    ][:256]
+
+
 def parse_snapshot(payload: bytes) -> PartialSnapshot:
     """The snapshot in the JSON of ``GET /api/v1/snapshot``; raises ``ValueError`` if it is none."""
-    return SnapshotMessage.model_validate_json(payload).to_value()
+    return SnapshotAnswer.model_validate_json(payload).to_value()
 
 
 def _to_flows(flows: Sequence[Flow]) -> list[FlowMessage]:

@@ -4,19 +4,20 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Query, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Response
 
 from meshtwin.contract.wire import UnicastText
 from meshtwin.errors import InvalidInput, Unavailable
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.northbound import views
 from meshtwin.northbound.limits import BodyLimit
-from meshtwin.northbound.messages import SnapshotMessage
+from meshtwin.northbound.messages import SnapshotAnswer
 from meshtwin.northbound.problems import add_problem_handlers
 from meshtwin.northbound.rfc8345 import to_rfc8345
 from meshtwin.northbound.tokens import Identity, Role, verify
-from meshtwin.northbound.views import Health, RunDesk, TwinView
+from meshtwin.northbound.views import Health, RunDesk, ScoreDesk, TwinView
 from meshtwin.recipes.messages import PipelineRequest, RunStatus, WhatIfRequest
+from meshtwin.recipes.score_messages import MeasuredPushModel, ScorecardModel
 
 __all__ = ["create_app"]
 
@@ -24,8 +25,19 @@ API: Final = "/api/v1"
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def create_app(*, title: str, twin: TwinView, runs: RunDesk, key: bytes, now: Callable[[], datetime]) -> FastAPI:
-    """The application; ``key`` signs the tokens of the tree, ``title`` is the twin's name."""
+def create_app(
+    *,
+    title: str,
+    twin: TwinView,
+    runs: RunDesk,
+    key: bytes,
+    now: Callable[[], datetime],
+    scores: ScoreDesk | None = None,
+) -> FastAPI:
+    """The application; ``key`` signs the tokens of the tree, ``title`` is the twin's name.
+
+    ``scores``: the scorecard of the segment; None: a parent, which keeps none of its own.
+    """
     app = FastAPI(title=f"meshtwin {title}", version="v1", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     add_problem_handlers(app)
     app.add_middleware(BodyLimit)
@@ -33,6 +45,8 @@ def create_app(*, title: str, twin: TwinView, runs: RunDesk, key: bytes, now: Ca
     app.include_router(_health_routes(twin, allow))
     app.include_router(_reading_routes(twin, title), prefix=API, dependencies=[Depends(allow(Role.VIEWER))])
     app.include_router(_run_routes(runs, allow), prefix=API)
+    if scores is not None:
+        app.include_router(_score_routes(scores, allow), prefix=API)
     return app
 
 
@@ -119,10 +133,15 @@ def _reading_routes(twin: TwinView, title: str) -> APIRouter:
         """Facts and figures of the segments."""
         return _json(views.answer_segments(await twin.snapshot(), twin.summary()).to_payload())
 
-    @router.get("/snapshot", response_model=SnapshotMessage)
+    @router.get("/snapshot", response_model=SnapshotAnswer)
     async def snapshot() -> Response:
         """Everything a model reads."""
-        return _json(SnapshotMessage.from_value(await twin.snapshot()).to_payload())
+        return _json(SnapshotAnswer.from_value(await twin.snapshot()).to_payload())
+
+    @router.get("/scorecards", response_model=views.ScorecardsAnswer)
+    async def scorecards() -> Response:
+        """What models are worth in each segment, as far as predictions were measured."""
+        return _json(views.answer_scorecards(await twin.snapshot()).to_payload())
 
     @router.get("/summary")
     async def summary() -> Response:
@@ -165,6 +184,27 @@ def _run_routes(runs: RunDesk, allow: Guard) -> APIRouter:
     async def end_run(run_id: str) -> Response:
         """End a run."""
         return _json(_known(await runs.cancel(run_id), run_id).to_payload())
+
+    return router
+
+
+def _score_routes(scores: ScoreDesk, allow: Guard) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/scorecard", response_model=ScorecardModel, dependencies=[Depends(allow(Role.VIEWER))])
+    async def scorecard() -> Response:
+        """The segment's scorecard: every prediction that was measured."""
+        return _json(scores.card().to_payload())
+
+    @router.put(
+        "/scorecard/pushes/{attempt_id}", response_model=ScorecardModel, dependencies=[Depends(allow(Role.OPERATOR))]
+    )
+    async def enter_push(
+        attempt_id: Annotated[str, Path(pattern=r"^[A-Za-z0-9][-A-Za-z0-9_.]*$", max_length=64)],
+        push: MeasuredPushModel,
+    ) -> Response:
+        """Enter what a push showed; the same attempt counts once."""
+        return _json((await scores.enter(attempt_id, push)).to_payload())
 
     return router
 

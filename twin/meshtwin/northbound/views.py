@@ -12,8 +12,17 @@ from meshtwin.errors import InvalidInput
 from meshtwin.mesh.addresses import UnicastAddress, format_address
 from meshtwin.mesh.configuration import SettingsRange
 from meshtwin.mesh.snapshots import LinkEstimate, Snapshot
-from meshtwin.northbound.messages import GapMessage, LinkMessage, NodeMessage, SegmentMessage, to_link_message
+from meshtwin.northbound.messages import (
+    GapMessage,
+    LinkMessage,
+    NodeMessage,
+    SegmentMessage,
+    SegmentStandings,
+    to_link_message,
+    to_segment_standings,
+)
 from meshtwin.recipes.messages import PipelineRequest, RunStatus, WhatIfRequest
+from meshtwin.recipes.score_messages import MeasuredPushModel, ScorecardModel
 from meshtwin.twins.partial import PartialSnapshot
 
 __all__ = [
@@ -22,12 +31,15 @@ __all__ = [
     "NodeAnswer",
     "NodesAnswer",
     "RunDesk",
+    "ScoreDesk",
+    "ScorecardsAnswer",
     "SegmentsAnswer",
     "TopologyAnswer",
     "TwinView",
     "answer_links",
     "answer_node",
     "answer_nodes",
+    "answer_scorecards",
     "answer_segments",
     "answer_topology",
 ]
@@ -85,6 +97,18 @@ class RunDesk(Protocol):
         ...
 
 
+class ScoreDesk(Protocol):
+    """Where a segment's scorecard is kept."""
+
+    async def enter(self, attempt_id: str, push: MeasuredPushModel) -> ScorecardModel:
+        """Enter what a push showed, once, and give the card; raises `InvalidInput` for another segment's."""
+        ...
+
+    def card(self) -> ScorecardModel:
+        """The card now."""
+        ...
+
+
 class NodeAnswer(NodeMessage):
     """A node with what is known of it now."""
 
@@ -117,6 +141,13 @@ class SegmentsAnswer(WireModel):
 
     segments: list[SegmentMessage]
     summary: TwinSummary
+    gaps: list[GapMessage] = Field(default=[])
+
+
+class ScorecardsAnswer(WireModel):
+    """What models are worth in each segment, as far as predictions were measured."""
+
+    scorecards: list[SegmentStandings]
     gaps: list[GapMessage] = Field(default=[])
 
 
@@ -161,6 +192,11 @@ def answer_segments(partial: PartialSnapshot, summary: TwinSummary) -> SegmentsA
     """Facts of the snapshot beside the figures of the summary."""
     segments = [SegmentMessage.from_value(view) for view in partial.snapshot.segments]
     return SegmentsAnswer(segments=segments, summary=summary, gaps=_gaps(partial))
+
+
+def answer_scorecards(partial: PartialSnapshot) -> ScorecardsAnswer:
+    """The standings of all segments that have a card."""
+    return ScorecardsAnswer(scorecards=to_segment_standings(partial), gaps=_gaps(partial))
 
 
 def answer_topology(partial: PartialSnapshot) -> TopologyAnswer:

@@ -25,6 +25,7 @@ BANDS: Final[
     (0.3, 1.0, (0, (4, 2)), "#6f6f6f", "0.3 to 0.6"),
     (LEAST_DRAWN, 0.8, (0, (1, 2)), "#9a9a9a", f"{LEAST_DRAWN:g} to 0.3"),
 )
+ONE_WAY: Final = (0, (3, 1.5, 0.8, 1.5))  # dashes of a pair that hears one way only
 MANY_LINKS: Final = 250  # drawn pairs; more are drawn thinner, or the nodes drown
 FLAT: Final = 0.12  # a network less high than this share of its width (or the other way) has its links bent
 DISTANCES_MOST: Final = 150  # nodes laid out by all distances between them, which takes a second
@@ -34,7 +35,8 @@ LABELS_MOST: Final = 150  # nodes; more labels could not be read
 def draw_network(scenario: Scenario, *, gateway: int | None = None, labels: bool | None = None) -> "Figure":
     """The scenario's network. Without positions, nodes are laid out by their links, and no scale is shown.
 
-    A line is drawn for the worse direction of a pair (a message needs one, an answer both).
+    A line is drawn for the worse direction of a pair (a message needs one, an answer both); where only one delivers,
+    it is marked as such.
     ``gateway``: address of the node that is marked as such; ``labels`` None: unless there are more than 150.
     """
     from matplotlib import rc_context
@@ -49,7 +51,6 @@ def draw_network(scenario: Scenario, *, gateway: int | None = None, labels: bool
         if labels if labels is not None else len(places) <= LABELS_MOST:
             _draw_labels(axes, scenario, places, gateway)
         axes.set_aspect("equal")
-        axes.margins(0.08)
         _leave_room(axes, places)
         _finish(axes, scenario, is_measured)
         figure.legend(handles=[*marks, *drawn], loc="outside right upper", fontsize=8.0)
@@ -107,7 +108,7 @@ def _draw_links(axes: "Axes", scenario: Scenario, places: Mapping[UnicastAddress
     from matplotlib.collections import LineCollection
     from matplotlib.lines import Line2D
 
-    worse = _worse_directions(scenario.links, {n.address for n in scenario.nodes if n.is_on})
+    worse, one_way = _worse_directions(scenario.links, {n.address for n in scenario.nodes if n.is_on})
     wide, high = _extent(places)
     bend = 0.22 if min(high / wide, wide / high) < FLAT else 0.0
     many = sum(delivery >= LEAST_DRAWN for delivery in worse.values()) > MANY_LINKS
@@ -122,7 +123,14 @@ def _draw_links(axes: "Axes", scenario: Scenario, places: Mapping[UnicastAddress
             )  # fmt: skip
             axes.add_collection(collection)
             handles.append(Line2D([], [], linewidth=width, linestyle=dashes, color=colour, label=text))
-    return handles[::-1]
+    handles.reverse()
+    if one_way:
+        lines = [_line(places[a], places[b], bend) for a, b in one_way]
+        axes.add_collection(
+            LineCollection(lines, linewidths=0.8, linestyles=[ONE_WAY], colors=RED, zorder=1, alpha=0.7)
+        )
+        handles.append(Line2D([], [], linewidth=0.8, linestyle=ONE_WAY, color=RED, label="one direction only"))
+    return handles
 
 
 def _line(begin: Place, end: Place, bend: float) -> list[Place]:
@@ -140,11 +148,13 @@ def _line(begin: Place, end: Place, bend: float) -> list[Place]:
 
 def _worse_directions(
     links: Sequence[ScenarioLink], on: set[UnicastAddress]
-) -> dict[tuple[UnicastAddress, UnicastAddress], float]:
-    """Delivery 0..1 of the worse direction of each pair; a direction that is not there delivers nothing."""
+) -> tuple[dict[tuple[UnicastAddress, UnicastAddress], float], list[tuple[UnicastAddress, UnicastAddress]]]:
+    """Delivery 0..1 of the worse direction of each pair, and the pairs of which only the better one is worth a line."""
     known = {(link.source, link.target): mean_delivery(link) for link in links}
     pairs = {(min(a, b), max(a, b)) for a, b in known if a in on and b in on}
-    return {(a, b): min(known.get((a, b), 0.0), known.get((b, a), 0.0)) for a, b in sorted(pairs)}
+    worse = {(a, b): min(known.get((a, b), 0.0), known.get((b, a), 0.0)) for a, b in sorted(pairs)}
+    better = {(a, b): max(known.get((a, b), 0.0), known.get((b, a), 0.0)) for a, b in worse}
+    return worse, [pair for pair, least in worse.items() if least < LEAST_DRAWN <= better[pair]]
 
 
 def _draw_nodes(
@@ -190,8 +200,11 @@ def _handle(text: str, marker: str, colours: Mapping[str, Any]) -> Any:
 
 
 def _leave_room(axes: "Axes", places: Mapping[UnicastAddress, Place]) -> None:
-    """A corridor gets room for labels and arcs above and below, or beside."""
+    """Room for marks and labels at the rim; a corridor gets more, for arcs above and below, or beside."""
     wide, high = _extent(places)
+    pad = 0.06 * max(wide, high)
+    axes.set_xlim(min(x for x, _ in places.values()) - pad, max(x for x, _ in places.values()) + pad)
+    axes.set_ylim(min(y for _, y in places.values()) - 1.3 * pad, max(y for _, y in places.values()) + pad)
     if high / wide < FLAT:
         middle = sum(y for _, y in places.values()) / len(places)
         axes.set_ylim(middle - 0.07 * wide, middle + 0.13 * wide)

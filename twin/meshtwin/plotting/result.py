@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from meshtwin.errors import InvalidInput
 from meshtwin.plotting.style import CYCLE, GREY, INK, STYLE, make_figure
-from meshtwin.sim.result_file import FlowDocument, ResultDocument
+from meshtwin.sim.result_document import FlowDocument, ResultDocument
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["draw_results"]
 
 FLOWS_MOST: Final = 24  # more rows could not be read
+NAME_MOST: Final = 40  # characters of a name
 DASHES: Final = ("solid", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1, 1, 1)))
 
 
@@ -42,7 +43,7 @@ def draw_results(results: Sequence[ResultDocument], *, flows: Sequence[str] | No
         _finish_curves(left, results, names)
         if len(results) > 1 or len(names) > 1:
             _legend(figure, names, titles)
-        figure.suptitle(_headline(results), x=0.01, ha="left", fontsize=10.0)
+        figure.suptitle(_headline(results, len(names)), x=0.01, ha="left", fontsize=10.0)
     return figure
 
 
@@ -56,7 +57,7 @@ def _names(results: Sequence[ResultDocument], wanted: Sequence[str] | None) -> l
 
 
 def _titles(results: Sequence[ResultDocument]) -> list[str]:
-    titles = [result.scenario for result in results]
+    titles = [_short(result.scenario) for result in results]
     if len(set(titles)) == len(titles):
         return titles
     return [f"{'AB'[i] if i < 2 else i}: {title}" for i, title in enumerate(titles)]
@@ -109,7 +110,7 @@ def _draw_delivery(
                     markerfacecolor="white" if place else None,
                 )  # fmt: skip
                 lowest = min(lowest, ratio.low)
-            labels.append(name if len(results) == 1 else f"{name}, {titles[place]}")
+            labels.append(_short(name) if len(results) == 1 else f"{_short(name)}, {titles[place]}")
             row += 1
     level = results[0].totals.airtime_ratio.level
     axes.set_yticks(range(row), labels, fontsize=8.0)
@@ -124,7 +125,7 @@ def _legend(figure: "Figure", names: Sequence[str], titles: Sequence[str]) -> No
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], color=CYCLE[i % len(CYCLE)], linestyle=DASHES[i // len(CYCLE) % len(DASHES)], label=name)
+        Line2D([], [], color=CYCLE[i % len(CYCLE)], linestyle=DASHES[i // len(CYCLE) % len(DASHES)], label=_short(name))
         for i, name in enumerate(names)
     ]
     if len(titles) > 1:
@@ -132,7 +133,13 @@ def _legend(figure: "Figure", names: Sequence[str], titles: Sequence[str]) -> No
     figure.legend(handles=handles, loc="outside lower left", ncols=min(6, len(handles)), fontsize=8.0)
 
 
-def _headline(results: Sequence[ResultDocument]) -> str:
+def _headline(results: Sequence[ResultDocument], drawn: int) -> str:
     first = results[0]
     part = f"{first.replications} replications, seed {first.seed}, profile {first.profile}, engine {first.engine}"
-    return f"{' against '.join(_titles(results))} ({part})"
+    known = len({flow.name for result in results for flow in result.flows})
+    left_out = "" if drawn == known else f", {drawn} of {known} flows"
+    return f"{' against '.join(_titles(results))} ({part}{left_out})"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= NAME_MOST else f"{name[: NAME_MOST - 1]}…"

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from meshtwin.errors import InvalidInput, Unavailable
+from meshtwin.errors import Unavailable
+from meshtwin.sim.files import check_target, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,6 +31,7 @@ STYLE: Final[Any] = {  # of matplotlib's own literal keys
     "ytick.color": INK,
     "legend.frameon": False,
     "svg.hashsalt": "meshtwin",
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
 }
 
 
@@ -53,12 +55,6 @@ def save_picture(figure: "Figure", path: Path) -> None:
     """Writes PNG, SVG or PDF by the suffix of ``path``; raises `InvalidInput` for another, or where it can't write."""
     from matplotlib import rc_context
 
-    if path.suffix not in PICTURE_SUFFIXES:
-        raise InvalidInput(
-            f"{path.name} ends in none of {', '.join(PICTURE_SUFFIXES)}", reason="UnknownFormat", place=str(path)
-        )
-    try:
-        with rc_context(STYLE):
-            figure.savefig(path, metadata=NO_DATE.get(path.suffix))
-    except OSError as error:
-        raise InvalidInput(f"can't be written: {error}", place=str(path)) from error
+    check_target(path, PICTURE_SUFFIXES)
+    with rc_context(STYLE):
+        write_whole(path, lambda draft: figure.savefig(draft, metadata=NO_DATE.get(path.suffix)))

@@ -6,12 +6,19 @@ The names and units are those of the resources' ``prediction``, so that an answe
 
 from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from meshtwin.contract.wire import WireModel
 from meshtwin.mesh.kpis import FlowKpis, Interval, NetworkKpis, Prediction
 
-__all__ = ["FlowFiguresModel", "KpiFiguresModel", "PerMilleModel", "PredictionModel", "ProvisionalModel"]
+__all__ = [
+    "FlowFiguresModel",
+    "KpiFiguresModel",
+    "PerMilleModel",
+    "PredictionModel",
+    "ProvisionalModel",
+    "ScorecardUsedModel",
+]
 
 
 class PerMilleModel(WireModel):
@@ -32,12 +39,17 @@ class PerMilleModel(WireModel):
 
 
 class FlowFiguresModel(WireModel):
-    """Figures of one flow, and how they are known."""
+    """Figures of one flow, and how they are known.
+
+    ``...ByModel``: the interval as the model gave it, where a scorecard has made another one of it.
+    """
 
     flow: str = Field(max_length=40)
     messages: int = Field(ge=0)
     on_time: PerMilleModel | None = None
     delivery: PerMilleModel
+    on_time_by_model: PerMilleModel | None = None
+    delivery_by_model: PerMilleModel | None = None
     latency_p50_milliseconds: int | None = Field(default=None, ge=0)
     latency_p95_milliseconds: int | None = Field(default=None, ge=0)
     latency_p99_milliseconds: int | None = Field(default=None, ge=0)
@@ -77,6 +89,20 @@ class KpiFiguresModel(WireModel):
         )
 
 
+class ScorecardUsedModel(WireModel):
+    """On what experience the intervals of a prediction rest.
+
+    They are 90 % intervals of what ``messages`` messages per flow will show. ``predictions`` of the same model in
+    the segment were measured from ``since`` to ``until``; 0: what the model's errors were on other networks.
+    """
+
+    segment: str = Field(max_length=63)
+    predictions: int = Field(ge=0)
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+    messages: int = Field(ge=1)
+
+
 class PredictionModel(WireModel):
     """Predicted effect of a change, before and after on the same states."""
 
@@ -88,6 +114,8 @@ class PredictionModel(WireModel):
     replications: int = Field(ge=1)
     snapshot_fingerprint: str = Field(max_length=64)
     provisional: Literal[True] | None = None  # the fast model's; the simulation that replaces it goes on
+    predicted_at: AwareDatetime | None = None
+    scorecard: ScorecardUsedModel | None = None  # None: the intervals are the model's own
 
     @classmethod
     def from_value(cls, value: Prediction) -> Self:

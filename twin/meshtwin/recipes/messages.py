@@ -33,6 +33,8 @@ __all__ = [
 
 Seed = int | None  # None: the twin draws one and reports it
 Metres = Annotated[float, Field(ge=-100_000.0, le=100_000.0, allow_inf_nan=False)]
+# Stands in addresses: /runs/{runId}.
+RunId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][-A-Za-z0-9_.]*$", max_length=64)]
 PositionMetres = Annotated[list[Metres], Field(min_length=2, max_length=3)]  # x, y and, if not 0, z
 
 
@@ -68,7 +70,7 @@ class ObjectivesModel(WireModel):
 class PipelineRequest(WireModel):
     """Run ``recipes`` in order for one segment. A repeated ``runId`` is the same run."""
 
-    run_id: str = Field(min_length=1, max_length=64)
+    run_id: RunId
     pipeline: str = Field(min_length=1, max_length=253)
     segment: str = Field(min_length=1, max_length=40)
     recipes: list[RecipeUseModel] = Field(min_length=1, max_length=16)
@@ -76,6 +78,7 @@ class PipelineRequest(WireModel):
     seed: Seed = Field(default=None, ge=0, le=2_147_483_647)
     messages_per_flow: int = Field(default=40, ge=1, le=10_000)
     replications: int = Field(default=8, ge=1, le=1000)
+    probe_messages: int = Field(default=60, ge=1, le=1_000_000)  # intervals are of what so many will show
 
 
 class MovedNodeModel(WireModel):
@@ -114,7 +117,7 @@ class WhatIfRequest(WireModel):
     Changes are applied in the order settings, failed nodes, moves, new nodes, traffic.
     """
 
-    run_id: str = Field(min_length=1, max_length=64)
+    run_id: RunId
     segment: str = Field(min_length=1, max_length=40)
     settings: list[SettingsEntry] = Field(default=[], max_length=256)
     failed_nodes: list[UnicastText] = Field(default=[], max_length=64)
@@ -124,6 +127,7 @@ class WhatIfRequest(WireModel):
     seed: Seed = Field(default=None, ge=0, le=2_147_483_647)
     messages_per_flow: int = Field(default=40, ge=1, le=10_000)
     replications: int = Field(default=8, ge=1, le=1000)
+    probe_messages: int = Field(default=60, ge=1, le=1_000_000)  # intervals are of what so many will show
 
 
 class TrialModel(WireModel):

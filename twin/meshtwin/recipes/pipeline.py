@@ -83,10 +83,10 @@ def find_best(rounds: Rounds, uses: Sequence[RecipeUse]) -> Found:
     pool = rounds.collect(uses)
     standings = rounds.select(pool.standing)
     confirmed: list[Confirmation] = []
-    for attempt, finalist in enumerate(standings[-1].judged[:CONFIRMATIONS]):
+    for attempt, (finalist, worst) in enumerate(rounds.harden(standings[-1].judged[:CONFIRMATIONS])):
         before = confirmed[0].prediction.before if confirmed else None
         prediction = rounds.confirm(finalist.candidate, attempt, before)
-        confirmed.append(Confirmation.of(rounds.question, finalist, prediction))
+        confirmed.append(Confirmation.of(rounds.question, finalist, prediction, worst))
         if confirmed[-1].is_sure and confirmed[-1].is_worth_a_push(rounds.question):
             break
     return Found(pool=pool, standings=standings, confirmed=tuple(confirmed))

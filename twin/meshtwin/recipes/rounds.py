@@ -4,7 +4,7 @@ Every round has fresh replications, so that luck in one does not carry a candida
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final
@@ -12,8 +12,10 @@ from typing import Final
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.configuration import Configuration, compute_digest
 from meshtwin.mesh.kpis import NetworkKpis, Prediction
-from meshtwin.ports import Judge, JudgePlan, Progress, Provisional, QuickJudge, no_provisional
+from meshtwin.ports import Judge, JudgePlan, Progress, Provisional, QuickJudge, no_progress, no_provisional
+from meshtwin.recipes.doubts import Ask, Doubts, Fall
 from meshtwin.recipes.faults import FaultFinder
+from meshtwin.recipes.hardening import harden
 from meshtwin.recipes.scoring import rank, segment_redundancy
 from meshtwin.recipes.sieve import Sieve
 from meshtwin.recipes.standing import Standing, choose_survivors
@@ -130,6 +132,28 @@ class Rounds:
             first += replications
         return tuple(standings)
 
+    def harden(self, finalists: Sequence[Judged]) -> Iterator[tuple[Judged, Fall | None]]:
+        """The finalists with what they need to bear troubles that the twin can't see, and the worst fall left.
+
+        In the order given, but for those that some trouble makes fall too far all the same: they come last. Worked out
+        as they are asked for; of equal ones the first alone.
+        """
+        doubts = Doubts(question=self.question, ask=self._asker())
+        postponed: list[tuple[Judged, Fall | None]] = []
+        digests: set[str] = set()
+        for finalist in finalists:
+            found = harden(doubts, finalist.candidate)
+            digest = compute_digest(found.candidate.configuration)
+            if digest in digests:
+                continue
+            digests.add(digest)
+            one = replace(finalist, candidate=found.candidate), found.worst
+            if found.is_tolerable:
+                yield one
+            else:
+                postponed.append(one)
+        yield from postponed
+
     def confirm(self, candidate: Candidate, attempt: int, before: NetworkKpis | None = None) -> Prediction:
         """Base against candidate on states that no round has seen; redundancy always told.
 
@@ -182,6 +206,14 @@ class Rounds:
             replace(k, redundancy=segment_redundancy(self.question, c))
             for c, k in zip(configurations, figures, strict=True)
         ]
+
+    def _asker(self) -> Ask:
+        """Who is asked many small questions: the fast model, or where it declines the simulator, briefly."""
+        snapshot, quick = self.question.snapshot, self.quick
+        if quick is not None and quick.estimate(snapshot, [Configuration()], seed=self.seed)[0].kpis is not None:
+            return lambda asked, wanted: [a.kpis for a in quick.estimate(asked, wanted, seed=fresh_seed(self.seed))]
+        plan = replace(self._plan(max(1, self.replications // FIRST_DIVISOR), first=0), seed=fresh_seed(self.seed))
+        return lambda asked, wanted: self.judge.judge(asked, wanted, plan, no_progress)
 
     def _plan(self, replications: int, *, first: int) -> JudgePlan:
         return JudgePlan(

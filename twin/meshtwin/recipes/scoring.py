@@ -10,11 +10,13 @@ from meshtwin.graph.redundancy import network_redundancy
 from meshtwin.mesh.configuration import Configuration, compute_digest
 from meshtwin.mesh.kpis import FlowKpis, NetworkKpis, Objectives
 from meshtwin.recipes.building import USABLE_DELIVERY
+from meshtwin.recipes.doubts import Fall
 from meshtwin.recipes.values import Judged, Question
 
 __all__ = [
     "Gap",
     "count_doubtful",
+    "find_falls",
     "find_gaps",
     "find_harm",
     "find_sure_gaps",
@@ -86,6 +88,24 @@ def find_harm(question: Question, before: NetworkKpis, after: NetworkKpis) -> tu
         if f.flow not in touching
         and f.flow in earlier
         and f.on_time.estimate < earlier[f.flow].on_time.estimate - HARM_MARGIN
+    )
+
+
+def find_falls(question: Question, before: NetworkKpis, after: NetworkKpis, worst: Fall | None) -> tuple[Gap, ...]:
+    """Flows of the segment that are expected to fall by more than is allowed, and the worst fall under a trouble.
+
+    See `meshtwin.recipes.doubts`: what meets the objective and falls far is taken back after the push all the same.
+    """
+    touching = {f.name for f in question.touching_flows}
+    earlier = {f.flow: f.on_time.estimate for f in before.flows}
+    falls = [
+        Fall(flow=f.flow, size=earlier[f.flow] - f.on_time.estimate)
+        for f in after.flows
+        if f.flow in touching and f.flow in earlier
+    ]
+    falls += [] if worst is None else [worst]
+    return tuple(
+        Gap(objective="fall", flow=fall.flow, text=str(fall), size=fall.excess) for fall in falls if fall.excess > 0.0
     )
 
 

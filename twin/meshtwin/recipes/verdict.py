@@ -7,9 +7,10 @@ from typing import Final
 from meshtwin.mesh.addresses import format_address
 from meshtwin.mesh.configuration import compute_digest
 from meshtwin.mesh.kpis import NetworkKpis, Prediction
+from meshtwin.recipes.doubts import Fall
 from meshtwin.recipes.results import Outcome, TrialRecord
 from meshtwin.recipes.rounds import Pool
-from meshtwin.recipes.scoring import Gap, count_doubtful, find_gaps, find_harm, find_sure_gaps
+from meshtwin.recipes.scoring import Gap, count_doubtful, find_falls, find_gaps, find_harm, find_sure_gaps
 from meshtwin.recipes.standing import Standing
 from meshtwin.recipes.values import Judged, Question
 
@@ -34,14 +35,17 @@ class Confirmation:
     doubtful: int
 
     @classmethod
-    def of(cls, question: Question, judged: Judged, prediction: Prediction) -> "Confirmation":
-        """The confirmation with its gaps."""
+    def of(
+        cls, question: Question, judged: Judged, prediction: Prediction, worst: Fall | None = None
+    ) -> "Confirmation":
+        """The confirmation with its gaps; ``worst``: the largest fall under a trouble, None: not known."""
         return cls(
             judged=judged,
             prediction=prediction,
             gaps=(
                 *find_gaps(question, prediction.after),
                 *find_harm(question, prediction.before, prediction.after),
+                *find_falls(question, prediction.before, prediction.after, worst),
             ),
             doubtful=count_doubtful(question, prediction.after),
         )
@@ -106,11 +110,13 @@ def describe_trials(
     """Finalists first, then the rest in the order of the first round; why each lost."""
     fresh = {compute_digest(c.judged.candidate.configuration): c for c in confirmed}
     last = {compute_digest(j.candidate.configuration) for j in finalists.judged}
-    records = [_record(question, j, finalists.before, "last round", fresh) for j in finalists.judged]
+    hardened = [c for digest, c in fresh.items() if digest not in last]
+    records = [_record(question, c.judged, finalists.before, "last round", fresh) for c in hardened]
+    records += [_record(question, j, finalists.before, "last round", fresh) for j in finalists.judged]
     records += [
         _record(question, j, pool.standing.before, "first round", fresh)
         for j in pool.standing.judged
-        if compute_digest(j.candidate.configuration) not in last
+        if compute_digest(j.candidate.configuration) not in last | set(fresh)
     ]
     if pool.pruned is not None:
         records += [_record(question, j, pool.pruned.before, "fast model", fresh) for j in pool.pruned.judged]
@@ -130,7 +136,7 @@ def find_warnings(question: Question, prediction: Prediction | None) -> tuple[st
     touching = {f.name for f in question.touching_flows}
     if prediction is not None and least is not None:
         warnings += [
-            f"onTime of {f.flow}: the interval reaches down to {f.on_time.low * 1000:.0f} per mille"
+            f"onTime of {f.flow}: the model's own interval reaches down to {f.on_time.low * 1000:.0f} per mille"
             for f in prediction.after.flows
             if f.flow in touching and f.on_time.estimate >= least > f.on_time.low
         ]

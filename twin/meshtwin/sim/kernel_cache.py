@@ -6,8 +6,10 @@ files, and an image has it compiled already and runs with a read-only root.
 
 import contextlib
 import hashlib
+import logging
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +18,7 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLoca
 
 __all__ = ["cached"]
 
+log = logging.getLogger("meshtwin")  # of the standard library: a notebook has configured nothing else
 boundscheck: Any = numba.config.BOUNDSCHECK  # type: ignore[attr-defined]  # set while it loads
 
 
@@ -69,11 +72,23 @@ def _make_cache(package: Path, compiled_in: object) -> type[FunctionCache]:
             super().__init__(function)  # type: ignore[no-untyped-call]  # numba's caching carries no types
             self._cache_file._source_stamp = stamp
 
+        def load_overload(self, sig: object, target_context: object) -> object:
+            found = super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]  # likewise
+            if found is None:
+                _tell_once(package.name)
+            return found
+
         def save_overload(self, sig: object, data: object) -> None:
             with contextlib.suppress(OSError):
                 super().save_overload(sig, data)  # type: ignore[no-untyped-call]  # numba's caching carries no types
 
     return PackageCache
+
+
+@lru_cache(maxsize=1)
+def _tell_once(package: str) -> None:
+    """One line on standard error (or wherever logs go): half a minute of silence looks like a fault."""
+    log.warning("Compiling the models (%s), up to a minute; kept for the next time where it can be written", package)
 
 
 def compute_stamp(package: Path, compiled_in: object) -> str:

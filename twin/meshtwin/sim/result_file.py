@@ -4,17 +4,27 @@ JSON holds the summary; Parquet holds one row per (message, member), written by 
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import ValidationError
 
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.kpis import FlowKpis, Interval
+from meshtwin.sim.files import check_target, read_bounded, write_whole
 from meshtwin.sim.intervals import compute_mean_interval, compute_quantile
+from meshtwin.sim.result_document import (
+    CURVE_POINTS,
+    FlowDocument,
+    IntervalDocument,
+    RatioDocument,
+    ResultDocument,
+    TimesDocument,
+    TotalsDocument,
+)
 from meshtwin.sim.results import RunResult, summarise
 from meshtwin.sim.scenario import Scenario, ScenarioFlow
 
@@ -22,73 +32,6 @@ __all__ = ["RESULT_SUFFIXES", "ResultDocument", "describe_result", "read_result"
 
 RESULT_SUFFIXES: Final = (".json", ".parquet")
 FILE_MAX_BYTES: Final = 64 * 1024 * 1024
-CURVE_POINTS: Final = 101  # of a flow's latency distribution: every per cent
-
-
-class Document(BaseModel):
-    """Common ground: camelCase, nothing unknown, no NaN."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, allow_inf_nan=False
-    )
-
-
-class IntervalDocument(Document):
-    estimate: float
-    low: float
-    high: float
-    level: float = Field(gt=0.0, lt=1.0)
-
-
-class TimesDocument(Document):
-    """Milliseconds over all messages that arrived; the mean with its interval over replications."""
-
-    mean: IntervalDocument
-    p50: float
-    p95: float
-    p99: float
-    curve: list[float] = Field(description="quantiles 0, 1 % … 100 %, in milliseconds")
-
-
-class FlowDocument(Document):
-    """One flow over all replications; ratios 0..1. Null: nothing arrived, or not asked for."""
-
-    name: str
-    source: str
-    members: int
-    sent: int
-    delivered: int = Field(description="(message, member) pairs that arrived")
-    delivery_ratio: IntervalDocument
-    on_time_ratio: IntervalDocument
-    deadline_milliseconds: int
-    latency_milliseconds: TimesDocument | None
-    round_trip_milliseconds: TimesDocument | None
-    spread_p95_milliseconds: float | None
-    mean_hops: float | None
-
-
-class TotalsDocument(Document):
-    """All messages and all replications together."""
-
-    messages: int
-    transmissions: int = Field(description="advertising events, each on three channels")
-    airtime_ratio: IntervalDocument = Field(description="share of time in use on one channel, mean over nodes")
-    losses_by_cause: dict[str, int]
-
-
-class ResultDocument(Document):
-    """What `meshtwin simulate -o json` prints; its JSON schema: `meshtwin schema result`."""
-
-    format: Literal["meshtwin.dev/result/v1"] = "meshtwin.dev/result/v1"
-    scenario: str
-    profile: str
-    engine: str
-    seed: int
-    is_selective: bool = Field(default=False, description="preset states in place of draws")
-    replications: int = Field(description="finished ones, which all figures are made of")
-    replications_asked: int
-    flows: list[FlowDocument]
-    totals: TotalsDocument
 
 
 def describe_result(
@@ -133,8 +76,8 @@ def _describe_flow(flow: ScenarioFlow, kpis: FlowKpis, runs: Sequence[RunResult]
         members=len(flow.members),
         sent=kpis.sent,
         delivered=len(hops),
-        delivery_ratio=_interval(kpis.delivery),
-        on_time_ratio=_interval(kpis.on_time),
+        delivery_ratio=_ratio(kpis.delivery),
+        on_time_ratio=_ratio(kpis.on_time),
         deadline_milliseconds=flow.deadline_ms,
         latency_milliseconds=_times([[a.latency_ns / 1e6 for a in run] for run in arrivals]),
         round_trip_milliseconds=_times(trips),
@@ -167,19 +110,21 @@ def _interval(interval: Interval) -> IntervalDocument:
     )  # fmt: skip
 
 
+def _ratio(interval: Interval) -> RatioDocument:
+    return RatioDocument(estimate=interval.estimate, low=interval.low, high=interval.high, level=interval.level)
+
+
 def write_result(path: Path, document: ResultDocument, scenario: Scenario, runs: Sequence[RunResult]) -> None:
-    """Writes ``path``, JSON or Parquet by its suffix. Raises `InvalidInput` for another, or where it can't write."""
-    if path.suffix not in RESULT_SUFFIXES:
-        raise InvalidInput(
-            f"{path.name} ends neither in {' nor in '.join(RESULT_SUFFIXES)}", reason="UnknownFormat", place=str(path)
-        )
-    try:
-        if path.suffix == ".json":
-            path.write_text(document.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8")
-        else:
-            _write_parquet(path, scenario, runs)
-    except OSError as error:
-        raise InvalidInput(f"can't be written: {error}", place=str(path)) from error
+    """Writes ``path``, JSON or Parquet by its suffix, whole or not at all.
+
+    Raises `InvalidInput` for another suffix, or where it can't write.
+    """
+    check_target(path, RESULT_SUFFIXES)
+    if path.suffix == ".json":
+        text = document.model_dump_json(by_alias=True, indent=2) + "\n"
+        write_whole(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+    else:
+        write_whole(path, lambda draft: _write_parquet(draft, scenario, runs))
 
 
 def _write_parquet(path: Path, scenario: Scenario, runs: Sequence[RunResult]) -> None:
@@ -205,7 +150,7 @@ def _write_parquet(path: Path, scenario: Scenario, runs: Sequence[RunResult]) ->
     columns = ("replication", "flow", "message", "started_ns", "member", "latency_ns", "hops", "round_trip_ns")
     table = np.array(rows, dtype=np.int64).reshape(-1, len(columns))
     arrivals = {name: np.ascontiguousarray(table[:, i]) for i, name in enumerate(columns)}  # noqa: F841 (read by DuckDB)
-    with duckdb.connect() as database:
+    with _as_os_errors(), duckdb.connect() as database:
         database.execute("create table flows (flow bigint, name varchar)")
         database.executemany("insert into flows values (?, ?)", [(p, name) for name, p in places.items()])
         database.sql(
@@ -216,15 +161,23 @@ def _write_parquet(path: Path, scenario: Scenario, runs: Sequence[RunResult]) ->
         ).write_parquet(str(path))
 
 
+@contextmanager
+def _as_os_errors() -> Iterator[None]:
+    import duckdb
+
+    try:
+        yield
+    except duckdb.IOException as error:
+        raise OSError(str(error)) from error
+
+
 def read_result(path: Path) -> ResultDocument:
     """The document in a JSON file. Raises `InvalidInput` naming the first wrong field."""
+    content = read_bounded(path, FILE_MAX_BYTES)
     try:
-        if path.stat().st_size > FILE_MAX_BYTES:
-            raise InvalidInput(f"{path.stat().st_size} bytes are more than {FILE_MAX_BYTES}", place=str(path))
-        return ResultDocument.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise InvalidInput(f"can't be read: {error}", place=str(path)) from error
+        return ResultDocument.model_validate_json(content)
     except ValidationError as error:
-        first: Any = error.errors()[0]
+        first: Any = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise InvalidInput(f"not a result: {first['msg']}", place=f"{path}: {where}") from error
+        said = first["msg"].removeprefix("Value error, ")
+        raise InvalidInput(f"not a result: {said}", place=f"{path}: {where}" if where else str(path)) from error

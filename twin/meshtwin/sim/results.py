@@ -3,31 +3,17 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from meshtwin.mesh.addresses import UnicastAddress
-from meshtwin.mesh.kpis import FlowKpis, HowKnown, Interval, NetworkKpis
-from meshtwin.sim.intervals import (
-    compute_mean_interval,
-    compute_quantile,
-    compute_quantile_interval,
-    compute_ratio_interval,
-)
+from meshtwin.mesh.kpis import NetworkKpis
 from meshtwin.sim.packets import LossCause, Packet, Record
 from meshtwin.sim.scenario import Scenario
+from meshtwin.sim.tallies import FlowLike, summarise_tallies, tally_run
 
 __all__ = ["Arrival", "FlowLike", "MessageResult", "RunResult", "airtime_ratios", "collect_result", "summarise"]
 
 EXTERNAL_AIRTIME_S: Final = 304e-6  # a PDU of 20 bytes, the usual size of short messages
-
-
-class FlowLike(Protocol):
-    """What the summary reads of a flow: `meshtwin.mesh.nodes.Flow` and `ScenarioFlow` both fit."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def deadline_ms(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,40 +172,4 @@ def summarise(results: Sequence[RunResult], flows: Sequence[FlowLike], *, level:
     preset states make them differ less; airtime and latency have Student intervals over replications.
     A flow with no message in ``results`` gets the interval 0..1.
     """
-    return NetworkKpis(
-        flows=tuple(_summarise_flow(results, flow, level) for flow in flows),
-        airtime_ratio=compute_mean_interval([r.airtime_ratio for r in results], level),
-        reporting_airtime_ratio=sum(r.reporting_airtime_ratio for r in results) / max(1, len(results)),
-    )
-
-
-def _summarise_flow(results: Sequence[RunResult], flow: FlowLike, level: float) -> FlowKpis:
-    runs = [[m for m in r.messages if m.flow == flow.name] for r in results]
-    messages = [m for run in runs for m in run]
-    per_run = [sorted(a.latency_ns / 1e6 for m in run for a in m.arrivals) for run in runs]
-    latencies = sorted(ms for run in per_run for ms in run)
-    is_selective = any(r.is_selective for r in results)
-    spreads = sorted(s / 1e6 for m in messages if (s := m.spread_ns) is not None)
-    on_time = [(sum(m.is_on_time(flow.deadline_ms) for m in run), len(run)) for run in runs]
-    delivered = [(sum(len(m.arrivals) for m in run), sum(m.member_count for m in run)) for run in runs]
-    return FlowKpis(
-        flow=flow.name,
-        sent=len(messages),
-        on_time=compute_ratio_interval(on_time, level, is_selective=is_selective),
-        delivery=_clustered_delivery(delivered, [len(run) for run in runs], level, is_selective=is_selective),
-        latency_p50_ms=compute_quantile(latencies, 0.50),
-        latency_p95_ms=compute_quantile(latencies, 0.95),
-        latency_p99_ms=compute_quantile(latencies, 0.99),
-        spread_p95_ms=compute_quantile(spreads, 0.95),
-        how_known=HowKnown.PREDICTED,
-        latency_p50=compute_quantile_interval(per_run, 0.50, level),
-        latency_p95=compute_quantile_interval(per_run, 0.95, level),
-    )
-
-
-def _clustered_delivery(
-    delivered: Sequence[tuple[int, int]], messages: Sequence[int], level: float, *, is_selective: bool
-) -> Interval:
-    """Delivery, its interval counting messages, not (message, member) pairs: members share a flood's luck."""
-    runs = [(k / n * count if n else 0.0, float(count)) for (k, n), count in zip(delivered, messages, strict=True)]
-    return compute_ratio_interval(runs, level, is_selective=is_selective)
+    return summarise_tallies([tally_run(result, flows) for result in results], flows, level=level)

@@ -1,8 +1,8 @@
 """What makes a scenario impossible, found before it runs."""
 
-from collections.abc import Iterator, Set
+from collections.abc import Hashable, Iterable, Iterator, Set
 from operator import attrgetter, eq
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.addresses import UnicastAddress, format_address
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["check_scenario"]
 
 _SOURCE, _TARGET = attrgetter("source"), attrgetter("target")
+Thing = TypeVar("Thing", bound=Hashable)
 RADIO_PDU_BYTES = range(1, 30)
 
 
@@ -22,16 +23,28 @@ def check_scenario(scenario: "Scenario") -> None:
     """Raises `InvalidInput` for what can't be simulated, naming the place and what to do about it."""
     known = {node.address for node in scenario.nodes}
     if len(known) != len(scenario.nodes):
-        raise InvalidInput("an address is used by two nodes", place=f"{scenario.name}.nodes")
+        twice = _first_twice(node.address for node in scenario.nodes)
+        raise InvalidInput(f"address {format_address(twice)} is used by two nodes", place=f"{scenario.name}.nodes")
     _check_links(scenario, known)
     if len({flow.name for flow in scenario.flows}) != len(scenario.flows):
-        raise InvalidInput("two flows have one name", place=f"{scenario.name}.flows")
+        twice_named = _first_twice(flow.name for flow in scenario.flows)
+        raise InvalidInput(f"two flows have the name {twice_named!r}", place=f"{scenario.name}.flows")
     for flow in scenario.flows:
         _check_flow(scenario, flow, known)
     _check_background(scenario, known)
     _check_ttls(scenario)
     _check_low_power(scenario, known)
     _check_world(scenario, known)
+
+
+def _first_twice(values: Iterable[Thing]) -> Thing:
+    """The first value that was there before; there has to be one."""
+    seen: set[Thing] = set()
+    for value in values:
+        if value in seen:
+            return value
+        seen.add(value)
+    raise LookupError("all values are different")
 
 
 def _require(place: str, asked: Set[UnicastAddress], known: Set[UnicastAddress]) -> None:
@@ -43,7 +56,8 @@ def _check_links(scenario: "Scenario", known: Set[UnicastAddress]) -> None:
     place = f"{scenario.name}.links"
     sources, targets = list(map(_SOURCE, scenario.links)), list(map(_TARGET, scenario.links))  # quick: forks are many
     if len(set(zip(sources, targets, strict=True))) != len(sources):
-        raise InvalidInput("a link is given twice", place=place)
+        source, target = _first_twice(zip(sources, targets, strict=True))
+        raise InvalidInput(f"the link {format_address(source)} to {format_address(target)} is given twice", place=place)
     if any(map(eq, sources, targets)):
         itself = min(source for source, target in zip(sources, targets, strict=True) if source == target)
         raise InvalidInput(f"node {format_address(itself)} has a link to itself", place=place)

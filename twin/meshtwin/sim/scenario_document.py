@@ -5,9 +5,10 @@ nodes with positions and a radio model, or an attenuation matrix (row = transmit
 (the matrix where it has a number, else the model), or explicit links.
 """
 
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
 from pydantic.alias_generators import to_camel
 
 from meshtwin.mesh.configuration import Transmit
@@ -27,11 +28,29 @@ __all__ = [
 ]
 
 MINUTES_OF_DAY = 1440
+EXPONENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]{1,3}", re.ASCII)
 
 
 def _quoted(value: Any) -> Any:
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise ValueError('addresses are four hexadecimal digits in quotes, like "0012"; YAML read a number')
+    return value
+
+
+def _number(value: Any) -> Any:
+    """No truth values and no text for numbers; YAML 1.1 reads 1e-3 without a point as text, though."""
+    if isinstance(value, bool):
+        raise ValueError("a number is wanted, not a truth value")
+    if isinstance(value, str):
+        if EXPONENT.fullmatch(value) is None:
+            raise ValueError("a number is wanted, not text; write it without quotes")
+        return float(value)
+    return value
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("a name has no control characters; they would reach terminals and pictures")
     return value
 
 
@@ -47,17 +66,20 @@ def _minutes(value: Any) -> Any:
     return value
 
 
+Number = Annotated[float, BeforeValidator(_number)]
+Whole = Annotated[int, BeforeValidator(_number)]
+Name = Annotated[str, AfterValidator(_printable), Field(min_length=1, max_length=63)]
 Address = Annotated[str, BeforeValidator(_quoted), Field(pattern="^[0-9a-fA-F]{4}$")]
 AddressOrRange = Annotated[str, BeforeValidator(_quoted), Field(pattern="^[0-9a-fA-F]{4}(-[0-9a-fA-F]{4})?$")]
 Addresses = Annotated[list[AddressOrRange], Field(min_length=1, max_length=10_000)]
-Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
+Coordinate = Annotated[Number, Field(ge=-1e6, le=1e6)]
 PositionM = Annotated[list[Coordinate], Field(min_length=2, max_length=3)]
-PowerDbm = Annotated[float, Field(ge=-300.0, le=60.0)]
-PduBytes = Annotated[int, Field(ge=10, le=29)]
-Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
-Seconds = Annotated[float, Field(ge=0.0, le=1e8)]
-TimeOfDay = Annotated[int, BeforeValidator(_minutes), Field(ge=0, le=MINUTES_OF_DAY)]
-Ttl = Annotated[int, Field(ge=0, le=127)]
+PowerDbm = Annotated[Number, Field(ge=-300.0, le=60.0)]
+PduBytes = Annotated[Whole, Field(ge=10, le=29)]
+Ratio = Annotated[Number, Field(ge=0.0, le=1.0)]
+Seconds = Annotated[Number, Field(ge=0.0, le=1e8)]
+TimeOfDay = Annotated[Whole, BeforeValidator(_minutes), Field(ge=0, le=MINUTES_OF_DAY)]
+Ttl = Annotated[Whole, Field(ge=0, le=127)]
 
 
 class Document(BaseModel):
@@ -67,8 +89,8 @@ class Document(BaseModel):
 
 
 class TransmitDocument(Document):
-    count: int = Field(2, ge=0, le=7)
-    interval_steps: int = Field(1, ge=0, le=31)
+    count: Whole = Field(2, ge=0, le=7)
+    interval_steps: Whole = Field(1, ge=0, le=31)
 
     def to_value(self) -> Transmit:
         return Transmit(count=self.count, interval_steps=self.interval_steps)
@@ -77,12 +99,12 @@ class TransmitDocument(Document):
 class SettingsDocument(Document):
     """Settings that hold for all nodes, or what one node has instead; null: as for all."""
 
-    relay: bool | None = None
+    relay: StrictBool | None = None
     ttl: Ttl | None = None
     network_transmit: TransmitDocument | None = None
     relay_retransmit: TransmitDocument | None = None
     # entries of the replay protection list; "profile": as many as the stack has; not given: not modelled
-    replay_list_entries: Annotated[int, Field(ge=1, le=65535)] | Literal["profile"] | None = None
+    replay_list_entries: Annotated[Whole, Field(ge=1, le=65535)] | Literal["profile"] | None = None
 
 
 class LowPowerDocument(Document):
@@ -90,20 +112,20 @@ class LowPowerDocument(Document):
 
     friend: Address
     poll_seconds: Seconds
-    receive_delay_milliseconds: int = Field(100, ge=10, le=255)
-    receive_window_milliseconds: int = Field(255, ge=1, le=255)
-    poll_retries: int = Field(3, ge=0, le=10)
+    receive_delay_milliseconds: Whole = Field(100, ge=10, le=255)
+    receive_window_milliseconds: Whole = Field(255, ge=1, le=255)
+    poll_retries: Whole = Field(3, ge=0, le=10)
 
 
 class NodeDocument(SettingsDocument):
     address: Address
     position_m: PositionM | None = None
     groups: list[Address] = Field(default_factory=list, max_length=256)
-    external_pdus_per_second: float = Field(0.0, ge=0.0, le=1e5)
-    powered_on: bool = True  # not "on", which YAML 1.1 reads as a truth value
-    replay_list_used: int = Field(0, ge=0, le=65535)
+    external_pdus_per_second: Number = Field(0.0, ge=0.0, le=1e5)
+    powered_on: StrictBool = True  # not "on", which YAML 1.1 reads as a truth value
+    replay_list_used: Whole = Field(0, ge=0, le=65535)
     low_power: LowPowerDocument | None = None
-    friend_queue_entries: int = Field(16, ge=1, le=65536)
+    friend_queue_entries: Whole = Field(16, ge=1, le=65536)
 
 
 class RadioDocument(Document):
@@ -113,13 +135,13 @@ class RadioDocument(Document):
     environment: Literal[
         "officeOpen", "officeObstructed", "corridorOpen", "corridorObstructed", "industrialOpen", "industrialObstructed"
     ] = "officeObstructed"  # of ituIndoor, in place of exponent and referenceDb
-    range_m: float | None = Field(None, gt=0.0, le=1e6)  # hardRange and unitDisc need it
-    tx_power_dbm: float = Field(0.0, ge=-100.0, le=60.0)
-    exponent: float = Field(2.8, gt=0.0, le=20.0)
-    reference_db: float = Field(40.1, ge=-200.0, le=300.0)
-    shadowing_db: float = Field(0.0, ge=0.0, le=60.0)  # of each direction by itself
-    pair_shadowing_db: float = Field(0.0, ge=0.0, le=60.0)  # of both directions alike
-    shadowing_seed: int = Field(0, ge=-(2**63), lt=2**63)
+    range_m: Number | None = Field(None, gt=0.0, le=1e6)  # hardRange and unitDisc need it
+    tx_power_dbm: Number = Field(0.0, ge=-100.0, le=60.0)
+    exponent: Number = Field(2.8, gt=0.0, le=20.0)
+    reference_db: Number = Field(40.1, ge=-200.0, le=300.0)
+    shadowing_db: Number = Field(0.0, ge=0.0, le=60.0)  # of each direction by itself
+    pair_shadowing_db: Number = Field(0.0, ge=0.0, le=60.0)  # of both directions alike
+    shadowing_seed: Whole = Field(0, ge=-(2**63), lt=2**63)
 
     @model_validator(mode="after")
     def _range_is_given(self) -> Self:
@@ -144,28 +166,28 @@ class LinkDocument(Document):
 class PublishRetransmitDocument(Document):
     """Repetitions of a publication, every (intervalSteps + 1) * 50 ms."""
 
-    count: int = Field(ge=0, le=7)
-    interval_steps: int = Field(0, ge=0, le=31)
+    count: Whole = Field(ge=0, le=7)
+    interval_steps: Whole = Field(0, ge=0, le=31)
 
 
 class FlowDocument(Document):
-    name: str = Field(min_length=1, max_length=63)
+    name: Name
     source: Address
     destination: Address
-    count: int = Field(ge=0, le=1_000_000)
-    period_seconds: float = Field(gt=0.0, le=1e8)
+    count: Whole = Field(ge=0, le=1_000_000)
+    period_seconds: Number = Field(gt=0.0, le=1e8)
     start_seconds: Seconds = 0.0
-    deadline_milliseconds: int = Field(1000, ge=1, le=86_400_000)
-    at_drawn_times: bool = False
+    deadline_milliseconds: Whole = Field(1000, ge=1, le=86_400_000)
+    at_drawn_times: StrictBool = False
     pdu_bytes: PduBytes = 20
     response_pdu_bytes: PduBytes | None = None
     ttl: Ttl | None = None
-    access_bytes: int | None = Field(None, ge=1, le=380)  # in place of pduBytes; segmented above 11
+    access_bytes: Whole | None = Field(None, ge=1, le=380)  # in place of pduBytes; segmented above 11
     transport_mic_bytes: Literal[4, 8] = 4
     relays: Addresses | None = None  # only these relay it
     publish_retransmit: PublishRetransmitDocument | None = None
-    retries: int = Field(0, ge=0, le=100)  # of an acknowledged message
-    retry_after_seconds: float = Field(1.0, gt=0.0, le=3600.0)
+    retries: Whole = Field(0, ge=0, le=100)  # of an acknowledged message
+    retry_after_seconds: Number = Field(1.0, gt=0.0, le=3600.0)
 
     def to_segmentation(self) -> Segmentation | None:
         if self.access_bytes is None:
@@ -183,9 +205,9 @@ class FlowDocument(Document):
 class BackgroundDocument(Document):
     """Messages whose fate nobody asks for, at exponential times, each from one of the sources by chance."""
 
-    name: str = Field(min_length=1, max_length=63)
+    name: Name
     sources: Addresses
-    rate_per_second: float = Field(gt=0.0, le=1e5)
+    rate_per_second: Number = Field(gt=0.0, le=1e5)
     ttl: Ttl | None = None
     pdu_bytes: PduBytes = 20
 
@@ -194,8 +216,8 @@ class InterferenceDocument(Document):
     """Bursts of another technology; see `ExternalInterference`."""
 
     channel: Literal[37, 38, 39] | None = None  # null: all three
-    busy_ratio: float = Field(ge=0.0, lt=1.0)
-    burst_microseconds: float = Field(1000.0, gt=0.0, le=1e6)
+    busy_ratio: Number = Field(ge=0.0, lt=1.0)
+    burst_microseconds: Number = Field(1000.0, gt=0.0, le=1e6)
     from_time: TimeOfDay = 0
     until_time: TimeOfDay = MINUTES_OF_DAY
     nodes: Addresses | None = None  # null: everywhere
@@ -206,7 +228,7 @@ class ChangeDocument(Document):
 
     at_seconds: Seconds
     node: Address
-    powered_on: bool | None = None
+    powered_on: StrictBool | None = None
     move_to_m: PositionM | None = None
 
     @model_validator(mode="after")
@@ -220,22 +242,22 @@ class RegionDocument(Document):
     """The part that is simulated node by node, with so many hops of border nodes around it."""
 
     nodes: Addresses
-    halo_hops: int = Field(1, ge=0, le=10)
+    halo_hops: Whole = Field(1, ge=0, le=10)
 
 
 class ScenarioDocument(Document):
     """A scenario file; its JSON schema is `ScenarioDocument.model_json_schema()`."""
 
     format: Literal["meshtwin.dev/scenario/v1"] = "meshtwin.dev/scenario/v1"
-    name: str = Field("scenario", max_length=63)
+    name: Annotated[str, AfterValidator(_printable)] = Field("scenario", max_length=63)
     profile: str = Field("zephyr", max_length=63)
     reception: Literal["packetErrorRatio", "anyOverlapDestroys"] = "packetErrorRatio"
-    duration_seconds: float | None = Field(None, gt=0.0, le=1e8)
+    duration_seconds: Number | None = Field(None, gt=0.0, le=1e8)
     start_of_day: TimeOfDay = 0
     defaults: SettingsDocument = SettingsDocument()
     nodes: list[NodeDocument] = Field(min_length=1, max_length=10_000)
     radio: RadioDocument | None = None
-    attenuation_db: list[list[Annotated[float, Field(ge=-100.0, le=1000.0)] | None]] | None = None
+    attenuation_db: list[list[Annotated[float, Field(ge=-100.0, le=1000.0, strict=True)] | None]] | None = None
     links: list[LinkDocument] | None = Field(None, max_length=1_000_000)
     flows: list[FlowDocument] = Field(min_length=1, max_length=1000)
     background: list[BackgroundDocument] = Field(default_factory=list, max_length=1000)

@@ -1,5 +1,6 @@
 """Scenario files: YAML parsed at the door into a `Scenario`; the format is `ScenarioDocument`'s."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.addresses import UnicastAddress, is_unicast, parse_address, parse_range, parse_unicast
 from meshtwin.mesh.nodes import Position
+from meshtwin.sim.files import read_bounded
 from meshtwin.sim.halo import cut_region
 from meshtwin.sim.profiles import StackProfile, get_profile
 from meshtwin.sim.scenario import Scenario, ScenarioBackground, ScenarioFlow, ScenarioNode
@@ -20,7 +22,7 @@ from meshtwin.sim.scenario_document import (
     TransmitDocument,
 )
 from meshtwin.sim.scenario_features import ExternalInterference, LowPower, NodeChange
-from meshtwin.sim.scenario_links import RadioPlan, build_links, check_memory
+from meshtwin.sim.scenario_links import Neighbourhood, RadioPlan, build_links, check_length, check_memory
 from meshtwin.sim.scenario_yaml import describe, parse_yaml
 
 __all__ = ["MEMORY_MAX_BYTES", "parse_scenario", "read_scenario", "to_scenario"]
@@ -32,10 +34,8 @@ MEMORY_MAX_BYTES: Final = 2 * 2**30  # of one replication, by estimate
 def read_scenario(path: Path, *, memory_max_bytes: int = MEMORY_MAX_BYTES) -> Scenario:
     """The scenario in a file; raises `InvalidInput` with place and reason."""
     try:
-        if (size := path.stat().st_size) > FILE_MAX_BYTES:
-            raise InvalidInput(f"{size} bytes are more than {FILE_MAX_BYTES}", reason="FileTooLarge", place=str(path))
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_bounded(path, FILE_MAX_BYTES).decode("utf-8")
+    except UnicodeDecodeError as error:
         raise InvalidInput(f"can't be read: {error}", place=str(path)) from error
     return parse_scenario(text, place=str(path), memory_max_bytes=memory_max_bytes)
 
@@ -68,7 +68,9 @@ def _to_whole(document: ScenarioDocument, memory_max_bytes: int) -> Scenario:
     profile = get_profile(document.profile)
     nodes = tuple(_to_node(node, document.defaults, profile) for node in document.nodes)
     known = {node.address for node in nodes}
-    flows = tuple(_to_flow(flow, document, known) for flow in document.flows)
+    subscribed = _subscriptions(document)
+    flows = tuple(_to_flow(flow, subscribed, known) for flow in document.flows)
+    check_length(document)
     check_memory(document, [len(flow.members) for flow in flows], memory_max_bytes, "nodes")
     positions = {
         parse_unicast(node.address): Position(*node.position_m)
@@ -93,13 +95,24 @@ def _to_whole(document: ScenarioDocument, memory_max_bytes: int) -> Scenario:
 def _expand(written: Sequence[str], known: set[UnicastAddress], place: str) -> tuple[UnicastAddress, ...]:
     """Addresses out of single ones, which must exist, and ranges, of which those that exist count."""
     found: dict[UnicastAddress, None] = {}
-    for text in written:
+    ascending = sorted(known)
+    for text in dict.fromkeys(written):
         first, last = parse_range(text, place)
-        inside = sorted(address for address in known if first <= address <= last)
+        inside = ascending[bisect_left(ascending, first) : bisect_right(ascending, last)]
         if not inside:
             raise InvalidInput(f"unknown node {text}", place=place)
         found.update(dict.fromkeys(inside))
     return tuple(found)
+
+
+def _subscriptions(document: ScenarioDocument) -> dict[int, list[UnicastAddress]]:
+    """The nodes that listen to each group, in the order of the file."""
+    found: dict[int, list[UnicastAddress]] = {}
+    for node in document.nodes:
+        address = parse_unicast(node.address)
+        for group in dict.fromkeys(map(parse_address, node.groups)):
+            found.setdefault(int(group), []).append(address)
+    return found
 
 
 def _to_node(node: NodeDocument, defaults: SettingsDocument, profile: StackProfile) -> ScenarioNode:
@@ -132,14 +145,17 @@ def _to_node(node: NodeDocument, defaults: SettingsDocument, profile: StackProfi
     )
 
 
-def _to_flow(flow: FlowDocument, document: ScenarioDocument, known: set[UnicastAddress]) -> ScenarioFlow:
+def _to_flow(
+    flow: FlowDocument, subscribed: Mapping[int, list[UnicastAddress]], known: set[UnicastAddress]
+) -> ScenarioFlow:
     place = f"flows.{flow.name}"
     source, destination = parse_unicast(flow.source), parse_address(flow.destination)
     if is_unicast(destination):
         members: tuple[UnicastAddress, ...] = (UnicastAddress(destination),)
     else:
-        subscribed = [parse_unicast(n.address) for n in document.nodes if destination in map(parse_address, n.groups)]
-        members = tuple(a for a in subscribed if a != source)
+        members = tuple(a for a in subscribed.get(int(destination), ()) if a != source)
+    if members == (source,):
+        raise InvalidInput(f"{flow.source} would send to itself; name another destination", place=place)
     if not members:
         raise InvalidInput(f"nobody subscribes to {flow.destination}", place=place)
     return ScenarioFlow(
@@ -188,12 +204,14 @@ def _to_changes(document: ScenarioDocument, positions: Mapping[UnicastAddress, P
     """Changes in the order of time; each move sees where the others are by then."""
     now, moves = dict(positions), 0
     plan = None if document.radio is None else RadioPlan(document.radio)
+    around = None if document.radio is None else Neighbourhood(document)
     for told in sorted(document.changes, key=lambda change: change.at_seconds):
         node, links = parse_unicast(told.node), None
-        if told.move_to_m is not None and plan is not None:
+        if told.move_to_m is not None and plan is not None and around is not None:
             if node not in now:
                 raise InvalidInput(f"unknown node {told.node}", place="changes")
             moves += 1
             now[node] = Position(*told.move_to_m)
-            links = tuple(plan.links_of(node, now, moves))
+            around.move(node, now[node])
+            links = tuple(plan.links_of(node, {a: now[a] for a in around.of(node)}, moves))
         yield NodeChange(at_s=told.at_seconds, node=node, is_on=told.powered_on, links=links)

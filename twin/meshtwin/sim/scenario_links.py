@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.addresses import UnicastAddress, parse_unicast
@@ -20,12 +21,15 @@ from meshtwin.sim.draws import draw_normal, make_key
 from meshtwin.sim.scenario import ScenarioLink
 from meshtwin.sim.scenario_document import RadioDocument, ScenarioDocument
 
-__all__ = ["RadioPlan", "build_links", "estimate_bytes"]
+__all__ = ["Neighbourhood", "RadioPlan", "build_links", "check_length", "check_memory", "estimate_bytes"]
 
 WEAKEST_DBM: Final = -108.0  # below this a link neither delivers nor disturbs; leaving it out saves time
+DRAWN_MOST: Final = 7.1  # deviations; `draw_normal` gives no more
 SHADOWING_MARGIN: Final = 4.0  # deviations of shadowing that are reckoned with when links are counted beforehand
 LINK_BYTES: Final = 550  # of a link in scenario and engine together; measured with tracemalloc, CPython 3.11
 NODE_BYTES: Final = 24_000  # of a node likewise, its message cache full
+END_MAX_S: Final = 1e9  # 31 years; engines count nanoseconds in 64 bits
+POLLS_MAX: Final = 2_000_000  # a minute or two of the reference engine
 MESSAGE_BYTES: Final = 3_000  # of a message, and of each member that it reaches
 ARRIVAL_BYTES: Final = 500
 
@@ -88,9 +92,11 @@ def build_links(document: ScenarioDocument, positions: Mapping[UnicastAddress, P
     plan = None if document.radio is None else RadioPlan(document.radio)
     tx_power_dbm = 0.0 if document.radio is None else document.radio.tx_power_dbm
     links: list[ScenarioLink] = []
-    for i, source in enumerate(addresses):
+    around = None if document.radio is None else Neighbourhood(document)
+    everyone = list(enumerate(addresses))
+    for i, source in everyone:
         row = None if document.attenuation_db is None else document.attenuation_db[i]
-        for j, target in enumerate(addresses):
+        for j, target in everyone if row is not None or around is None else around.numbered(i):
             loss_db = None if row is None else row[j]
             power_dbm = None if loss_db is None else tx_power_dbm - loss_db
             if power_dbm is None and plan is not None and i != j:
@@ -98,6 +104,37 @@ def build_links(document: ScenarioDocument, positions: Mapping[UnicastAddress, P
             if i != j and power_dbm is not None and power_dbm >= WEAKEST_DBM:
                 links.append(ScenarioLink(source=source, target=target, rx_power_dbm=power_dbm))
     return tuple(links)
+
+
+class Neighbourhood:
+    """Which nodes are near enough to hear each other at all: only they are worth reckoning one by one."""
+
+    def __init__(self, document: ScenarioDocument) -> None:
+        """``document`` must have a radio model, and so a place for every node."""
+        assert document.radio is not None  # noqa: S101  # see above
+        self._addresses = [parse_unicast(node.address) for node in document.nodes]
+        self._index = {address: index for index, address in enumerate(self._addresses)}
+        self._places = _places(document)
+        shadowing_db = document.radio.shadowing_db + document.radio.pair_shadowing_db
+        self._reach_m = _reach_m(document.radio, DRAWN_MOST * shadowing_db) * 1.000_001  # rounding must not decide
+
+    def numbered(self, index: int) -> list[tuple[int, UnicastAddress]]:
+        """Index and address of all near the node with ``index``, itself among them, in the order of the file."""
+        near = ((self._places - self._places[index]) ** 2).sum(axis=1) <= self._reach_m**2
+        return [(int(i), self._addresses[i]) for i in np.flatnonzero(near)]
+
+    def of(self, address: UnicastAddress) -> list[UnicastAddress]:
+        """All near ``address``, itself among them, in the order of the file."""
+        return [found for _, found in self.numbered(self._index[address])]
+
+    def move(self, address: UnicastAddress, to: Position) -> None:
+        """The node stands elsewhere from now on."""
+        self._places[self._index[address]] = (to.x_m, to.y_m, to.z_m)
+
+
+def _places(document: ScenarioDocument) -> npt.NDArray[np.float64]:
+    """(nodes, 3), metres."""
+    return np.array([(*node.position_m, 0.0)[:3] for node in document.nodes if node.position_m is not None])
 
 
 def estimate_bytes(document: ScenarioDocument, members: Sequence[int]) -> int:
@@ -118,13 +155,16 @@ def _count_links(document: ScenarioDocument) -> int:
     given = sum(loss is not None for row in document.attenuation_db or () for loss in row)
     if document.radio is None:
         return given
-    reach_m = _reach_m(document.radio)
-    places = np.array([(*node.position_m, 0.0)[:3] for node in document.nodes if node.position_m is not None])
-    return given + sum(int((((places - at) ** 2).sum(axis=1) <= reach_m**2).sum()) - 1 for at in places)
+    radio = document.radio
+    reach_m = _reach_m(radio, SHADOWING_MARGIN * math.hypot(radio.shadowing_db, radio.pair_shadowing_db))
+    places = _places(document)
+    moves = np.array([(*change.move_to_m, 0.0)[:3] for change in document.changes if change.move_to_m is not None])
+    near = sum(int((((places - at) ** 2).sum(axis=1) <= reach_m**2).sum()) - 1 for at in places)
+    return given + near + sum(2 * int((((places - at) ** 2).sum(axis=1) <= reach_m**2).sum()) for at in moves)
 
 
-def _reach_m(radio: RadioDocument) -> float:
-    """Distance beyond which links are too weak to be kept; with shadowing, for all but few."""
+def _reach_m(radio: RadioDocument, shadowing_db: float) -> float:
+    """Distance beyond which links are too weak to be kept, if shadowing helps by so much."""
     if radio.range_m is not None:
         return radio.range_m
     budget_db = radio.tx_power_dbm - WEAKEST_DBM
@@ -132,7 +172,7 @@ def _reach_m(radio: RadioDocument) -> float:
         budget_db -= compute_free_space_loss_db(1.0)
         return float(10.0 ** (min(budget_db, 200.0) / 20.0))
     params = _to_log_distance(radio)
-    budget_db += SHADOWING_MARGIN * math.hypot(radio.shadowing_db, radio.pair_shadowing_db) - params.reference_db
+    budget_db += shadowing_db - params.reference_db
     return float(10.0 ** (min(budget_db / (10.0 * params.exponent), 10.0)))
 
 
@@ -140,6 +180,27 @@ def _to_log_distance(radio: RadioDocument) -> LogDistance:
     if radio.model == "ituIndoor":
         return ITU_INDOOR[radio.environment].to_log_distance()
     return LogDistance(exponent=radio.exponent, reference_db=radio.reference_db, shadowing_db=radio.shadowing_db)
+
+
+def check_length(document: ScenarioDocument) -> None:
+    """Raises `InvalidInput` for a run that simulates more time, or more polls, than can be waited for."""
+    end_s = max(flow.start_seconds + flow.count * flow.period_seconds for flow in document.flows)
+    if document.duration_seconds is not None:
+        end_s = min(end_s, document.duration_seconds)
+    if end_s > END_MAX_S:
+        raise InvalidInput(
+            f"the last message leaves after {end_s:.3g} s, more than {END_MAX_S:.0g} s; give durationSeconds, or a "
+            "shorter period",
+            reason="TooLarge",
+            place="flows",
+        )
+    polls = sum(end_s / max(node.low_power.poll_seconds, 0.1) for node in document.nodes if node.low_power is not None)
+    if polls > POLLS_MAX:
+        raise InvalidInput(
+            f"low-power nodes poll {polls:.3g} times in {end_s:.3g} s, more than {POLLS_MAX}; give durationSeconds",
+            reason="TooLarge",
+            place="nodes",
+        )
 
 
 def check_memory(document: ScenarioDocument, members: Sequence[int], limit_bytes: int, place: str) -> None:

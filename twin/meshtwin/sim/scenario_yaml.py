@@ -12,7 +12,9 @@ __all__ = ["YamlText", "parse_yaml"]
 # libyaml reads a matrix of a thousand nodes in seconds where pure Python takes minutes
 LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 CHARACTERS_MAX: Final = 16_000_000  # an attenuation matrix of 1,500 nodes
+TEXT_TAG: Final = "tag:yaml.org,2002:str"
 DEPTH_MAX: Final = 16  # the format needs six
+NUMBER_MAX: Final = 400  # characters; a float is exact with 17, and Python refuses integers of 4,300 digits
 VALUES_MAX: Final = 4_000_000  # with every alias counted as often as it stands for something
 
 
@@ -98,6 +100,8 @@ def _count_values(node: yaml.Node, sizes: dict[int, int], place: str) -> int:
                 raise InvalidInput(f"key {key.value!r} is given twice", place=_line(key, place))
             keys.add(key.value)
             total += 1 + _count_values(value, sizes, place)
+    elif isinstance(node, yaml.ScalarNode) and node.tag != TEXT_TAG and len(node.value) > NUMBER_MAX:
+        raise InvalidInput(f"a number of {len(node.value)} digits, more than {NUMBER_MAX}", place=_line(node, place))
     elif isinstance(node, yaml.SequenceNode):
         total += sum(_count_values(value, sizes, place) for value in node.value)
     sizes[id(node)] = total
@@ -120,8 +124,12 @@ def format_path(path: Sequence[object]) -> str:
 def describe(first: Mapping[str, Any], text: YamlText, place: str) -> InvalidInput:
     """The complaint about the first error that a document model found: value, limit, line and path."""
     path = tuple(first["loc"])
+    if not path and not isinstance(first.get("input"), Mapping):
+        what = "nothing" if text.value is None else f"a {type(text.value).__name__}"
+        return InvalidInput(f"{what} in place of keys and values, such as nodes: and flows:", place=place)
     line = text.line_of(path)
     value = first.get("input")
     told = f" (got {value!r})" if isinstance(value, str | int | float) and len(repr(value)) < 60 else ""
     where = f"{place}: line {line}" if line is not None else place
-    return InvalidInput(f"{first['msg']}{told}", place=f"{where}: {format_path(path)}" if path else where)
+    said = first["msg"].removeprefix("Value error, ")
+    return InvalidInput(f"{said}{told}", place=f"{where}: {format_path(path)}" if path else where)

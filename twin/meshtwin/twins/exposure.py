@@ -20,7 +20,7 @@ from meshtwin.twins.folding import EVIDENCE_HALF_LIFE_S
 from meshtwin.twins.silence import SILENT_INTERVALS, rotation_s
 from meshtwin.twins.state import LinkRecord, NodeRecord, TwinState
 
-__all__ = ["Exposure", "measure_exposure"]
+__all__ = ["Exposure", "find_told", "measure_exposure"]
 
 MEMORY_S: Final = EVIDENCE_HALF_LIFE_S / math.log(2)
 CERTAIN_SHARE: Final = 0.9  # of the exposure counts as sent for certain: clocks and jitter of the others
@@ -76,8 +76,13 @@ def measure_exposure(
         listened={target: _usual(values) for target, values in by_target.items()},
         accounted=accounted,
         transmissions=transmissions,
-        told=frozenset(target for target, node in state.nodes.items() if _has_told_all(node)),
+        told=find_told(state),
     )
+
+
+def find_told(state: TwinState) -> frozenset[int]:
+    """Reporters that have told of all they hear; reports are short and list new neighbours before known ones."""
+    return frozenset(target for target, node in state.nodes.items() if _has_told_all(node))
 
 
 def _usual(values: list[float]) -> float:
@@ -86,7 +91,7 @@ def _usual(values: list[float]) -> float:
 
 
 def _has_told_all(node: NodeRecord) -> bool:
-    """Whether most links were listed again after the first time: new neighbours come before known ones."""
+    """Whether most links were listed again after the first time."""
     again = sum(record.listings > 1 for record in node.links.values())
     return again > TOLD_SHARE * len(node.links)
 

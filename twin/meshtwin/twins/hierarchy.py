@@ -51,7 +51,8 @@ def overlay(children: Sequence[PartialSnapshot], gaps: Iterable[Gap] = ()) -> Pa
         found.append(Gap("profile", f"stack profiles differ; {combined.profile} is used for all"))
     sources = {child.load_source for child in children}
     load_source = sources.pop() if len(sources) == 1 else "mixed"
-    return PartialSnapshot(snapshot=combined, gaps=tuple(found), load_source=load_source)
+    standings = {segment: card for child in reversed(children) for segment, card in child.standings.items()}
+    return PartialSnapshot(snapshot=combined, gaps=tuple(found), load_source=load_source, standings=standings)
 
 
 def find_border_links(snapshot: Snapshot) -> tuple[LinkEstimate, ...]:

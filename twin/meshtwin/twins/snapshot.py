@@ -1,7 +1,7 @@
 """Building a snapshot of one segment: inventory, link estimates, configuration in force, flows."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from meshtwin.errors import InvalidInput
@@ -10,9 +10,11 @@ from meshtwin.mesh.configuration import Configuration, NodeSettings
 from meshtwin.mesh.nodes import Flow, Inventory
 from meshtwin.mesh.snapshots import SegmentView, Snapshot
 from meshtwin.twins.estimator import LinkQuestion, estimate_all
+from meshtwin.twins.freshness import why_young
 from meshtwin.twins.load import Load, Traffic, estimate_load
 from meshtwin.twins.partial import Gap, PartialSnapshot
 from meshtwin.twins.state import TwinState
+from meshtwin.twins.told import find_observing_gaps, intervals_told, nodes_told
 
 __all__ = ["SegmentFacts", "take_snapshot"]
 
@@ -34,8 +36,10 @@ def take_snapshot(facts: SegmentFacts, state: TwinState, now_s: float) -> Partia
     """The segment as it is believed to be at ``now_s`` (seconds since 1970).
 
     Same state, facts and time give an equal snapshot. Nodes that never reported, nodes without a reported
-    setting and a missing configuration are listed as gaps.
+    setting, a missing configuration and young evidence are listed as gaps.
     """
+    notification_s, report_s = intervals_told(state, facts.notification_interval_s, facts.report_interval_s)
+    facts = replace(facts, notification_interval_s=notification_s, report_interval_s=report_s)
     addresses = facts.inventory.addresses
     configuration = _configuration_in_force(state, addresses)
     traffic = Traffic(
@@ -59,7 +63,7 @@ def take_snapshot(facts: SegmentFacts, state: TwinState, now_s: float) -> Partia
     )
     snapshot = Snapshot(
         taken_at=datetime.fromtimestamp(now_s, UTC),
-        nodes=facts.inventory.nodes,
+        nodes=nodes_told(facts.inventory.nodes, state),
         links=links,
         configuration=configuration,
         flows=facts.flows,
@@ -121,8 +125,11 @@ def _find_gaps(facts: SegmentFacts, state: TwinState, configuration: Configurati
         yield Gap(facts.name, "no configuration reported by the gateway")
     elif unsaid := sorted(set(facts.inventory.addresses) - set(configuration.addresses)):
         yield Gap(f"{facts.name}: {_list(unsaid)}", "settings unknown")
+    if young := why_young(state, set(facts.inventory.addresses)):
+        yield Gap(facts.name, f"{young}: configurations with few relays seem worse than they are")
     if state.gateway is None or not state.gateway.online:
         yield Gap(facts.name, "gateway offline" if state.gateway else "gateway never heard")
+    yield from find_observing_gaps(facts.name, facts.inventory.nodes, state)
 
 
 def _reported_s(state: TwinState, address: int) -> float | None:

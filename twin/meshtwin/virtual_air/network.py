@@ -132,11 +132,13 @@ class VirtualNetwork:
     def _make_local(self, index: int, service: str) -> LocalNode:
         if self._connection is None:
             raise Unavailable("the bus is not connected", reason="BusUnavailable")
+        planned = self.plan.nodes[index]
+        size = planned.replay_list_size
         return LocalNode(
             self._connection,
             root=f"/meshtwin/node{index}",
-            address=self.plan.nodes[index].address,
-            composition=Composition(),
+            address=planned.address,
+            composition=Composition() if size is None else Composition(replay_list_size=size),
             service=service or MESH_SERVICE,
         )
 

@@ -27,6 +27,7 @@ class PlannedNode:
     groups: tuple[int, ...]
     keys: NodeKeys
     gateway_id: str | None = None
+    replay_list_size: int | None = None  # None: as any node of ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +69,7 @@ def plan_network(scenario: MeshScenario, seed: int | None = None) -> AirPlan:
                 groups=groups,
                 keys=make_keys(scenario.mesh_uuid, node.address),
                 gateway_id=gateway.id if gateway.node == node.address else None,
+                replay_list_size=node.replay_list_size,
             )
         )
     power_dbm = compute_power_dbm(scenario.nodes, scenario.radio, weak_db, chosen)

@@ -10,8 +10,10 @@ from meshtwin.mesh.snapshots import Snapshot
 from meshtwin.ports import JudgePlan, Progress
 from meshtwin.sim.engine import simulate
 from meshtwin.sim.from_snapshot import reconfigured_scenario, scenario_from_snapshot
-from meshtwin.sim.results import RunResult, summarise
+from meshtwin.sim.results import RunResult
 from meshtwin.sim.scenario import Scenario
+from meshtwin.sim.tallies import RunTally, summarise_tallies, tally_run
+from meshtwin.whatif.sizes import check_size
 
 __all__ = ["MODEL_NAME", "InProcessJudge", "ScenarioSource", "run_replication"]
 
@@ -61,16 +63,18 @@ class InProcessJudge:
         plan: JudgePlan,
         progress: Progress,
     ) -> tuple[NetworkKpis, ...]:
-        """See `meshtwin.ports.Judge.judge`."""
+        """See `meshtwin.ports.Judge.judge`. Raises `InvalidInput` for a question that does not fit the memory."""
+        check_size(snapshot, len(configurations), plan)
         source = ScenarioSource(snapshot, plan.messages_per_flow, plan.sample_links)
         total = len(configurations) * plan.replications
         answers: list[NetworkKpis] = []
         done = 0
         for configuration in configurations:
-            results: list[RunResult] = []
+            results: list[RunTally] = []
             for replication in range(plan.first_replication, plan.first_replication + plan.replications):
-                results.append(run_replication(source, configuration, plan, replication))
+                result = run_replication(source, configuration, plan, replication)
+                results.append(tally_run(result, snapshot.flows))
                 done += 1
                 progress(done / total, f"simulated {done} of {total} replications")
-            answers.append(summarise(results, snapshot.flows))
+            answers.append(summarise_tallies(results, snapshot.flows))
         return tuple(answers)

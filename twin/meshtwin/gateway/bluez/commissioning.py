@@ -21,7 +21,7 @@ from meshtwin.gateway.bluez.local_node import APP_KEY_INDEX, LocalNode, NodeKeys
 from meshtwin.gateway.bluez.node_application import NOTIFICATION_TRANSMISSIONS
 from meshtwin.mesh.configuration import NodeSettings, Transmit
 
-__all__ = ["ALL_NODES", "FIRST_SETTINGS", "commission", "equip"]
+__all__ = ["ALL_NODES", "FIRST_SETTINGS", "MODEL", "commission", "equip"]
 
 ALL_NODES: Final = 0xFFFF
 MODEL: Final = (COMPANY_ID, MONITOR_MODEL)

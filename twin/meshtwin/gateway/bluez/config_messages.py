@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshtwin.errors import InvalidInput
+from meshtwin.gateway import foundation
+from meshtwin.gateway.foundation import HeartbeatHeard, NodeComposition, parse_composition, parse_heartbeats_heard
 from meshtwin.mesh.configuration import NodeSettings, Transmit
 
 __all__ = [
@@ -184,112 +186,37 @@ def parse_publication(parameters: bytes) -> Publication:
     )
 
 
-# Heartbeats
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeartbeatHeard:
-    """Heartbeats of one source: ``count_low`` is the least number that the logarithmic code stands for."""
-
-    source: int
-    count_low: int
-    min_hops: int
-    max_hops: int
+# Heartbeats and composition data: their fields are those of `meshtwin.gateway.foundation`
 
 
 def publish_heartbeat(
     *, destination: int, ttl: int, period_log: int = 0, count_log: int = 0, features: int = 0
 ) -> Question:
-    """Send 2^(count_log - 1) heartbeats (255: without end), one every 2^(period_log - 1) s; destination 0 stops.
-
-    ``features``: bits 0 to 3, relay, proxy, friend, low power; a change of one of them sends a heartbeat at once.
-    """
-    parameters = struct.pack("<HBBBHH", destination, count_log, period_log, ttl, features, 0)
-    return Question(
-        name="Heartbeat Publication Set", opcode=b"\x80\x39", parameters=parameters, answer=b"\x06", has_status=True
+    """Heartbeat Publication Set, as `meshtwin.gateway.foundation.publish_heartbeat`."""
+    payload = foundation.publish_heartbeat(
+        destination=destination, ttl=ttl, period_log=period_log, count_log=count_log, features=features
     )
+    return _to_question("Heartbeat Publication Set", payload, b"\x06", has_status=True)
 
 
 def subscribe_heartbeats(*, source: int, destination: int, period_log: int) -> Question:
-    """Count heartbeats from ``source`` for 2^(period_log - 1) s."""
-    parameters = struct.pack("<HHB", source, destination, period_log)
-    return Question(
-        name="Heartbeat Subscription Set",
-        opcode=b"\x80\x3b",
-        parameters=parameters,
-        answer=b"\x80\x3c",
-        has_status=True,
-    )
+    """Heartbeat Subscription Set, as `meshtwin.gateway.foundation.subscribe_heartbeats`."""
+    payload = foundation.subscribe_heartbeats(source=source, destination=destination, period_log=period_log)
+    return _to_question("Heartbeat Subscription Set", payload, b"\x80\x3c", has_status=True)
 
 
 def ask_heartbeats_heard() -> Question:
     """Ask how many heartbeats were counted."""
-    return Question(name="Heartbeat Subscription Get", opcode=b"\x80\x3a", answer=b"\x80\x3c", has_status=True)
-
-
-def parse_heartbeats_heard(parameters: bytes) -> HeartbeatHeard:
-    """The counts in a Status, its code taken away; CountLog n stands for 2^(n-1) to 2^n - 1 (4.2.20)."""
-    try:
-        source, _, _, count_log, min_hops, max_hops = struct.unpack("<HHBBBB", parameters)
-    except struct.error as error:
-        raise InvalidInput(f"heartbeat status of {len(parameters)} bytes", reason="WrongSize") from error
-    count_low = 0 if count_log == 0 else 1 << min(count_log - 1, 16)
-    return HeartbeatHeard(source=source, count_low=count_low, min_hops=min_hops, max_hops=max_hops)
-
-
-# Composition data
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeComposition:
-    """Page 0: what a node says it is; features are those it supports."""
-
-    company: int
-    product: int
-    version: int
-    replay_list_size: int
-    relay: bool
-    proxy: bool
-    friend: bool
-    low_power: bool
-    sig_models: tuple[int, ...]
-    vendor_models: tuple[tuple[int, int], ...]
+    return _to_question("Heartbeat Subscription Get", foundation.ask_heartbeats_heard(), b"\x80\x3c", has_status=True)
 
 
 def ask_composition() -> Question:
     """Ask for page 0; the answer is segmented."""
-    return Question(name="Composition Data Get", opcode=b"\x80\x08", parameters=b"\x00", answer=b"\x02")
+    return _to_question("Composition Data Get", foundation.ask_composition(), b"\x02")
 
 
-def parse_composition(parameters: bytes) -> NodeComposition:
-    """Page 0 of the composition data, models of all elements together."""
-    sig: list[int] = []
-    vendor: list[tuple[int, int]] = []
-    try:
-        page, company, product, version, crpl, features = struct.unpack_from("<BHHHHH", parameters)
-        at = 11
-        while at < len(parameters):
-            _, sig_count, vendor_count = struct.unpack_from("<HBB", parameters, at)
-            sig += struct.unpack_from(f"<{sig_count}H", parameters, at + 4)
-            flat = struct.unpack_from(f"<{2 * vendor_count}H", parameters, at + 4 + 2 * sig_count)
-            vendor += zip(flat[::2], flat[1::2], strict=True)
-            at += 4 + 2 * sig_count + 4 * vendor_count
-    except struct.error as error:
-        raise InvalidInput(f"composition data of {len(parameters)} bytes is cut off", reason="WrongSize") from error
-    if page != 0:
-        raise InvalidInput(f"composition data page {page} instead of 0", reason="WrongSize")
-    return NodeComposition(
-        company=company,
-        product=product,
-        version=version,
-        replay_list_size=crpl,
-        relay=bool(features & 1),
-        proxy=bool(features & 2),
-        friend=bool(features & 4),
-        low_power=bool(features & 8),
-        sig_models=tuple(sig),
-        vendor_models=tuple(vendor),
-    )
+def _to_question(name: str, payload: bytes, answer: bytes, *, has_status: bool = False) -> Question:
+    return Question(name=name, opcode=payload[:2], parameters=payload[2:], answer=answer, has_status=has_status)
 
 
 def _pack(value: Transmit) -> int:

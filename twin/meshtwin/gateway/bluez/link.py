@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -18,14 +18,14 @@ from meshtwin.contract.access import Opcode, decode_access
 from meshtwin.errors import Inconsistent, InvalidInput, MeshTwinError, Unavailable
 from meshtwin.gateway.bluez.application import Arrival, Composition
 from meshtwin.gateway.bluez.bus import MESH_SERVICE, MeshBus
-from meshtwin.gateway.bluez.commissioning import FIRST_SETTINGS, equip
+from meshtwin.gateway.bluez.commissioning import FIRST_SETTINGS, MODEL, equip
 from meshtwin.gateway.bluez.config_client import ConfigClient
-from meshtwin.gateway.bluez.config_messages import set_settings
+from meshtwin.gateway.bluez.config_messages import set_settings, subscribe_group
 from meshtwin.gateway.bluez.continuity import Continuity, ContinuityFile, check_continuity
 from meshtwin.gateway.bluez.credentials import Credentials
-from meshtwin.gateway.bluez.local_node import LocalNode
+from meshtwin.gateway.bluez.local_node import LocalNode, check_interface
 from meshtwin.gateway.bluez.node_application import NodeApplication
-from meshtwin.gateway.mesh_client import Received, Sensed, Welcome
+from meshtwin.gateway.mesh_client import MeshEvent, MeshFault, Observability, Received, Unsent, Welcome
 from meshtwin.mesh.configuration import NodeSettings
 
 __all__ = ["BluezMeshLink"]
@@ -33,13 +33,27 @@ __all__ = ["BluezMeshLink"]
 log = structlog.get_logger(__name__)
 
 ROOT: Final = "/meshtwin/gateway"
+NO_DEVICE_KEY: Final = "the keys file has no device key of it"
 WATCH_S: Final = 1.0  # between two looks at who the daemon is
 LOOKS_PER_NOTE: Final = 10  # of these looks, between two notes of the sequence number
 RECONNECT_S: Final = 1.0
-# Of a relay's advertiser, for our exchanges. More than elsewhere: BlueZ's queue has no bound, so that haste costs time
-# and loses nothing; 60 nodes on a virtual air took three unpaced exchanges at a time without giving one up.
+# Of a relay's advertiser, for our exchanges, as long as answers come in good time: BlueZ's queue has no bound, so that
+# haste loses nothing. Answers that come late must slow us down: its message cache has 70 entries, what waits longer
+# than 70 messages is relayed again by those who had it, and a mesh that was overloaded once stays so.
 OCCUPANCY_SHARE: Final = 0.7
 CLOCKS_UNKNOWN_MS: Final = 0.0  # no node tells a time of day, so nothing is uncertain about it
+
+
+@dataclass(frozen=True, slots=True)
+class _ToSend:
+    destination: int
+    payload: bytes
+    ttl: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _ToHear:
+    group: int
 
 
 class BluezMeshLink:
@@ -59,12 +73,17 @@ class BluezMeshLink:
         bus_address: str | None = None,
         service: str = MESH_SERVICE,
         first_settings: NodeSettings = FIRST_SETTINGS,
+        observability: Observability = "notifications",
+        neighbours_at_most: int | None = None,
     ) -> None:
         self._credentials = credentials
         self._keys = credentials.of(address)
         self._report_group = report_group
         self._first_settings = first_settings
+        self._observability = observability
+        self._neighbours_at_most = neighbours_at_most
         self._file = ContinuityFile(folder)
+        self._kept: Continuity | None = None  # what we wrote last
         self._rng = rng
         self._bus_address, self._service = bus_address, service
         self._bus: MeshBus | None = None
@@ -72,8 +91,8 @@ class BluezMeshLink:
         self._node: LocalNode | None = None
         self._client: ConfigClient | None = None
         self._application: NodeApplication | None = None
-        self._outbox: asyncio.Queue[tuple[int, bytes, int | None]] = asyncio.Queue()
-        self._on_event: Callable[[Received | Sensed], None] = lambda _event: None
+        self._outbox: asyncio.Queue[_ToSend | _ToHear] = asyncio.Queue()
+        self._on_event: Callable[[MeshEvent], None] = lambda _event: None
         self._default_ttl = self._ttl = 0  # as configured, and as it is for the moment
         self.unsent_total = 0
 
@@ -86,7 +105,8 @@ class BluezMeshLink:
         await self._leave_bus()
         bus = self._bus = await MeshBus.connect(self._bus_address)
         self._owner = await bus.read_owner(self._service)
-        seen = self._file.read()
+        await check_interface(bus, self._service)
+        seen = self._file.read() or self._kept
         if seen is not None and (seen.address, seen.uuid) != (self._keys.address, self._keys.uuid.hex()):
             message = f"kept for node {seen.address:04x} and another UUID; remove it if the gateway is a new node"
             raise Inconsistent(message, reason="OtherNode", place=str(self._file.path))
@@ -110,9 +130,14 @@ class BluezMeshLink:
             occupancy_share=OCCUPANCY_SHARE,
             senses_occupancy=False,
             repeats_notifications=False,  # they go out once, by publication
+            reads_composition=True,
+            observability=self._observability,
+            network_nodes=len(self._credentials.nodes),
+            neighbours_at_most=self._neighbours_at_most,
+            measures_round_trips=True,
         )
 
-    async def run(self, on_event: Callable[[Received | Sensed], None]) -> None:
+    async def run(self, on_event: Callable[[MeshEvent], None]) -> None:
         """Hand over what is received, send what is to be sent, and come back when the daemon does."""
         self._on_event = on_event
         while True:
@@ -122,15 +147,23 @@ class BluezMeshLink:
                     await self._watch_daemon()
                     await self._note_sequence_number()
             except Unavailable as error:
+                if error.reason == "StoreUnavailable":
+                    raise  # sequence numbers that cannot be kept must not be spent
                 log.warning("Mesh daemon lost", error=str(error))
+                on_event(MeshFault(str(error)))
             finally:
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)
             await self._reconnect()
+            on_event(MeshFault(None))
 
     def send(self, destination: int, payload: bytes, ttl: int | None) -> None:
         """Send an access message; configuration messages go with the device key of their node."""
-        self._outbox.put_nowait((destination, payload, ttl))
+        self._outbox.put_nowait(_ToSend(destination, payload, ttl))
+
+    def listen(self, group: int) -> None:
+        """Subscribe our node's monitoring model to a group; the daemon keeps the subscription."""
+        self._outbox.put_nowait(_ToHear(group))
 
     def sense(self) -> None:
         """Nothing: no interface of the daemon tells how busy the channel is."""
@@ -145,7 +178,11 @@ class BluezMeshLink:
 
     def _keep_token(self, token: int) -> None:
         """On disk before the daemon hears that we have it."""
-        self._file.write(Continuity(address=self._keys.address, uuid=self._keys.uuid.hex(), token=token))
+        self._keep(Continuity(address=self._keys.address, uuid=self._keys.uuid.hex(), token=token))
+
+    def _keep(self, continuity: Continuity) -> None:
+        self._file.write(continuity)
+        self._kept = continuity
 
     async def _attach(self, node: LocalNode, seen: Continuity | None) -> None:
         if seen is not None:
@@ -176,7 +213,7 @@ class BluezMeshLink:
             ) from error
 
     async def _equip(self, node: LocalNode) -> None:
-        seen = self._file.read()
+        seen = self._file.read() or self._kept
         if seen is None:
             raise Unavailable("notes vanished", reason="StoreUnavailable", place=str(self._file.path))
         now = check_continuity(seen, await node.read_iv_index(), await node.read_sequence_number())
@@ -187,7 +224,7 @@ class BluezMeshLink:
         for address, keys in self._credentials.nodes.items():
             if address != self._keys.address:
                 await node.know_remote(address, keys.device_key)
-        self._file.write(replace(now, is_commissioned=True))
+        self._keep(replace(now, is_commissioned=True))
         known = await client.read(self._keys.address)
         self._default_ttl = self._ttl = known.default_ttl or 0
         application = NodeApplication(node, report_to=self._keys.address, rng=self._rng)
@@ -202,9 +239,9 @@ class BluezMeshLink:
                 raise Unavailable("another daemon took over", reason="DaemonMissing", place=self._service)
 
     async def _note_sequence_number(self) -> None:
-        node, seen = self._node, self._file.read()
+        node, seen = self._node, self._file.read() or self._kept  # somebody may have removed the file
         if node is not None and seen is not None and seen.is_commissioned:
-            self._file.write(check_continuity(seen, await node.read_iv_index(), await node.read_sequence_number()))
+            self._keep(check_continuity(seen, await node.read_iv_index(), await node.read_sequence_number()))
 
     async def _reconnect(self) -> None:
         while True:
@@ -214,6 +251,8 @@ class BluezMeshLink:
                 log.info("Mesh daemon is back")
                 return
             except Unavailable as error:
+                if error.reason == "StoreUnavailable":
+                    raise
                 log.debug("Mesh daemon still away", error=str(error))
 
     async def _leave_bus(self) -> None:
@@ -228,16 +267,34 @@ class BluezMeshLink:
     def _arrived(self, arrival: Arrival) -> None:
         if self._application is not None:
             self._application.take(arrival)
+        message = decode_access(arrival.payload)
+        if message is not None and arrival.is_device_key == (message.opcode > 0xFFFF):
+            # A Status that came with the application key is nobody's word but that of another holder of that key.
+            log.warning("Message with the wrong key", source=f"{arrival.source:04x}", opcode=message.opcode.name)
+            return
         self._on_event(Received(arrival.source, arrival.payload, None))
 
     async def _send_all(self) -> None:
         while True:
-            destination, payload, ttl = await self._outbox.get()
-            try:
-                await self._send(destination, payload, ttl)
-            except MeshTwinError as error:
-                self.unsent_total += 1
-                log.warning("Message not sent", destination=f"{destination:04x}", error=str(error))
+            match await self._outbox.get():
+                case _ToSend(destination, payload, ttl):
+                    try:
+                        await self._send(destination, payload, ttl)
+                    except MeshTwinError as error:
+                        self.unsent_total += 1
+                        log.warning("Message not sent", destination=f"{destination:04x}", error=str(error))
+                        if error.reason == "NotFound":
+                            self._on_event(Unsent(destination, NO_DEVICE_KEY))
+                case _ToHear(group):
+                    try:
+                        await self._subscribe(group)
+                    except MeshTwinError as error:
+                        log.warning("Group not heard: our node counts as lost", group=f"{group:04x}", error=str(error))
+
+    async def _subscribe(self, group: int) -> None:
+        if self._client is None:
+            raise Unavailable("not attached", reason="DaemonMissing")
+        await self._client.ask(self._keys.address, subscribe_group(self._keys.address, group, MODEL))
 
     async def _send(self, destination: int, payload: bytes, ttl: int | None) -> None:
         node, client = self._node, self._client

@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
+from xml.etree.ElementTree import ParseError
 
-from dbus_fast import Variant
+from dbus_fast import Variant, introspection
+from dbus_fast.errors import InvalidIntrospectionError
 
-from meshtwin.errors import Unavailable
+from meshtwin.errors import InvalidInput, Unavailable
 from meshtwin.gateway.bluez.application import (
     COMPANY_ID,
     MONITOR_MODEL,
@@ -18,12 +20,14 @@ from meshtwin.gateway.bluez.application import (
 )
 from meshtwin.gateway.bluez.bus import MESH_SERVICE, MeshBus
 
-__all__ = ["APP_KEY_INDEX", "NET_KEY_INDEX", "LocalNode", "NodeKeys"]
+__all__ = ["APP_KEY_INDEX", "NET_KEY_INDEX", "LocalNode", "NodeKeys", "check_interface"]
 
 NETWORK_PATH: Final = "/org/bluez/mesh"
 NETWORK: Final = "org.bluez.mesh.Network1"
 NODE: Final = "org.bluez.mesh.Node1"
 MANAGEMENT: Final = "org.bluez.mesh.Management1"
+INTROSPECTABLE: Final = "org.freedesktop.DBus.Introspectable"
+NETWORK_METHODS: Final = {"Import": "oayayayqa{sv}uq", "Attach": "ot"}
 PROPERTIES: Final = "org.freedesktop.DBus.Properties"
 NET_KEY_INDEX: Final = 0
 APP_KEY_INDEX: Final = 0
@@ -40,6 +44,31 @@ class NodeKeys:
     net_key: bytes = field(repr=False)
     app_key: bytes = field(repr=False)
     iv_index: int = 0
+
+
+async def check_interface(bus: MeshBus, service: str) -> None:
+    """Whether the daemon has the methods that we use, with the arguments of BlueZ 5.53 and later (doc/mesh-api.txt).
+
+    A daemon does not tell its version. Raises `InvalidInput` (``WrongVersion``) with what is missing or other.
+    """
+    text = str((await bus.call(service, NETWORK_PATH, INTROSPECTABLE, "Introspect"))[0])
+    try:
+        found = {i.name: i for i in introspection.Node.parse(text).interfaces}
+    except (InvalidIntrospectionError, ParseError) as error:
+        message = f"what the daemon says of itself is not understood: {error}"
+        raise InvalidInput(message, reason="WrongVersion", place=service) from error
+    methods = (
+        {m.name: "".join(str(a.signature) for a in m.in_args) for m in found[NETWORK].methods}
+        if NETWORK in found
+        else {}
+    )
+    for name, signature in NETWORK_METHODS.items():
+        if methods.get(name) != signature:
+            is_there = f"takes {methods[name]!r}" if name in methods else "is missing"
+            message = (
+                f"{NETWORK}.{name} {is_there}, {signature!r} is needed: is this bluetooth-meshd of BlueZ 5.53 or later?"
+            )
+            raise InvalidInput(message, reason="WrongVersion", place=service)
 
 
 class LocalNode:

@@ -1,5 +1,7 @@
 """Nodes that are switched or moved during a run: rare, so the kernel stops for them and Python does the work."""
 
+from typing import Any
+
 import numpy as np
 
 from meshtwin.sim.compiled.layout import CAUSES, CHANGE, JOB_FREE, KINDS, NOW, SLOT_FREE, TRACES, State
@@ -50,16 +52,41 @@ class Changes:
 
 
 def switch_off(state: State, node: int) -> State:
-    """The node forgets its queue and its message cache; sets that are in use stay so until their events are over."""
+    """The node forgets its queue, its message cache and what it stored as a friend, and closes its window.
+
+    Sets that are in use stay so until their events are over; friendships remain.
+    """
     row = state.nodes[node]
     row["cycles"] += 1
     row["cache_place"] = row["cache_count"] = 0
     state.known[:, node] &= np.uint8(2)
+    friendship = int(row["friend_of"])
+    while friendship >= 0:
+        state = forget_stored(state, node, state.friendships[friendship])
+        friendship = int(state.friendships[friendship]["next"])
+    if row["friendship"] >= 0:
+        state.friendships[row["friendship"]]["is_waiting"] = 0
+        row["window_until_ns"] = min(row["window_until_ns"], state.counts[NOW])
     waiting = [*chain(state, int(row["relay_head"])), *chain(state, int(row["own_head"]))]
     row["relay_head"] = row["relay_tail"] = row["own_head"] = row["own_tail"] = -1
     row["relay_count"] = 0
     for job in waiting:
-        state = drop_job(state, node, job)
+        message = int(state.jobs[job]["message"])
+        state = lose(state, node, message)
+        state.jobs[job]["next"] = state.counts[JOB_FREE]
+        state.counts[JOB_FREE] = job
+        let_go(state, message)
+    return state
+
+
+def forget_stored(state: State, node: int, friendship: Any) -> State:
+    """Empties a friend's queue."""
+    for turn in range(int(friendship["count"])):
+        place = friendship["first"] + (friendship["head"] + turn) % friendship["size"]
+        message = int(state.stored[place]["message"])
+        state = lose(state, node, message)
+        let_go(state, message)
+    friendship["count"] = friendship["is_first_sent"] = 0
     return state
 
 
@@ -72,9 +99,9 @@ def chain(state: State, job: int) -> list[int]:
     return jobs
 
 
-def drop_job(state: State, node: int, job: int) -> State:
-    """Counts a queued job as lost, and gives its place and its hold on the message back."""
-    counts, message = state.counts, int(state.jobs[job]["message"])
+def lose(state: State, node: int, message: int) -> State:
+    """Counts a message as lost with the node's power."""
+    counts = state.counts
     state.losses[SWITCHED_OFF] += 1
     if state.profile[0]["is_traced"]:
         place = int(counts[TRACES])
@@ -82,11 +109,16 @@ def drop_job(state: State, node: int, job: int) -> State:
             state = state._replace(trace=np.concatenate((state.trace, np.zeros_like(state.trace))))
         state.trace[place] = (int(counts[NOW]), SWITCHED_OFF, LOST, node, message)
         counts[TRACES] = place + 1
-    state.jobs[job]["next"] = counts[JOB_FREE]
-    counts[JOB_FREE] = job
-    row = state.messages[message]
-    row["pending"] -= 1
-    if row["pending"] == 0:
-        state.slots[int(row["slot"])]["next_free"] = counts[SLOT_FREE]
-        counts[SLOT_FREE] = row["slot"]
     return state
+
+
+def let_go(state: State, message: int) -> None:
+    """One hold less on a message, and on what it is a part of or delivers, where it was the last."""
+    waiting = [message]
+    while waiting:
+        row = state.messages[waiting.pop()]
+        row["pending"] -= 1
+        if row["pending"] == 0:
+            state.slots[int(row["slot"])]["next_free"] = state.counts[SLOT_FREE]
+            state.counts[SLOT_FREE] = row["slot"]
+            waiting += [int(row[name]) for name in ("part_of", "stored") if row[name] >= 0]

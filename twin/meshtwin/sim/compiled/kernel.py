@@ -15,17 +15,18 @@ from meshtwin.sim.compiled.layout import (
     NOW,
     QUEUED,
     RANK_SHIFT,
-    REPEAT_SHIFT,
+    RECEPTIONS,
+    SENDINGS,
     SLOT_FREE,
     SLOTS,
     TRACES,
     State,
+    code,
 )
-from meshtwin.sim.compiled.messages import let_go
 from meshtwin.sim.compiled.radio import restart_scanner
 from meshtwin.sim.compiled.receiving import judge
-from meshtwin.sim.compiled.sending import COPY_OVER, HAND_OVER, originate, queue_job, serve
-from meshtwin.sim.compiled.traffic import ask_repeats, murmur, press, repeat, respond
+from meshtwin.sim.compiled.sending import COPY_OVER, HAND_OVER, queue_job, send_out, serve
+from meshtwin.sim.compiled.traffic import bring
 from meshtwin.sim.compiled.transmitting import GIVE_BACK, GO_ON, NOTHING, begin, give_back, go_on, hand_over
 from meshtwin.sim.ordering import Rank
 
@@ -35,10 +36,12 @@ FINISHED: Final = -1
 PAUSED: Final = -3  # so that an interrupt from the keyboard is seen
 PAUSE_MASK: Final = (1 << 22) - 1  # events between two pauses, less 1; about half a second
 CHANGED: Final = -2  # a node is to be switched or moved: ``counts[CHANGE]`` says by which change
-GROWING: Final = ("queue", "jobs", "messages", "arrivals", "trace", "slots")  # what `advance` may ask for
-BEGIN, END, JUDGE, QUEUE = int(Rank.BEGIN), int(Rank.END), int(Rank.JUDGE), int(Rank.QUEUE)
-PRESS, MURMUR, CHANGE_RANK = int(Rank.PRESS), int(Rank.MURMUR), int(Rank.CHANGE)
-TRANSPORT = int(Rank.TRANSPORT)
+GROWING: Final = (  # what `advance` may ask for
+    "queue", "jobs", "messages", "arrivals", "trace", "slots", "sendings", "receptions",
+)  # fmt: skip
+BEGIN, END, JUDGE, QUEUE = code(Rank.BEGIN), code(Rank.END), code(Rank.JUDGE), code(Rank.QUEUE)
+CHANGE_RANK = code(Rank.CHANGE)
+MESSAGES_MOST: Final = 2  # that one event enters: a message and its first segment, or a poll and its PDU
 
 
 @kernel
@@ -56,14 +59,19 @@ def advance(s: State, stop_ns: int, room: int) -> int:
             return 0
         if counts[JOBS] + room > s.jobs.size:
             return 1
-        if counts[MESSAGES] >= s.messages.size:
+        if counts[MESSAGES] + MESSAGES_MOST > s.messages.size:
             return 2
         if counts[ARRIVALS] + room > s.arrivals.size:
             return 3
         if s.profile[0].is_traced != 0 and counts[TRACES] + room > s.trace.size:
             return 4
-        if counts[SLOT_FREE] < 0 and counts[SLOTS] >= s.slots.size:
+        free = counts[SLOT_FREE]
+        if counts[SLOTS] + MESSAGES_MOST > s.slots.size and (free < 0 or s.slots[free].next_free < 0):
             return 5
+        if counts[SENDINGS] >= s.sendings.size:
+            return 6
+        if counts[RECEPTIONS] + s.profile[0].members_most > s.receptions.size:
+            return 7
         order, payload = queue[0].order, queue[0].payload
         drop_first(s)
         counts[EVENTS] += 1
@@ -79,7 +87,9 @@ def advance(s: State, stop_ns: int, room: int) -> int:
             counts[CHANGE], counts[NOW] = payload, now_ns
             return CHANGED
         else:
-            bring_message(s, now_ns, rank, index, payload)
+            message = bring(s, now_ns, rank, index, payload)
+            if message >= 0:
+                send_out(s, now_ns, message)
         if counts[EVENTS] & PAUSE_MASK == 0:
             return PAUSED
     return FINISHED
@@ -95,7 +105,8 @@ def work_on_job(s: State, now_ns: int, stop_ns: int, rank: int, node: int, paylo
         hand_over(s, node, job)
         after, is_free = NOTHING, True
     elif what == COPY_OVER:
-        restart_scanner(s.nodes, node, now_ns, s.nodes[node].air_order)
+        if s.nodes[node].friendship < 0:
+            restart_scanner(s.nodes, node, now_ns, s.nodes[node].air_order)
         after = GO_ON
     else:
         after = GIVE_BACK
@@ -105,22 +116,3 @@ def work_on_job(s: State, now_ns: int, stop_ns: int, rank: int, node: int, paylo
         is_free = give_back(s, node, job)
     if is_free:
         serve(s, now_ns, node)
-
-
-@inlined
-def bring_message(s: State, now_ns: int, rank: int, index: int, payload: int) -> None:
-    """A message of a flow or a background, or an answer."""
-    if rank == PRESS:
-        new = press(s, now_ns, index)
-    elif rank == TRANSPORT:
-        new = repeat(s, index, payload)
-    elif rank == MURMUR:
-        new = murmur(s, now_ns, index)
-    else:
-        new = respond(s, index, payload)
-    if new.source >= 0:
-        originate(s, now_ns, new)
-        if rank == PRESS and s.flows[index].repeats + s.flows[index].retries > 0:
-            ask_repeats(s, now_ns, index, s.counts[MESSAGES] - 1)
-    if rank == TRANSPORT:
-        let_go(s, payload >> REPEAT_SHIFT)

@@ -1,14 +1,42 @@
-"""Messages as nodes know them: caches, rows in flight, arrivals, and the records of what befalls them."""
+"""Messages as nodes know them: beginnings, caches, rows in flight, members, arrivals, records of what befalls them."""
+
+from typing import Final
 
 import numpy as np
 
-from meshtwin.sim.compiled.jit import inlined
-from meshtwin.sim.compiled.layout import ARRIVALS, KINDS, SLOT_FREE, SLOTS, TRACES, State
+from meshtwin.sim.compiled.jit import apart, inlined
+from meshtwin.sim.compiled.keyed import extend, join, wide
+from meshtwin.sim.compiled.layout import (
+    ARRIVALS,
+    KINDS,
+    MESSAGES,
+    PART_KINDS,
+    SLOT_FREE,
+    SLOTS,
+    TRACES,
+    WHOLE,
+    State,
+    code,
+)
+from meshtwin.sim.draws import hash_text
 from meshtwin.sim.packets import RecordKind
 
-__all__ = ["add_arrival", "let_go", "lose", "new_slot", "remember", "trace"]
+__all__ = [
+    "add_arrival",
+    "count_sequence",
+    "enter",
+    "enter_part",
+    "enter_whole",
+    "is_only_member",
+    "let_go",
+    "lose",
+    "member_place",
+    "remember",
+    "trace",
+]
 
-LOST = KINDS.index(RecordKind.LOST)
+LOST, ORIGINATED = code(KINDS.index(RecordKind.LOST)), code(KINDS.index(RecordKind.ORIGINATED))
+NAMES: Final = np.array([0, *(hash_text(kind.name) for kind in PART_KINDS)], dtype=np.uint64)
 
 
 @inlined
@@ -65,18 +93,99 @@ def new_slot(s: State, message: int) -> int:
     return slot
 
 
+@apart
+def enter(s: State, now_ns: int, key: np.uint64, flow: int, number: int, source: int, ttl: int, airtime_ns: int) -> int:
+    """A new message that nobody knows, for the members of its flow; there must be room for it and its row."""
+    message = s.counts[MESSAGES]
+    s.counts[MESSAGES] = message + 1
+    s.messages[message].key = key
+    s.messages[message].airtime_ns = airtime_ns
+    s.messages[message].started_ns = now_ns
+    s.messages[message].busy_ns = 0
+    s.messages[message].number = number
+    s.messages[message].flow = flow
+    s.messages[message].source = source
+    s.messages[message].slot = new_slot(s, message)
+    s.messages[message].pending = 0
+    s.messages[message].transmissions = 0
+    s.messages[message].asked_by = -1
+    s.messages[message].answers = -1
+    s.messages[message].state = -1
+    s.messages[message].sequence = 0
+    s.messages[message].part_of = -1
+    s.messages[message].is_retry = 0
+    s.messages[message].first_arrival = s.counts[ARRIVALS]
+    s.messages[message].answered = 0
+    s.messages[message].index = 0
+    s.messages[message].kind = WHOLE
+    s.messages[message].ttl = ttl
+    s.messages[message].tries = 0
+    s.messages[message].sending = -1
+    s.messages[message].stored = -1
+    s.messages[message].stored_hops = 0
+    return int(message)
+
+
 @inlined
-def let_go(s: State, message: int) -> None:
-    """One sender or receiver less that needs to know who has the message."""
+def count_sequence(s: State, node: int) -> int:
+    """The sequence number of the next network PDU that ``node`` originates; counts it."""
+    s.nodes[node].sequence += 1
+    return wide(s.nodes[node].sequence)
+
+
+@inlined
+def enter_whole(
+    s: State, now_ns: int, key: np.uint64, flow: int, number: int, source: int, ttl: int, airtime_ns: int
+) -> int:
+    """A message that begins."""
+    message = enter(s, now_ns, key, wide(flow), wide(number), wide(source), wide(ttl), wide(airtime_ns))
+    if s.profile[0].relays_own_echo == 0:
+        remember(s, source, message)
+    trace(s, now_ns, ORIGINATED, source, message, number)
+    return message
+
+
+@apart
+def enter_part(s: State, now_ns: int, node: int, whole: int, kind: int, index: int, attempt: int, turn: int) -> int:
+    """One network PDU of a message, sent by ``node``, with a key of its own; ttl and airtime are those of ``whole``."""
+    key = join(s.messages[whole].key, NAMES[kind])
+    key = extend(extend(extend(extend(key, node), index), attempt), turn)
+    message = enter(
+        s, now_ns, key, wide(s.messages[whole].flow), wide(s.messages[whole].number), node,
+        wide(s.messages[whole].ttl), wide(s.messages[whole].airtime_ns),
+    )  # fmt: skip
+    s.messages[message].part_of = whole
+    s.messages[message].kind = kind
+    s.messages[message].index = index
+    s.messages[whole].pending += 1
+    remember(s, node, message)
+    return message
+
+
+@inlined
+def let_go_chain(s: State, message: int) -> int:
+    """One hold less on a message and, where it was the last, on what it is a part of; gives what that one delivered."""
+    stored = -1
     while message >= 0:
         left = s.messages[message].pending - 1
         s.messages[message].pending = left
         if left > 0:
-            return
+            break
         slot = s.messages[message].slot
         s.slots[slot].next_free = s.counts[SLOT_FREE]
         s.counts[SLOT_FREE] = slot
-        message = s.messages[message].part_of  # which a repetition needs to know who has it already
+        if s.messages[message].stored >= 0:
+            stored = wide(s.messages[message].stored)
+        message = s.messages[message].part_of  # which a part needs to know who has it already
+    return stored
+
+
+@inlined
+def let_go(s: State, message: int) -> None:
+    """One sender, receiver or timer less that needs to know who has the message."""
+    stored = let_go_chain(s, message)
+    if stored >= 0:
+        let_go_chain(s, stored)
 
 
 @inlined
@@ -89,3 +198,30 @@ def add_arrival(s: State, time_ns: int, message: int, node: int, hops: int) -> i
     s.arrivals[place].node = node
     s.arrivals[place].hops = hops
     return place
+
+
+@inlined
+def member_place(s: State, node: int, message: int) -> int:
+    """Place of the node among those that the message is for, -1 if it is for others; members of a flow are sorted."""
+    if s.messages[message].asked_by >= 0:
+        return 0 if s.messages[message].asked_by == node else -1
+    flow = s.messages[message].flow
+    if flow < 0:
+        return -1
+    low, high = wide(s.flows[flow].member_from), wide(s.flows[flow].member_to)
+    while low < high:
+        middle = (low + high) >> 1
+        if s.members[middle] < node:
+            low = middle + 1
+        else:
+            high = middle
+    if low < s.flows[flow].member_to and s.members[low] == node:
+        return low - s.flows[flow].member_from
+    return -1
+
+
+@inlined
+def is_only_member(s: State, message: int) -> bool:
+    """Whether the message goes to one node alone."""
+    flow = s.messages[message].flow
+    return bool(s.messages[message].asked_by >= 0 or s.flows[flow].member_to - s.flows[flow].member_from == 1)

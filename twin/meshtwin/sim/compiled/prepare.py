@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -22,14 +22,17 @@ from meshtwin.sim.compiled.layout import (
     Records,
     State,
 )
+from meshtwin.sim.compiled.prepare_flows import prepare_backgrounds, prepare_flows
+from meshtwin.sim.compiled.prepare_friends import befriend, prepare_friendships
 from meshtwin.sim.compiled.wiring import Wiring, build_links, keep_wiring
 from meshtwin.sim.draws import draw, draw_below_ns, extend_key, make_key
+from meshtwin.sim.exchange import ACKNOWLEDGMENT_PDU_BYTES, ONCE, POLL_PDU_BYTES, UPDATE_PDU_BYTES
 from meshtwin.sim.identity import Identity
 from meshtwin.sim.interference import build_schedule
 from meshtwin.sim.ordering import Rank
 from meshtwin.sim.scenario import Scenario
 from meshtwin.sim.states import PresetStates
-from meshtwin.sim.traffic import compute_pdu_airtime_ns, find_end_ns
+from meshtwin.sim.traffic import compute_pdu_airtime_ns
 from meshtwin.units import s_to_ns
 
 __all__ = ["Prepared", "build_state", "prepare"]
@@ -54,6 +57,7 @@ class Prepared:
     backgrounds: Records
     background_sources: Indices
     relays: Indices
+    friendships: Records
     bursts: Records
     burst_from: Indices
     stop_ns: int
@@ -72,9 +76,9 @@ def _prepare_kept(identity: Identity) -> Prepared:
 
 def _prepare(scenario: Scenario) -> Prepared:
     index = {node.address: i for i, node in enumerate(scenario.nodes)}
-    flows, members, relays = _prepare_flows(scenario, index)
+    flows, members, relays = prepare_flows(scenario, index)
     bursts, burst_from = _prepare_bursts(scenario)
-    backgrounds, background_sources = _prepare_backgrounds(scenario, index)
+    backgrounds, background_sources = prepare_backgrounds(scenario, index)
     return Prepared(
         scenario=scenario,
         profile=_prepare_profile(scenario),
@@ -90,6 +94,7 @@ def _prepare(scenario: Scenario) -> Prepared:
         backgrounds=backgrounds,
         background_sources=background_sources,
         relays=relays,
+        friendships=prepare_friendships(scenario, index),
         bursts=bursts,
         burst_from=burst_from,
         stop_ns=np.iinfo(np.int64).max if scenario.duration_s is None else s_to_ns(scenario.duration_s),
@@ -118,9 +123,19 @@ def _prepare_profile(scenario: Scenario) -> Records:
         "start_of_day_ns": s_to_ns(scenario.start_of_day_s),
         "has_bursts": bool(scenario.interference),
         "presets_scan": not (profile.scan_in_phase or profile.scan_restarts_after_event),
-        "listens_late": profile.scan_restarts_after_event,
+        # a scanner may restart, or a window close, while a PDU is in the air
+        "listens_late": profile.scan_restarts_after_event or any(n.low_power is not None for n in scenario.nodes),
         "points": 0,
         "is_traced": scenario.is_traced,
+        "segment_interval_ns": profile.segmentation.segment_interval_ns,
+        "discard_ns": profile.segmentation.discard_ns,
+        "acks_last_segment": profile.segmentation.acks_last_segment,
+        "futile_resends": profile.segmentation.retransmissions_without_progress,
+        "members_most": max((len(flow.members) for flow in scenario.flows), default=0),
+        "poll_airtime_ns": compute_pdu_airtime_ns(profile, POLL_PDU_BYTES),
+        "update_airtime_ns": compute_pdu_airtime_ns(profile, UPDATE_PDU_BYTES),
+        "acknowledgment_airtime_ns": compute_pdu_airtime_ns(profile, ACKNOWLEDGMENT_PDU_BYTES),
+        "once_interval_ns": s_to_ns(ONCE.interval_s),
     }
     array = np.zeros(1, dtype=layout.PROFILE)
     for name in layout.PROFILE.names or ():
@@ -146,37 +161,8 @@ def _prepare_nodes(scenario: Scenario) -> Records:
     array["free_own"], array["free_relay"] = profile.originated_sets, profile.relay_sets
     for name in ("own_head", "own_tail", "relay_head", "relay_tail", "releasing", "luck_message", "luck_started_ns"):
         array[name] = -1
+    befriend(scenario, array)
     return array
-
-
-def _prepare_flows(scenario: Scenario, index: dict[Any, int]) -> tuple[Records, Indices, Indices]:
-    """Flows, their members and their relays, each sorted by index."""
-    array = np.zeros(len(scenario.flows), dtype=layout.FLOW)
-    switched_on = {change.node for change in scenario.changes if change.is_on}
-    members: list[int] = []
-    relays: list[int] = []
-    for row, flow in zip(array, scenario.flows, strict=True):
-        source = scenario.nodes[index[flow.source]]
-        row["start_ns"], row["period_ns"] = s_to_ns(flow.start_s), s_to_ns(flow.period_s)
-        row["spread_ns"] = row["period_ns"] if flow.spread_in_period else s_to_ns(flow.spread_s)
-        pdu_bytes = flow.pdu_bytes if flow.segmentation is None else flow.segmentation.segment_pdu_bytes[0]
-        row["airtime_ns"] = compute_pdu_airtime_ns(scenario.profile, pdu_bytes)
-        answer = flow.response_pdu_bytes
-        row["response_airtime_ns"] = compute_pdu_airtime_ns(scenario.profile, answer) if answer else -1
-        row["source"] = index[flow.source]
-        row["count"] = flow.count if source.is_on or flow.source in switched_on else 0
-        row["ttl"] = source.ttl if flow.ttl is None else flow.ttl
-        if flow.publish_retransmit is not None:
-            row["repeats"], row["repeat_s"] = flow.publish_retransmit.count, flow.publish_retransmit.interval_s
-        if flow.retries is not None:
-            row["retries"], row["retry_s"] = flow.retries.count, flow.retries.after_s
-        row["member_from"] = len(members)
-        members += sorted({index[a] for a in flow.members if a != flow.source})
-        row["member_to"] = len(members)
-        row["relay_from"] = -1 if flow.relays is None else len(relays)
-        relays += sorted(index[a] for a in flow.relays or ())
-        row["relay_to"] = len(relays)
-    return array, np.array(members, dtype=np.int32), np.array(relays, dtype=np.int32)
 
 
 def _prepare_bursts(scenario: Scenario) -> tuple[Records, Indices]:
@@ -188,21 +174,6 @@ def _prepare_bursts(scenario: Scenario) -> tuple[Records, Indices]:
     entries = [schedule.slots.get(place, ()) for place in places]
     rows = np.array([entry for group in entries for entry in group], dtype=layout.BURST)
     return rows, np.cumsum([0, *map(len, entries)]).astype(np.int32)
-
-
-def _prepare_backgrounds(scenario: Scenario, index: dict[Any, int]) -> tuple[Records, Indices]:
-    array = np.zeros(len(scenario.background), dtype=layout.BACKGROUND)
-    switched_on = {change.node for change in scenario.changes if change.is_on}
-    sources: list[int] = []
-    for at, background in enumerate(scenario.background):
-        first = len(sources)
-        sources += [index[a] for a in background.sources if scenario.nodes[index[a]].is_on or a in switched_on]
-        array[at]["mean_ns"] = 1e9 / background.rate_per_s
-        array[at]["airtime_ns"] = compute_pdu_airtime_ns(scenario.profile, background.pdu_bytes)
-        array[at]["end_ns"] = find_end_ns(scenario)
-        array[at]["ttl"] = -1 if background.ttl is None else background.ttl
-        array[at]["source_from"], array[at]["source_to"] = first, len(sources)
-    return array, np.array(sources, dtype=np.int32)
 
 
 def build_state(prepared: Prepared, root_key: int, states: PresetStates | None = None) -> State:
@@ -220,7 +191,9 @@ def build_state(prepared: Prepared, root_key: int, states: PresetStates | None =
     flows, backgrounds = prepared.flows.copy(), prepared.backgrounds.copy()
     flows["key"] = [make_key(root_key, "press", flow.name) for flow in scenario.flows]
     backgrounds["key"] = [make_key(root_key, "background", background.name) for background in scenario.background]
-    queue = _first_events(scenario, flows, backgrounds)
+    friendships = prepared.friendships.copy()
+    friendships["key"] = [make_key(root_key, "poll", scenario.nodes[i].address) for i in friendships["low_power"]]
+    queue = _first_events(scenario, flows, backgrounds, friendships)
     counts = np.zeros(layout.COUNTS, dtype=np.int64)
     counts[QUEUED] = counts[layout.ASKED] = len(queue)
     counts[JOB_FREE] = counts[SLOT_FREE] = -1
@@ -243,6 +216,10 @@ def build_state(prepared: Prepared, root_key: int, states: PresetStates | None =
         burst_from=prepared.burst_from,
         states=np.zeros((0, 0)) if states is None else np.ascontiguousarray(states.table, dtype=np.float64),
         survival=_bit_survival(),
+        sendings=np.zeros(FEW, dtype=layout.SENDING),
+        receptions=np.zeros(FEW + int(profile["members_most"][0]), dtype=layout.RECEPTION),
+        friendships=friendships,
+        stored=np.zeros(int(friendships["size"].sum()), dtype=layout.STORED),
         caches=np.zeros(count * scenario.profile.message_cache, dtype=np.int32),
         known=np.zeros((16, count), dtype=np.uint8),
         replay=np.zeros((int(nodes["list_row"].max(initial=-1)) + 1, count), dtype=np.int32),
@@ -265,10 +242,11 @@ def _place_scanners(prepared: Prepared, nodes: Records, root_key: int) -> None:
     nodes["scan_ns"] = -(draw_all(keys, 0) * profile.scan_interval_ns).astype(np.int64)
     nodes["scan_origin_ns"] = nodes["scan_ns"]
     nodes["scan_turn"] = (draw_all(keys, 1) * 3).astype(np.int64)
+    nodes["scan_origin_ns"][nodes["friendship"] >= 0] = 0  # of a window
 
 
-def _first_events(scenario: Scenario, flows: Records, backgrounds: Records) -> Records:
-    """The first message of each flow and background, and all changes; a sorted array is a heap."""
+def _first_events(scenario: Scenario, flows: Records, backgrounds: Records, friendships: Records) -> Records:
+    """The first message of each flow and background, the first polls, and all changes; a sorted array is a heap."""
     events: list[tuple[int, int, int]] = []
 
     def add(time_ns: int, rank: Rank, index: int, payload: int) -> None:
@@ -281,6 +259,9 @@ def _first_events(scenario: Scenario, flows: Records, backgrounds: Records) -> R
     place = {node.address: i for i, node in enumerate(scenario.nodes)}
     for i, change in enumerate(scenario.changes):
         add(s_to_ns(change.at_s), Rank.CHANGE, place[change.node], i)
+    for friendship in friendships:
+        first_ns = draw_below_ns(int(friendship["key"]), 0, int(friendship["interval_ns"]))
+        add(first_ns, Rank.TRANSPORT, int(friendship["low_power"]), layout.POLL_AGAIN)
     for i, background in enumerate(backgrounds):
         if background["source_to"] > background["source_from"]:
             unit = draw(extend_key(int(background["key"]), 0), 0)

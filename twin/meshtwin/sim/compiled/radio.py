@@ -14,6 +14,7 @@ from meshtwin.sim.interference import DAY_NS
 __all__ = [
     "channel_at",
     "is_sending",
+    "listens_at",
     "preset_scanner",
     "quiet_share",
     "restart_scanner",
@@ -43,6 +44,17 @@ def channel_at(profile: Records, nodes: Records, node: int, time_ns: int) -> int
     """Channel 0..2, or -1 between window and interval."""
     since = turn_scanner(profile, nodes, node, time_ns)
     return ORDERS[nodes[node].scan_order, nodes[node].scan_turn] if since < profile[0].scan_window_ns else -1
+
+
+@inlined
+def listens_at(profile: Records, nodes: Records, node: int, time_ns: int) -> int:
+    """`channel_at`, or that of a low-power node: -1 outside its window."""
+    if nodes[node].friendship < 0:
+        return channel_at(profile, nodes, node, time_ns)
+    since = time_ns - nodes[node].scan_origin_ns
+    if since < 0 or time_ns >= nodes[node].window_until_ns:
+        return -1
+    return (since // profile[0].scan_interval_ns) % 3
 
 
 @inlined

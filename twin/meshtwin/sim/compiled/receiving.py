@@ -1,11 +1,24 @@
 """Judging PDUs at their receivers, and what follows from a reception."""
 
 from meshtwin.sim.compiled.event_queue import push
-from meshtwin.sim.compiled.jit import inlined
+from meshtwin.sim.compiled.friends import store, take_private
+from meshtwin.sim.compiled.jit import apart, inlined
 from meshtwin.sim.compiled.keyed import draw, extend, join, wide
-from meshtwin.sim.compiled.layout import ARRIVAL_SHIFT, CAUSES, JUDGED, KINDS, State
-from meshtwin.sim.compiled.messages import add_arrival, let_go, lose, remember, trace
-from meshtwin.sim.compiled.radio import ORDERS, channel_at, is_sending, quiet_share, survival_of
+from meshtwin.sim.compiled.layout import (
+    ACKNOWLEDGMENT,
+    ARRIVAL_SHIFT,
+    CAUSES,
+    JUDGED,
+    KINDS,
+    POLL,
+    SEGMENT,
+    WHOLE,
+    State,
+    code,
+)
+from meshtwin.sim.compiled.messages import add_arrival, is_only_member, let_go, lose, member_place, remember, trace
+from meshtwin.sim.compiled.radio import ORDERS, is_sending, listens_at, quiet_share, survival_of
+from meshtwin.sim.compiled.segments import take_acknowledgment, take_segment
 from meshtwin.sim.compiled.sending import SWITCHED_OFF, send
 from meshtwin.sim.compiled.transmitting import HEARD, LAST_PDU, LINK_SHIFT, PASSES
 from meshtwin.sim.ordering import Rank
@@ -14,20 +27,21 @@ from meshtwin.sim.reference import BURST_SALT
 
 __all__ = ["judge"]
 
-RESPOND = int(Rank.RESPOND)
-RECEIVED, RELAYED = KINDS.index(RecordKind.RECEIVED), KINDS.index(RecordKind.RELAYED)
-LOST = KINDS.index(RecordKind.LOST)
-SENSITIVITY, COLLISION = CAUSES.index(LossCause.BELOW_SENSITIVITY), CAUSES.index(LossCause.COLLISION)
-RADIO_BUSY, NOT_LISTENING = CAUSES.index(LossCause.RADIO_BUSY), CAUSES.index(LossCause.NOT_LISTENING)
-TTL, CACHE = CAUSES.index(LossCause.TTL), CAUSES.index(LossCause.CACHE)
-INTERFERENCE, REPLAY_LIST = CAUSES.index(LossCause.INTERFERENCE), CAUSES.index(LossCause.REPLAY_LIST)
+RESPOND = code(Rank.RESPOND)
+RECEIVED, RELAYED = code(KINDS.index(RecordKind.RECEIVED)), code(KINDS.index(RecordKind.RELAYED))
+LOST = code(KINDS.index(RecordKind.LOST))
+SENSITIVITY, COLLISION = code(CAUSES.index(LossCause.BELOW_SENSITIVITY)), code(CAUSES.index(LossCause.COLLISION))
+RADIO_BUSY, NOT_LISTENING = code(CAUSES.index(LossCause.RADIO_BUSY)), code(CAUSES.index(LossCause.NOT_LISTENING))
+TTL, CACHE = code(CAUSES.index(LossCause.TTL)), code(CAUSES.index(LossCause.CACHE))
+NO_LOSS = code(-1)
+INTERFERENCE, REPLAY_LIST = code(CAUSES.index(LossCause.INTERFERENCE)), code(CAUSES.index(LossCause.REPLAY_LIST))
 
 
 @inlined
 def judge(s: State, now_ns: int, node: int, place: int) -> None:
     """Judges the ``place``-th PDU of the node's event at those who may listen to it."""
     nodes, waiting = s.nodes, s.waiting
-    message = nodes[node].air_message
+    message = wide(nodes[node].air_message)
     base = node * 8 + nodes[node].air_which * 4
     channel = ORDERS[nodes[node].air_order, place]
     start_ns = s.air_ns[base + channel]
@@ -38,11 +52,11 @@ def judge(s: State, now_ns: int, node: int, place: int) -> None:
         if (waiting[at] >> place) & 1 == 0:
             continue
         link = waiting[at] >> LINK_SHIFT
-        receiver = s.links[link].target
+        receiver = wide(s.links[link].target)
         if listens_late:
-            if channel_at(s.profile, nodes, receiver, start_ns) != channel:
+            if listens_at(s.profile, nodes, receiver, start_ns) != channel:
                 continue
-            if channel_at(s.profile, nodes, receiver, now_ns) != channel:
+            if listens_at(s.profile, nodes, receiver, now_ns) != channel:
                 continue
             waiting[at] |= HEARD
         if s.known[slot, receiver] & 1:
@@ -66,65 +80,91 @@ def judge_at(
     s: State, now_ns: int, start_ns: int, node: int, channel: int, link: int, receiver: int, passes: int
 ) -> None:
     """What becomes of a PDU at a receiver that listens to it and does not know the message."""
-    message, copy = s.nodes[node].air_message, s.nodes[node].air_copy
+    message = wide(s.nodes[node].air_message)
     s.counts[JUDGED] += 1
+    cause = loss_of(s, now_ns, start_ns, node, message, channel, link, receiver, passes)
+    if cause >= 0:
+        lose(s, now_ns, cause, receiver, message)
+    else:
+        receive(s, now_ns, receiver, message, wide(s.nodes[node].air_ttl), wide(s.nodes[node].air_hops))
+
+
+@inlined
+def loss_of(
+    s: State, now_ns: int, start_ns: int, node: int, message: int, channel: int, link: int, receiver: int, passes: int
+) -> int:
+    """Why the receiver loses the PDU; -1: it does not."""
+    copy = wide(s.nodes[node].air_copy)
     if is_sending(s.nodes, receiver, start_ns, now_ns):
-        lose(s, now_ns, RADIO_BUSY, receiver, message)
-        return
+        return RADIO_BUSY
     delivery = s.links[link].delivery
     key = join(s.links[link].key, s.messages[message].key)
     is_heard = passes != 0
     if s.messages[message].state < 0:
         is_heard = delivery >= 1.0 or draw(key, copy) < delivery
     if not is_heard:
-        lose(s, now_ns, SENSITIVITY, receiver, message)
-        return
+        return SENSITIVITY
     if s.profile[0].has_bursts != 0:
         calm = quiet_share(s, receiver, channel, start_ns, now_ns)
         if calm < 1.0 and draw(extend(key, BURST_SALT + channel), copy) >= calm:
-            lose(s, now_ns, INTERFERENCE, receiver, message)
-            return
+            return INTERFERENCE
     survival = survival_of(s, node, receiver, s.links[link].rx_mw, channel, start_ns, now_ns)
     if survival < 1.0 and draw(key, -1 - copy) >= survival:
-        lose(s, now_ns, COLLISION, receiver, message)
-        return
+        return COLLISION
     if receiver == s.messages[message].source and s.profile[0].relays_own_echo == 0:
-        lose(s, now_ns, CACHE, receiver, message)  # an own message, forgotten by the cache
-    elif s.nodes[receiver].is_on == 0:
-        lose(s, now_ns, SWITCHED_OFF, receiver, message)
-    else:
-        receive(s, now_ns, receiver, message, s.nodes[node].air_ttl, s.nodes[node].air_hops)
+        return CACHE  # an own message, forgotten by the cache
+    return NO_LOSS if s.nodes[receiver].is_on != 0 else SWITCHED_OFF
 
 
 @inlined
 def receive(s: State, now_ns: int, node: int, message: int, ttl: int, hops: int) -> None:
     remember(s, node, message)
     trace(s, now_ns, RECEIVED, node, message, hops)
-    is_for_it = is_member(s, node, message)
-    if is_for_it:
-        if s.nodes[node].list_row >= 0 and not admit(s, node, message):
-            lose(s, now_ns, REPLAY_LIST, node, message)
-        else:
-            accept(s, now_ns, node, message, hops)
-    if s.nodes[node].relay != 0 and not (is_for_it and is_only_member(s, message)) and is_relay_of(s, node, message):
+    place = member_place(s, node, message)
+    if place >= 0 and s.messages[message].kind == WHOLE and s.nodes[node].list_row < 0:
+        accept(s, now_ns, node, message, s.messages[message].is_retry != 0, hops)
+    elif place >= 0:
+        take_in(s, now_ns, wide(node), wide(message), wide(place), wide(hops))
+    if s.messages[message].kind >= POLL:
+        return  # nobody else could decrypt it
+    if s.nodes[node].friend_of >= 0:
+        store(s, now_ns, wide(node), wide(message), wide(ttl), wide(hops))
+    if s.nodes[node].relay != 0 and not (place >= 0 and is_only_member(s, message)) and is_relay_of(s, node, message):
         if ttl >= 2:
             trace(s, now_ns, RELAYED, node, message, ttl - 1)
-            send(s, now_ns, node, message, ttl - 1, hops + 1, 0)
+            send(s, now_ns, node, message, ttl - 1, hops + 1, wide(0))
         else:
             lose(s, now_ns, TTL, node, message)
 
 
+@apart
+def take_in(s: State, now_ns: int, node: int, message: int, place: int, hops: int) -> None:
+    """What the transport layer of a member does with a PDU; ``place``: of the node among those that it is for."""
+    if s.messages[message].kind >= POLL:
+        stored = take_private(s, now_ns, node, message)
+        if stored < 0:
+            return
+        hops, message = wide(s.messages[message].stored_hops) + 1, stored
+    kind = s.messages[message].kind
+    if s.nodes[node].list_row >= 0 and not admit(s, node, message):
+        lose(s, now_ns, REPLAY_LIST, node, message)
+    elif kind == ACKNOWLEDGMENT:
+        take_acknowledgment(s, message)
+    elif kind != SEGMENT or take_segment(s, now_ns, node, place, message):
+        accept(s, now_ns, node, message, s.messages[message].is_retry != 0, hops)
+
+
 @inlined
-def accept(s: State, now_ns: int, node: int, message: int, hops: int) -> None:
-    """Notes the first arrival at a member, which may ask for an answer."""
-    whole = s.messages[message].part_of
+def accept(s: State, now_ns: int, node: int, message: int, is_retry: bool, hops: int) -> None:
+    """Notes the first arrival of a whole message at a member, which may ask for an answer; a retry asks again."""
+    whole = wide(s.messages[message].part_of)
     if whole < 0:
         whole = message
     slot = s.messages[whole].slot
     if s.known[slot, node] & 2 == 0:
         s.known[slot, node] |= 2
         arrival = add_arrival(s, now_ns, whole, node, hops)
-    elif s.messages[message].is_retry != 0:
+    elif is_retry:
         arrival = find_arrival(s, whole, node)
     else:
         return
@@ -151,7 +191,7 @@ def admit(s: State, node: int, message: int) -> bool:
     """Whether the node's replay protection list lets the message through; its source gets an entry if one is free."""
     row, source, sequence = s.nodes[node].list_row, s.messages[message].source, s.messages[message].sequence
     last = s.replay[row, source]
-    if last >= sequence:
+    if last > sequence or (last == sequence and s.messages[message].kind != SEGMENT):  # segments share theirs
         return False
     if last == 0:
         if s.nodes[node].list_free == 0:
@@ -159,31 +199,6 @@ def admit(s: State, node: int, message: int) -> bool:
         s.nodes[node].list_free -= 1
     s.replay[row, source] = sequence
     return True
-
-
-@inlined
-def is_member(s: State, node: int, message: int) -> bool:
-    """Whether the message is for this node; members of a flow are sorted."""
-    if s.messages[message].asked_by >= 0:
-        return bool(s.messages[message].asked_by == node)
-    flow = s.messages[message].flow
-    if flow < 0:
-        return False
-    low, high = s.flows[flow].member_from, s.flows[flow].member_to
-    while low < high:
-        middle = (low + high) >> 1
-        if s.members[middle] < node:
-            low = middle + 1
-        else:
-            high = middle
-    return bool(low < s.flows[flow].member_to and s.members[low] == node)
-
-
-@inlined
-def is_only_member(s: State, message: int) -> bool:
-    """Whether the message goes to one node alone."""
-    flow = s.messages[message].flow
-    return bool(s.messages[message].asked_by >= 0 or s.flows[flow].member_to - s.flows[flow].member_from == 1)
 
 
 @inlined

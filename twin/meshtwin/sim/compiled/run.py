@@ -42,8 +42,10 @@ def run_state(scenario: Scenario, seed: int, replication: int, states: PresetSta
     changes = Changes(prepared, root_key)
     sets = max(1, scenario.profile.originated_sets + scenario.profile.relay_sets)
     most_repeats = int((prepared.flows["repeats"] + prepared.flows["retries"]).max(initial=0))
+    friends = prepared.friendships["friend"]
+    most_stored = int(np.bincount(friends).max()) if len(friends) else 0  # of one friend's low-power nodes
     while True:
-        room = (largest_degree(state) + 2) * (4 + 2 * sets) + most_repeats
+        room = (largest_degree(state) + 2) * (6 + 2 * sets + most_stored) + most_repeats
         verdict = advance(state, prepared.stop_ns, room)
         if verdict == FINISHED:
             return state

@@ -1,25 +1,16 @@
 """From a message to its advertising events: originating, queues, advertising sets, timing, as in the reference."""
 
-from typing import NamedTuple
-
 import numpy as np
 
 from meshtwin.sim.compiled.event_queue import push
+from meshtwin.sim.compiled.friends import store
 from meshtwin.sim.compiled.jit import inlined
-from meshtwin.sim.compiled.keyed import draw, join
-from meshtwin.sim.compiled.layout import (
-    ARRIVALS,
-    CAUSES,
-    JOB_FREE,
-    JOBS,
-    KINDS,
-    MESSAGES,
-    State,
-)
-from meshtwin.sim.compiled.messages import let_go, lose, new_slot, remember, trace
+from meshtwin.sim.compiled.keyed import draw, join, wide
+from meshtwin.sim.compiled.layout import CAUSES, JOB_FREE, JOBS, POLL, State, code
+from meshtwin.sim.compiled.messages import let_go, lose
 from meshtwin.sim.compiled.radio import window_end
 from meshtwin.sim.ordering import Rank
-from meshtwin.sim.packets import LossCause, RecordKind
+from meshtwin.sim.packets import LossCause
 from meshtwin.sim.states import SLOTS_PER_NODE, Slot
 
 __all__ = [
@@ -27,31 +18,29 @@ __all__ = [
     "HAND_OVER",
     "RELEASE",
     "SWITCHED_OFF",
-    "NewMessage",
     "append_job",
     "ask_copy",
     "chance",
     "free_job",
     "free_start",
-    "originate",
     "queue_job",
     "release_set",
     "send",
+    "send_out",
     "serve",
 ]
 
-BEGIN, END, QUEUE = int(Rank.BEGIN), int(Rank.END), int(Rank.QUEUE)
-ORIGINATED = KINDS.index(RecordKind.ORIGINATED)
-BUFFER, SWITCHED_OFF = CAUSES.index(LossCause.BUFFER), CAUSES.index(LossCause.SWITCHED_OFF)
-FIRST_DELAY, RECEPTION = int(Slot.FIRST_DELAY), int(Slot.RECEPTION)
-RELEASE, COPY_OVER, HAND_OVER = 0, 1, 2  # what an END is about; its payload is job * 4 + this
+BEGIN, END, QUEUE = code(Rank.BEGIN), code(Rank.END), code(Rank.QUEUE)
+BUFFER, SWITCHED_OFF = code(CAUSES.index(LossCause.BUFFER)), code(CAUSES.index(LossCause.SWITCHED_OFF))
+FIRST_DELAY, RECEPTION = code(Slot.FIRST_DELAY), code(Slot.RECEPTION)
+RELEASE, COPY_OVER, HAND_OVER = code(0), code(1), code(2)  # what an END is about; its payload is job * 4 + this
 
 
 @inlined
 def free_job(s: State, job: int) -> None:
     s.jobs[job].next = s.counts[JOB_FREE]
     s.counts[JOB_FREE] = job
-    let_go(s, s.jobs[job].message)
+    let_go(s, wide(s.jobs[job].message))
 
 
 @inlined
@@ -66,16 +55,16 @@ def chance(s: State, message: int, node: int, slot: int, key: np.uint64, part: i
 @inlined
 def first_delay_ns(s: State, job: int) -> int:
     """From being asked to the first advertising event (or to the queue, where the profile says so)."""
-    profile, key, node, message = s.profile, s.jobs[job].key, s.jobs[job].node, s.jobs[job].message
+    profile, key, node, message = s.profile, s.jobs[job].key, wide(s.jobs[job].node), wide(s.jobs[job].message)
     own = s.jobs[job].own != 0
-    jitter = chance(s, message, node, FIRST_DELAY, key, -1)
+    jitter = chance(s, message, node, FIRST_DELAY, key, wide(-1))
     if own and profile[0].has_own_delay != 0:
         return profile[0].own_least_ns + int(jitter * float(profile[0].own_jitter_ns))
     delay = profile[0].processing_ns + int(jitter * float(profile[0].jitter_ns))
     if profile[0].first_send_after_interval != 0:
         delay += s.jobs[job].interval_ns
     if own:
-        further = chance(s, message, node, RECEPTION, key, -2)
+        further = chance(s, message, node, RECEPTION, key, wide(-2))
         delay += profile[0].originated_extra_ns + int(further * float(profile[0].originated_jitter_ns))
     return delay
 
@@ -96,7 +85,7 @@ def first_begin_ns(s: State, now_ns: int, job: int) -> int:
 def free_start(s: State, node: int, time_ns: int) -> int:
     """First time from ``time_ns`` on at which the node's radio may begin an event."""
     time_ns = max(time_ns, s.nodes[node].radio_until_ns)
-    if s.profile[0].start_at_scan_window_end != 0:
+    if s.profile[0].start_at_scan_window_end != 0 and s.nodes[node].friendship < 0:
         return window_end(s.profile, s.nodes, node, time_ns)
     return time_ns
 
@@ -104,7 +93,7 @@ def free_start(s: State, node: int, time_ns: int) -> int:
 @inlined
 def send(s: State, now_ns: int, node: int, message: int, ttl: int, hops: int, own: int) -> None:
     """Asks for a message to be sent; there must be room for a job and two events."""
-    job = s.counts[JOB_FREE]
+    job = wide(s.counts[JOB_FREE])
     if job >= 0:
         s.counts[JOB_FREE] = s.jobs[job].next
     else:
@@ -121,6 +110,9 @@ def send(s: State, now_ns: int, node: int, message: int, ttl: int, hops: int, ow
     if own != 0:
         s.jobs[job].interval_ns = s.nodes[node].own_interval_ns
         s.jobs[job].transmissions = s.nodes[node].own_transmissions
+        if s.messages[message].kind == POLL:
+            s.jobs[job].interval_ns = s.profile[0].once_interval_ns
+            s.jobs[job].transmissions = 1
     else:
         s.jobs[job].interval_ns = s.nodes[node].relay_interval_ns
         s.jobs[job].transmissions = s.nodes[node].relay_transmissions
@@ -136,7 +128,7 @@ def queue_job(s: State, now_ns: int, node: int, job: int) -> None:
     """Puts a job into its queue, and serves the queue."""
     profile, nodes, jobs = s.profile, s.nodes, s.jobs
     if nodes[node].is_on == 0:
-        lose(s, now_ns, SWITCHED_OFF, node, jobs[job].message)
+        lose(s, now_ns, SWITCHED_OFF, node, wide(jobs[job].message))
         free_job(s, job)
         return
     settle(s, now_ns, node)
@@ -146,7 +138,7 @@ def queue_job(s: State, now_ns: int, node: int, job: int) -> None:
         if profile[0].one_queue != 0:
             held += profile[0].relay_sets - nodes[node].free_relay
         if held >= profile[0].buffer:
-            lose(s, now_ns, BUFFER, node, jobs[job].message)
+            lose(s, now_ns, BUFFER, node, wide(jobs[job].message))
             free_job(s, job)
             return
     append_job(s, node, job)
@@ -239,9 +231,9 @@ def release_set(s: State, node: int, job: int) -> None:
 @inlined
 def settle(s: State, now_ns: int, node: int) -> None:
     """Gives back the sets that came free while nothing waited for one."""
-    job, last = s.nodes[node].releasing, -1
+    job, last = wide(s.nodes[node].releasing), wide(-1)
     while job >= 0:
-        following = s.jobs[job].next
+        following = wide(s.jobs[job].next)
         if s.jobs[job].free_ns <= now_ns:
             if last < 0:
                 s.nodes[node].releasing = following
@@ -257,59 +249,18 @@ def settle(s: State, now_ns: int, node: int) -> None:
 @inlined
 def wake_releasing(s: State, node: int) -> None:
     """Something waits: the sets that are coming free need an event of their own."""
-    job = s.nodes[node].releasing
+    job = wide(s.nodes[node].releasing)
     s.nodes[node].releasing = -1
     while job >= 0:
-        following = s.jobs[job].next
+        following = wide(s.jobs[job].next)
         push(s, s.jobs[job].free_ns, END, node, job * 4 + RELEASE)
         job = following
 
 
-class NewMessage(NamedTuple):
-    """What a new message is made of; ``source`` -1: none, after all."""
-
-    key: np.uint64
-    flow: int
-    number: int
-    source: int
-    ttl: int
-    airtime_ns: int
-    asked_by: int
-    answers: int
-    state: int
-    part_of: int
-    is_retry: int
-
-
 @inlined
-def originate(s: State, now_ns: int, new: NewMessage) -> None:
-    """Enters a new message and sends it; there must be room for it."""
-    message = s.counts[MESSAGES]
-    s.counts[MESSAGES] = message + 1
-    s.messages[message].key = new.key
-    s.messages[message].airtime_ns = new.airtime_ns
-    s.messages[message].started_ns = now_ns
-    s.messages[message].busy_ns = 0
-    s.messages[message].number = new.number
-    s.messages[message].flow = new.flow
-    s.messages[message].source = new.source
-    s.messages[message].slot = new_slot(s, message)
-    s.messages[message].pending = 0
-    s.messages[message].transmissions = 0
-    s.messages[message].asked_by = new.asked_by
-    s.messages[message].answers = new.answers
-    s.messages[message].state = new.state
-    if new.flow >= 0:
-        s.nodes[new.source].sequence += 1
-        s.messages[message].sequence = s.nodes[new.source].sequence
-    s.messages[message].part_of = new.part_of
-    s.messages[message].is_retry = new.is_retry
-    s.messages[message].first_arrival = s.counts[ARRIVALS]
-    s.messages[message].answered = 0
-    if s.profile[0].relays_own_echo == 0 or new.part_of >= 0:
-        remember(s, new.source, message)
-    if new.part_of >= 0:
-        s.messages[new.part_of].pending += 1
-    else:
-        trace(s, now_ns, ORIGINATED, new.source, message, new.number)
-    send(s, now_ns, new.source, message, new.ttl, 1, 1)
+def send_out(s: State, now_ns: int, message: int) -> None:
+    """Sends a new message from its source, which keeps it for its low-power nodes if it is a friend."""
+    source = wide(s.messages[message].source)
+    if s.nodes[source].friend_of >= 0 and s.messages[message].kind < POLL:
+        store(s, now_ns, source, message, wide(s.messages[message].ttl), wide(0))
+    send(s, now_ns, source, message, wide(s.messages[message].ttl), wide(1), wide(1))

@@ -3,8 +3,9 @@
 from dataclasses import MISSING, fields
 from typing import Any, Final
 
-from meshtwin.sim.profiles import StackProfile
+from meshtwin.sim.profiles import SegmentationTiming, StackProfile
 from meshtwin.sim.scenario import Scenario, ScenarioBackground, ScenarioFlow, ScenarioLink, ScenarioNode
+from meshtwin.sim.scenario_features import LowPower, PublishRetransmit, Retries, Segmentation
 
 __all__ = ["unsupported"]
 
@@ -26,7 +27,7 @@ KNOWN: Final[dict[type, str]] = {
         ttl rate_per_s relays segmentation publish_retransmit retries
     """,
     ScenarioBackground: "name sources rate_per_s ttl pdu_bytes is_reporting is_counted",
-    # the last line: read when a scenario is read, or for messages of several segments
+    # the last line: read when a scenario is read, and when it is prepared
     StackProfile: """
         name source processing_ns jitter_ns originated_extra_ns originated_jitter_ns own_delay_ns queue_after_delay
         response_ns first_send_after_interval start_at_scan_window_end scan_interval_ns scan_window_ns
@@ -36,6 +37,15 @@ KNOWN: Final[dict[type, str]] = {
         delay_when_idle_only copies_take_turns scan_sample_ns capture_db
         allows_default_ttl_one allows_flow_ttl_one replay_list_size segmentation
     """,
+    Segmentation: "access_bytes mic_bytes",
+    SegmentationTiming: """
+        segment_interval_ns retransmissions retransmissions_without_progress retransmission_ns per_ttl_ns
+        multicast_retransmissions multicast_interval_ns ack_delay_segments receiver_interval_ns acks_last_segment
+        discard_ns
+    """,
+    LowPower: "friend poll_interval_s receive_delay_s receive_window_s poll_retries",
+    PublishRetransmit: "count interval_steps",
+    Retries: "count after_s",
 }
 
 
@@ -43,13 +53,13 @@ def unsupported(scenario: Scenario) -> str | None:
     """Why the compiled engine can't run ``scenario``: the feature that it lacks; None: it can."""
     if max(len(scenario.nodes), len(scenario.flows), len(scenario.background)) >= NODES_MOST:
         return f"more than {NODES_MOST - 1} nodes, flows or backgrounds"
-    if any(node.low_power is not None for node in scenario.nodes):
-        return "low-power nodes"
-    segmentations = (flow.segmentation for flow in scenario.flows)
-    if any(s is not None and len(s.segment_pdu_bytes) > 1 for s in segmentations):
-        return "segmented messages"
-    parts = (scenario.nodes, scenario.links, scenario.flows, scenario.background)
-    for values in ((scenario,), (scenario.profile,), *parts):
+    details = [(f.segmentation, f.publish_retransmit, f.retries) for f in scenario.flows]
+    parts = (
+        scenario.nodes, scenario.links, scenario.flows, scenario.background,
+        *(tuple(value for value in column if value is not None) for column in zip(*details, strict=True)),
+        tuple(node.low_power for node in scenario.nodes if node.low_power is not None),
+    )  # fmt: skip
+    for values in ((scenario,), (scenario.profile,), (scenario.profile.segmentation,), *parts):
         unknown = unknown_fields(type(values[0])) if values else ()
         for value in values if unknown else ():
             for name, default in unknown:
@@ -60,7 +70,7 @@ def unsupported(scenario: Scenario) -> str | None:
 
 def unknown_fields(kind: type) -> tuple[tuple[str, Any], ...]:
     """Fields of the dataclass ``kind`` that the engine does not read, with their defaults."""
-    known = frozenset(KNOWN.get(kind, "").split())
+    known = frozenset(name for each in kind.__mro__ for name in KNOWN.get(each, "").split())
     return tuple(
         (f.name, f.default if f.default_factory is MISSING else f.default_factory())
         for f in fields(kind)

@@ -5,9 +5,10 @@ from typing import Final
 import numpy as np
 
 from meshtwin.sim.compiled.event_queue import push
+from meshtwin.sim.compiled.friends import open_window
 from meshtwin.sim.compiled.jit import inlined
-from meshtwin.sim.compiled.keyed import draw, draw_below_ns, extend, join
-from meshtwin.sim.compiled.layout import CAUSES, KINDS, SENT, Records, State
+from meshtwin.sim.compiled.keyed import draw, draw_below_ns, extend, join, wide
+from meshtwin.sim.compiled.layout import CAUSES, KINDS, POLL, SENT, TO_OTHERS, TO_RELAYS, Records, State, code
 from meshtwin.sim.compiled.messages import lose, trace
 from meshtwin.sim.compiled.radio import ORDERS, channel_at, preset_scanner, turn_scanner
 from meshtwin.sim.compiled.sending import (
@@ -40,9 +41,9 @@ __all__ = [
     "hand_over",
 ]
 
-BEGIN, END, JUDGE = int(Rank.BEGIN), int(Rank.END), int(Rank.JUDGE)
-TRANSMITTED = KINDS.index(RecordKind.TRANSMITTED)
-NOT_LISTENING, CACHE = CAUSES.index(LossCause.NOT_LISTENING), CAUSES.index(LossCause.CACHE)
+BEGIN, END, JUDGE = code(Rank.BEGIN), code(Rank.END), code(Rank.JUDGE)
+TRANSMITTED = code(KINDS.index(RecordKind.TRANSMITTED))
+NOT_LISTENING, CACHE = code(CAUSES.index(LossCause.NOT_LISTENING)), code(CAUSES.index(LossCause.CACHE))
 ADVERTISING_DELAY, RECEPTION, SCAN = int(Slot.ADVERTISING_DELAY), int(Slot.RECEPTION), int(Slot.SCAN)
 LAST_PDU: Final = 2
 ALL_PDUS: Final = 7  # in ``State.waiting``: to be looked at when each PDU ends
@@ -160,7 +161,11 @@ def find_receivers(s: State, now_ns: int, stop_ns: int, node: int, message: int,
     end_ns = start_ns + airtime_ns
     taken_ns = max(end_ns - max(busy_ns[node], start_ns), 0)
     busy_ns[node] = max(busy_ns[node], end_ns)
-    is_background, is_relayed = s.messages[message].flow < 0, ttl >= 2
+    groups, only = 1 << TO_OTHERS | 1 << TO_RELAYS, wide(-1)
+    if s.messages[message].kind >= POLL:  # the one node that can decrypt it
+        groups, only = 0, wide(s.messages[message].asked_by)
+    elif s.messages[message].flow < 0:  # background concerns those alone who would relay it
+        groups = 1 << TO_RELAYS if ttl >= 2 else 0
     has_state = s.messages[message].state >= 0
     slot = s.messages[message].slot
     first = nodes[node].link_from
@@ -172,7 +177,7 @@ def find_receivers(s: State, now_ns: int, stop_ns: int, node: int, message: int,
             if until < end_ns:
                 busy_ns[target] = end_ns
                 taken_ns += end_ns - max(until, start_ns)
-        if is_background and (links[link].relays == 0 or not is_relayed):
+        if (groups >> links[link].group) & 1 == 0 and target != only:
             continue
         if known[slot, target] & 1:
             cached += 1
@@ -207,7 +212,7 @@ def begin(s: State, now_ns: int, stop_ns: int, node: int, job: int) -> int:
         push(s, start_ns, BEGIN, node, job * 4)
         return NOTHING
     nodes, jobs = s.nodes, s.jobs
-    message, copy = jobs[job].message, jobs[job].copies
+    message, copy = wide(jobs[job].message), wide(jobs[job].copies)
     if jobs[job].cycles != nodes[node].cycles:
         lose(s, now_ns, SWITCHED_OFF, node, message)
         return GIVE_BACK
@@ -224,7 +229,7 @@ def begin(s: State, now_ns: int, stop_ns: int, node: int, job: int) -> int:
     if bits != 0:
         ask_judgement(s, node, message, job, bits)
     slot = ADVERTISING_DELAY + copy if copy < COPIES_WITH_SLOT else -1
-    delay = chance(s, message, node, slot, copy_key, 3)
+    delay = chance(s, message, node, wide(slot), copy_key, wide(3))
     jobs[job].begin_ns = now_ns + jobs[job].interval_ns + int(delay * float(s.profile[0].advertising_delay_ns))
     jobs[job].copies = copy + 1
     jobs[job].free_ns = end_ns
@@ -261,6 +266,8 @@ def go_on(s: State, now_ns: int, node: int, job: int) -> int:
     if has_more and s.profile[0].copies_take_turns == 0:
         ask_copy(s, now_ns, node, job, jobs[job].begin_ns)
         return NOTHING
+    if s.messages[jobs[job].message].kind == POLL and jobs[job].cycles == nodes[node].cycles:
+        open_window(s, jobs[job].free_ns, node, wide(jobs[job].message))
     if s.profile[0].rests_after_last != 0:
         jobs[job].free_ns = max(jobs[job].free_ns, jobs[job].begin_ns)
     if jobs[job].free_ns <= now_ns:

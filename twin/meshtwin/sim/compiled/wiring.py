@@ -82,7 +82,7 @@ def build_links(wiring: Wiring, addresses: Keys, root_key: int, nodes: Records) 
     links["key"] = extend_each(by_source, addresses[targets])
     links["delivery"], links["rx_mw"], links["target"] = deliveries[kept], wiring.rx_mw[kept], targets
     links["occupies"] = deliveries[kept] >= OCCUPYING_DELIVERY
-    links["relays"] = nodes["relay"][targets]
+    links["group"] = np.where(nodes["friendship"][targets] >= 0, layout.TO_LOW_POWER, nodes["relay"][targets])
     starts = np.searchsorted(sources, np.arange(len(nodes) + 1))
     nodes["link_from"], nodes["link_to"] = starts[:-1], starts[1:]
     nodes["heard_from"], nodes["heard_to"] = wiring.heard_from[:-1], wiring.heard_from[1:]

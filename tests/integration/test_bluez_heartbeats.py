@@ -1,0 +1,60 @@
+"""Nodes without firmware of ours: who hears whom, by heartbeats and Configuration Servers alone."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from tests.integration.bluez_rig import GATEWAY, BluezRig, make_chain, until
+
+from meshtwin.contract.configuration import Verb
+from meshtwin.virtual_air.programs import why_not_here
+
+MISSING = why_not_here()
+pytestmark = [pytest.mark.bluez, pytest.mark.slow, pytest.mark.skipif(MISSING is not None, reason=str(MISSING))]
+
+MONITOR = {"notification_interval_seconds": 1, "report_interval_seconds": 2, "airtime_budget_percent": 50}
+NEIGHBOURS = {("0001", "0002"), ("0002", "0003"), ("0003", "0004")}  # the gateway stands at the end, 0004
+
+
+@pytest_asyncio.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[BluezRig]:
+    rig = BluezRig(tmp_path, make_chain(4))
+    try:
+        await rig.start()
+        await rig.start_broker()
+        rig.air["gateways"][GATEWAY]["observability"] = "heartbeats"
+        await rig.start_gateway()
+        yield rig
+    finally:
+        await rig.stop()
+
+
+def observing(rig: BluezRig) -> dict[str, Any]:
+    found: dict[str, Any] = rig.last("state").get("observing", {})
+    return found
+
+
+async def test_heartbeats_tell_who_hears_whom_and_how_far_everybody_is(rig: BluezRig) -> None:
+    assert (await rig.command(Verb.ADOPT, nodes=rig.nodes))["status"] == "done"
+    assert (await rig.command(Verb.MONITOR, nodes=rig.nodes, **MONITOR))["status"] == "done"
+
+    state = observing(rig)
+    assert (state["level"], state["active"]) == ("heartbeats", True)
+    assert state["fullPictureSeconds"] > 0
+    assert 0 < state["airtime"]["heartbeatsRatio"] <= state["airtime"]["budgetRatio"]
+    assert "notificationIntervalSeconds" not in state
+
+    def hops() -> dict[str, int]:
+        told = [p for leaf, p in rig.seen if leaf == "telemetry/nodes"]
+        return {n["node"]: n["heartbeatHops"] for p in told for n in p["nodes"] if "heartbeatHops" in n}
+
+    await until(lambda: hops() == {"0001": 3, "0002": 2, "0003": 1}, 150)  # told when the round is complete
+
+    reports = [p for leaf, p in rig.seen if leaf == "telemetry/neighbours"]
+    heard = {(p["node"], n["neighbour"]): n for p in reports for n in p["neighbours"]}
+    assert {tuple(sorted(pair)) for pair in heard} == NEIGHBOURS
+    assert len(heard) == 2 * len(NEIGHBOURS)
+    assert {n["transmissions"] for n in heard.values()} == {3}
+    assert all(n["lastCounter"] == 16 and n["received"] + n["receivedUncertainty"] >= 15 for n in heard.values())

@@ -1,0 +1,108 @@
+"""What is on the air beside the judged messages, made once for all configurations that give the same."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+
+from meshtwin.fast.airtime import compute_busiest
+from meshtwin.fast.arrays import NO_ROOM, OFF_TIME, REFUSED, Air, Floats, Links, Rules, SettingsTable, Work
+from meshtwin.fast.declining import find_overload
+from meshtwin.fast.room import find_excess, make_air, make_quiet_air
+from meshtwin.fast.traffic import Stream, make_messages
+from meshtwin.mesh.addresses import UnicastAddress
+from meshtwin.sim.draws import make_key
+from meshtwin.sim.scenario import Scenario
+
+__all__ = ["BUSY_STATES", "Surroundings", "SurroundingsMaker"]
+
+BUSY_STATES: Final = 4  # floods that are run to their end for the airtime they take
+KEPT: Final = 2  # what is in force and the last candidate; each takes megabytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """The air with its background; ``busy_s``: seconds of a channel that a message of each stream takes.
+
+    ``busiest_ratio``: share of time in which the sets of the busiest node are taken. ``declined``: why the model
+    can't answer; the air is quiet then, or not to be used. ``number``: equal for equal surroundings of one maker, 0
+    where nothing else is on the air.
+    """
+
+    air: Air
+    number: int = 0
+    busy_s: Floats
+    busiest_ratio: float = 0.0
+    declined: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class SurroundingsMaker:
+    """Makes the surroundings of configurations of one network, and keeps the latest."""
+
+    links: Links
+    rules: Rules
+    work: Work
+    index: dict[UnicastAddress, int]
+    seed: int
+    span_s: float
+    _made: int = field(default=0, init=False)
+    _kept: list[tuple[object, Surroundings]] = field(default_factory=list, init=False)
+
+    def make(self, scenario: Scenario, settings: SettingsTable, streams: Sequence[Stream]) -> Surroundings:
+        """The surroundings of ``scenario``; the very same object where an earlier one had the same."""
+        key = self._key(scenario, settings, streams)
+        for known, made in self._kept:
+            if known == key:
+                return made
+        made = self._make(scenario, settings, streams)
+        if made.air.is_loaded:
+            self._made += 1
+            made = replace(made, number=self._made)
+        self._kept = [(key, made), *self._kept[: KEPT - 1]]
+        return made
+
+    def _key(self, scenario: Scenario, settings: SettingsTable, streams: Sequence[Stream]) -> object:
+        """What the background depends on: settings of relays, and of the nodes that send it."""
+        sends = np.zeros(len(settings.relay), bool)
+        asks_ttl = sends.copy()
+        for stream in streams:
+            places = [self.index[a] for a in stream.sources]
+            sends[places] = True
+            asks_ttl[places] |= stream.ttl is None
+        relevant = (
+            settings.relay,
+            np.where(asks_ttl, settings.ttl, 0),
+            *(np.where(sends, x, 0) for x in (settings.own_count, settings.own_interval_ns)),
+            *(np.where(settings.relay > 0, x, 0) for x in (settings.relay_count, settings.relay_interval_ns)),
+        )
+        return tuple(streams), scenario.profile.name, tuple(x.tobytes() for x in relevant)
+
+    def _make(self, scenario: Scenario, settings: SettingsTable, streams: Sequence[Stream]) -> Surroundings:
+        from meshtwin.fast.runner import run_background  # deferred: numba
+
+        nodes, span_ns = len(scenario.nodes), int(self.span_s * 1e9)
+        table = make_messages(scenario, tuple(streams), self.index, self.seed, self.span_s)
+        if not len(table.start_ns):
+            return Surroundings(air=make_quiet_air(nodes), busy_s=np.zeros(len(streams)))
+        if reason := find_excess(self.rules, settings, table, span_ns):
+            return Surroundings(air=make_quiet_air(nodes), busy_s=np.zeros(len(streams)), declined=reason)
+        air = make_air(self.rules, settings, table, span_ns)
+        busy = np.zeros((len(streams), 2), np.int64)
+        key = np.uint64(make_key(self.seed, "fast/background"))
+        nobody = np.zeros(nodes, np.uint8)
+        run_background(self.links, self.rules, settings, air, self.work, table, key, nobody, busy, BUSY_STATES)
+        busiest = compute_busiest(self.rules, air, settings, self.span_s)
+        refused, sent = int(air.counts[REFUSED]), int(air.job_count.sum())
+        return Surroundings(
+            air=air,
+            busy_s=busy[:, 0] * 1e-9 / np.maximum(busy[:, 1], 1),
+            busiest_ratio=busiest,
+            declined=find_overload(
+                scenario.profile,
+                busiest,
+                lost=int(air.counts[NO_ROOM] + air.counts[OFF_TIME]),
+                refused_ratio=refused / max(1, refused + sent),
+            ),
+        )

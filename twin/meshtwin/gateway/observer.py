@@ -1,0 +1,321 @@
+"""Whether and how the mesh is observed: composition data first, then the check, then intervals or heartbeats.
+
+Law: nothing is switched on before every node that answers has told how many sources it can remember, where the stack
+tells that; and what is switched on is billed.
+"""
+
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final
+
+import structlog
+
+from meshtwin.contract.configuration import Command, GatewayPhase
+from meshtwin.contract.telemetry import AirtimeBill, Observing
+from meshtwin.gateway.bench import Bench, Work
+from meshtwin.gateway.bill import Costs, describe_stretching, is_too_long
+from meshtwin.gateway.heartbeat_watch import HeartbeatWatch
+from meshtwin.gateway.memory import Monitoring
+from meshtwin.gateway.monitor import CounterBook, MonitorSchedule, ReportPlan, plan_reports
+from meshtwin.gateway.replay_lists import Senders, Shortage, compute_needed, find_shortages
+from meshtwin.gateway.survey import SurveyJob
+from meshtwin.mesh.addresses import UnicastAddress, format_address
+from meshtwin.mesh.reporting import READ_BACK_PAUSE_S
+
+__all__ = ["Observer"]
+
+log = structlog.get_logger(__name__)
+
+WINDOW_S: Final = 60.0  # mesh time in which floods are counted
+TELL_AGAIN: Final = timedelta(minutes=10)  # the counted airtime alone, unless it doubled or halved
+ASK_AGAIN_S: Final = 60.0  # mesh time between two tries to read the composition of a node that is heard
+NAMED_MAX: Final = 8  # nodes in one message
+WARNING_MAX: Final = 300  # characters
+WARNINGS_MAX: Final = 16  # as many as the state may carry
+QUIET_PHASES: Final = (GatewayPhase.IDLE, GatewayPhase.ARMED)
+
+
+class Observer:
+    """`take_command` and `plan` decide; `on_time` reads composition data, rotates heartbeats, and keeps the bill."""
+
+    def __init__(self, bench: Bench, counters: CounterBook, schedule: MonitorSchedule) -> None:
+        self._bench = bench
+        self._counters = counters
+        self._schedule = schedule
+        self._heartbeats = HeartbeatWatch(bench)
+        self._pending: Command | None = None  # a monitor command that waits for composition data
+        self._silent: dict[UnicastAddress, datetime] = {}  # did not tell their composition data, and when asked
+        self._refusal: tuple[str, str] | None = None  # reason and message of what holds observing back
+        self._survey_at: datetime | None = None
+        self._costs: Costs | None = None
+        self._bill: AirtimeBill | None = None
+        self._plan: ReportPlan | None = None
+        self._counted_ratio: float | None = None
+        self._oddities: dict[str, set[UnicastAddress]] = {}  # what nodes sent that cannot be, and who
+        self._told: Observing | None = None
+        self._window_at: datetime | None = None
+        self._window_floods = 0
+        self._told_at: datetime | None = None
+
+    @property
+    def read_back_pause_s(self) -> float:
+        """Between two nodes that are read back, in mesh time; on a billed stack as long as the budget wants it."""
+        is_billed = self._costs is not None and not self._bench.identity.repeats_notifications
+        return self._costs.read_back_pause_s if is_billed and self._costs else READ_BACK_PAUSE_S
+
+    def take_command(self, command: Command, now: datetime) -> None:
+        """Answer a monitor command whose content is in memory: now, or when composition data was read."""
+        old, self._pending = self._pending, command
+        if old is not None and old.attempt_id != command.attempt_id:
+            self._bench.answer(old, now, "failed", reason="Superseded", message="a newer monitor command came")
+        self.plan(now)
+        if self._pending is not None:
+            self._bench.answer(command, now, "accepted", message="reading composition data first")
+
+    def plan(self, now: datetime) -> None:
+        """Compute what the airtime budget allows now, and switch it on if nothing holds it back."""
+        bench = self._bench
+        monitoring = bench.memory.monitoring
+        if monitoring is None:
+            return
+        is_by_heartbeats = bench.identity.observability == "heartbeats"
+        self._counters.restart(bench.memory.monitor_epoch, monitoring.notification_interval_seconds)
+        if self._missing():
+            self._survey_at = now
+            self._tell(now)
+            return  # `_finish_survey` comes back
+        self._refusal = None
+        self._bill, self._plan = self._watch(monitoring) if is_by_heartbeats else self._report(monitoring, now)
+        self._settle(None if self._plan is None else describe_stretching(monitoring, self._plan), now)
+        self._tell(now)
+
+    def hear(self, node: UnicastAddress, now: datetime) -> None:
+        """A message of a node: if it did not tell its composition data, it is asked again."""
+        if node != self._bench.identity.address:
+            self._bench.floods += 1
+        asked_at = self._silent.get(node)
+        if asked_at is not None and now - asked_at >= self._bench.mesh_time(ASK_AGAIN_S):
+            del self._silent[node]
+            self._survey_at = now
+
+    def note_odd(self, node: UnicastAddress, what: str) -> None:
+        """Something came from a node that cannot be right; it is told with the next bill."""
+        nodes = self._oddities.setdefault(what, set())
+        if len(nodes) <= NAMED_MAX and node not in nodes:
+            nodes.add(node)
+            log.warning("Odd message", node=format_address(node), what=what)
+
+    def on_time(self, now: datetime) -> None:
+        """Read composition data, rotate heartbeats, count airtime, as it is time."""
+        bench = self._bench
+        missing = self._missing()
+        if missing and bench.work is None and bench.memory.phase in QUIET_PHASES:
+            job, self._survey_at = SurveyJob(missing), None
+            bench.begin(Work("survey", job, partial(self._finish_survey, job)), now)
+        elif not missing:
+            self._heartbeats.on_time(now)
+        if self._window_at is None or self._window_at <= now:
+            self._count(now)
+
+    def next_wakeups(self) -> tuple[datetime | None, ...]:
+        """When `on_time` has something to do."""
+        may_ask = self._bench.work is None and self._bench.memory.phase in QUIET_PHASES
+        return (self._window_at, self._heartbeats.next_wakeup(), self._survey_at if may_ask else None)
+
+    # Composition data
+
+    def _missing(self) -> list[UnicastAddress]:
+        bench = self._bench
+        if not bench.identity.reads_composition:
+            return []
+        return [n for n in bench.memory.nodes if n not in bench.book.compositions and n not in self._silent]
+
+    def _finish_survey(self, job: SurveyJob, _command: Command | None, now: datetime) -> None:
+        bench = self._bench
+        self._silent.update(dict.fromkeys(job.unanswered | job.unusable, now))
+        known = {n: bench.book.compositions[n] for n in bench.memory.nodes if n in bench.book.compositions}
+        if known != bench.memory.compositions:
+            bench.remember(replace(bench.memory, compositions=known))
+            bench.say_nodes(now)
+        log.info("Composition data read", nodes=len(known), silent=sorted(map(format_address, job.unanswered)))
+        self.plan(now)
+
+    def _shortages(self, monitoring: Monitoring) -> tuple[Shortage, ...]:
+        senders = self._senders(self._bench.identity.neighbours_at_most)
+        return find_shortages(self._bench.book.compositions, senders, monitoring.flows)
+
+    def _senders(self, neighbours_at_most: int | None) -> Senders:
+        """Who may send to whom; ``neighbours_at_most`` None: everybody may hear everybody."""
+        bench = self._bench
+        network = max(bench.identity.network_nodes or 0, len(bench.memory.nodes))
+        return Senders(
+            nodes=bench.memory.nodes,
+            gateway=bench.identity.address,
+            neighbours_at_most=network - 1 if neighbours_at_most is None else neighbours_at_most,
+            network=network,
+        )
+
+    # Levels
+
+    def _report(self, monitoring: Monitoring, now: datetime) -> tuple[AirtimeBill | None, ReportPlan | None]:
+        """Let nodes notify and report, unless a replay list or the budget forbids it."""
+        bench = self._bench
+        repeats = bench.identity.repeats_notifications
+        known = bench.book.configuration(bench.memory.nodes)
+        costs = self._costs = self._cost(monitoring)
+        plan = plan_reports(
+            monitoring,
+            known,
+            nodes=len(bench.memory.nodes),
+            heard=costs.heard,
+            flood_s=bench.desk.exchanges.flood_s,
+            repeats=repeats,
+            upkeep_ratio=costs.upkeep_ratio,
+        )
+        if shortages := self._shortages(monitoring):
+            self._refusal = ("ReplayListTooSmall", describe_shortages(shortages))
+        elif is_too_long(plan):
+            message = (
+                f"{monitoring.airtime_budget_percent:g} % of airtime would stretch intervals to {plan.report_s:.0f} s"
+            )
+            self._refusal = ("BudgetTooSmall", message)
+        else:
+            self._schedule.set_plan(plan, bench.memory.monitor_epoch, now)
+        return costs.bill_notifications(plan, len(bench.memory.nodes)), plan
+
+    def _cost(self, monitoring: Monitoring) -> Costs:
+        settings = [s for _, s in self._bench.book.configuration(self._bench.memory.nodes).entries]
+        repeats = self._bench.identity.repeats_notifications
+        return Costs.of(monitoring, settings, self._counters.mean_heard, repeats=repeats)
+
+    def _watch(self, monitoring: Monitoring) -> tuple[AirtimeBill | None, ReportPlan | None]:
+        """Rotate heartbeat subscriptions; nodes send nothing else by themselves."""
+        bench = self._bench
+        heard = self._heartbeats.mean_heard or self._counters.mean_heard
+        settings = [s for _, s in bench.book.configuration(bench.memory.nodes).entries]
+        self._costs = Costs.of(monitoring, settings, heard, repeats=True)
+        room = {
+            node: composition.replay_list_size - compute_needed(node, self._senders(0), monitoring.flows)
+            for node, composition in bench.book.compositions.items()
+            if node != bench.identity.address  # whose list holds everybody that it configures anyway
+        }
+        return self._heartbeats.plan(monitoring, self._costs, room, bench.desk.exchanges.flood_s), None
+
+    def _settle(self, stretched: str | None, now: datetime) -> None:
+        """Answer the command that waited."""
+        command, self._pending = self._pending, None
+        if command is None:
+            return
+        if self._refusal is not None:
+            reason, message = self._refusal
+            self._bench.conclude(command, now, "refused", reason=reason, message=message)
+        else:
+            self._bench.conclude(command, now, "done", message=stretched)
+
+    # The bill
+
+    def _count(self, now: datetime) -> None:
+        """Close a window, and tell what changed in it."""
+        bench, is_first = self._bench, self._window_at is None
+        self._window_at = now + bench.mesh_time(WINDOW_S)
+        floods, self._window_floods = bench.floods - self._window_floods, bench.floods
+        if self._costs is None or is_first:
+            return
+        self._bill_again()
+        self._counted_ratio = floods * self._costs.message_s / WINDOW_S
+        self._tell(now)
+
+    def _bill_again(self) -> None:
+        """By what is known of neighbours now; intervals that were told stay, heartbeats change their pace."""
+        bench, monitoring = self._bench, self._bench.memory.monitoring
+        if monitoring is None or self._bill is None:
+            return
+        if self._plan is None:
+            self._bill, _ = self._watch(monitoring)
+        else:
+            self._costs = self._cost(monitoring)
+            self._bill = self._costs.bill_notifications(self._plan, len(bench.memory.nodes))
+
+    def _tell(self, now: datetime) -> None:
+        """Say in the state what is switched on, and what it costs, if that is new."""
+        observing = self._describe()
+        self._bench.observing = observing
+        is_due = self._told_at is None or now - self._told_at >= TELL_AGAIN
+        if is_due or self._told is None or _is_other(self._told, observing):
+            self._told, self._told_at = observing, now
+            said = observing.airtime.model_dump(exclude_none=True) if observing.airtime is not None else {}
+            log.info("Airtime of observing", by=observing.level, active=observing.active, **said)
+            self._bench.say_state(now)
+
+    def _describe(self) -> Observing:
+        bench, plan, bill = self._bench, self._plan, self._bill
+        if bill is not None:
+            counted = self._counted_ratio
+            ratios = {name: round(ratio, 5) for name, ratio in bill.model_dump(exclude={"counted_ratio"}).items()}
+            bill = AirtimeBill(**ratios, counted_ratio=None if counted is None else round(counted, 5))
+        return Observing(
+            level=bench.identity.observability,
+            active=self._refusal is None and bill is not None,
+            notification_interval_seconds=None if plan is None else round(plan.notification_s, 1),
+            report_interval_seconds=None if plan is None else round(plan.report_s, 1),
+            messages_per_report=None if plan is None else plan.messages_per_report,
+            compositions_read=len(bench.book.compositions),
+            airtime=bill,
+            warnings=[text[:WARNING_MAX] for text in self._warnings()][:WARNINGS_MAX],
+            **self._progress(),
+        )
+
+    def _progress(self) -> dict[str, Any]:
+        rotation = self._heartbeats.rotation
+        if rotation is None:
+            return {}
+        return {
+            "heartbeat_interval_seconds": self._heartbeats.heartbeat_s / self._bench.identity.time_scale,
+            "full_picture_seconds": round(rotation.compute_full_picture_s() / self._bench.identity.time_scale),
+            "pairs_listened": rotation.pairs_listened,
+            "pairs": rotation.pairs,
+        }
+
+    def _warnings(self) -> list[str]:
+        out = [self._refusal[1]] if self._refusal is not None else []
+        bill = self._bill
+        if bill is not None and not self._bench.identity.repeats_notifications:
+            planned = bill.notifications_ratio + bill.reports_ratio + bill.heartbeats_ratio + bill.upkeep_ratio
+            if planned > 1.01 * bill.budget_ratio:
+                out.append(f"observing takes {planned:.2%} of airtime, the budget is {bill.budget_ratio:.2%}")
+        if self._silent:
+            named = _name(self._silent)
+            out.append(f"composition data not read, so that their replay protection lists are not known: {named}")
+        gaps = self._heartbeats.describe_gaps()
+        out += [] if gaps is None else [gaps]
+        return out + [f"{what}: {_name(nodes)}" for what, nodes in sorted(self._oddities.items())]
+
+
+def _is_other(told: Observing, new: Observing) -> bool:
+    """Whether more changed than the counted airtime by less than half, or the pairs looked at."""
+    before = told.airtime.counted_ratio if told.airtime is not None else None
+    after = new.airtime.counted_ratio if new.airtime is not None else None
+    if (before is None) != (after is None):
+        return True
+    if before is not None and after is not None and not before / 2 <= after <= 2 * before:
+        return True
+    airtime = None if new.airtime is None else new.airtime.model_copy(update={"counted_ratio": before})
+    same = {"airtime": airtime, "pairs_listened": told.pairs_listened}
+    return new.model_copy(update=same) != told
+
+
+def describe_shortages(shortages: tuple[Shortage, ...]) -> str:
+    """Which nodes could not remember everybody, and what to do."""
+    named = ", ".join(str(shortage) for shortage in shortages[:NAMED_MAX])
+    more = f" and {len(shortages) - NAMED_MAX} more" if len(shortages) > NAMED_MAX else ""
+    return (
+        f"notifications are held back, since replay protection lists are too small: {named}{more}. Say "
+        "neighboursAtMost in the gateway's configuration if no node hears that many others, or observability heartbeats"
+    )
+
+
+def _name(nodes: Collection[UnicastAddress]) -> str:
+    more = f" and {len(nodes) - NAMED_MAX} more" if len(nodes) > NAMED_MAX else ""
+    return " ".join(format_address(node) for node in sorted(nodes)[:NAMED_MAX]) + more

@@ -1,0 +1,39 @@
+"""How much memory a question to the simulator takes, before it is asked."""
+
+from typing import Final
+
+from meshtwin.errors import InvalidInput
+from meshtwin.mesh.snapshots import Snapshot
+from meshtwin.ports import JudgePlan
+from meshtwin.whatif.forks import flow_members
+
+__all__ = ["check_size"]
+
+# Measured with 500,000 messages to one member (1.0 kB each) and 200 to 99 members (100 bytes each), CPython 3.11
+MESSAGE_BYTES: Final = 1000
+ARRIVAL_BYTES: Final = 150
+KEPT_ARRIVAL_BYTES: Final = 24  # in a tally, while it is summed up
+REPLICATION_MAX_BYTES: Final = 256 * 2**20  # beside the 200 MiB that a worker takes anyway
+ANSWER_MAX_BYTES: Final = 256 * 2**20
+
+
+def check_size(snapshot: Snapshot, configurations: int, plan: JudgePlan) -> None:
+    """Raises `InvalidInput` (``TooLarge``) for a question that would not fit a worker, or its answer not the twin."""
+    members = [len(flow_members(snapshot.nodes, flow)) for flow in snapshot.flows]
+    count = plan.messages_per_flow
+    one = count * sum(MESSAGE_BYTES + ARRIVAL_BYTES * n for n in members)
+    if one > REPLICATION_MAX_BYTES:
+        raise InvalidInput(
+            f"{count} messages of each of {len(members)} flows take about {one // 2**20} MiB in one replication, more "
+            f"than {REPLICATION_MAX_BYTES // 2**20} MiB; ask for fewer messages and more replications",
+            reason="TooLarge",
+            place="messagesPerFlow",
+        )
+    all_of_them = configurations * plan.replications * count * sum(members) * KEPT_ARRIVAL_BYTES
+    if all_of_them > ANSWER_MAX_BYTES:
+        raise InvalidInput(
+            f"{configurations} configurations, {plan.replications} replications and {count} messages of each flow "
+            f"take about {all_of_them // 2**20} MiB, more than {ANSWER_MAX_BYTES // 2**20} MiB; ask for fewer",
+            reason="TooLarge",
+            place="replications",
+        )
