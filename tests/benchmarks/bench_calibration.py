@@ -106,7 +106,7 @@ def score_network(seed: int) -> list[ScoredPrediction]:
     snapshot = replace(network.observe(minutes=MINUTES), profile="emulated")
     entries: list[ScoredPrediction] = []
     for turn in range(TURNS):
-        configuration = _draw_configuration(network, chance)
+        configuration = draw_configuration(network, chance)
         scenario = scenario_from_snapshot(snapshot, configuration, messages_per_flow=MESSAGES, sample_posterior=True)
         results = [
             simulate_selective(scenario, seed=seed, replication=turn * SCRAMBLES + r, engine="auto")
@@ -133,7 +133,7 @@ def score_network(seed: int) -> list[ScoredPrediction]:
     return entries
 
 
-def _draw_configuration(network: TruthNetwork, chance: random.Random) -> Configuration:
+def draw_configuration(network: TruthNetwork, chance: random.Random) -> Configuration:
     """A share of the nodes relays; few repeats and a low TTL, so that figures are neither all 0 nor all 1."""
     share = chance.uniform(0.2, 0.8)
     relay, own, ttl = chance.choice((0, 1, 2)), chance.choice((0, 1, 2)), chance.choice((3, 4, 5, 7))

@@ -36,6 +36,15 @@ def mesh(rig: BluezRig) -> dict[str, Any]:
     return found
 
 
+def read_keys(rig: BluezRig) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(mesh(rig)["keysFile"]).read_text())
+    return found
+
+
+def write_keys(rig: BluezRig, text: str) -> None:
+    Path(mesh(rig)["keysFile"]).write_text(text)
+
+
 async def end_of(rig: BluezRig) -> int:
     code: int = await asyncio.to_thread(rig.gateway.wait, 20)
     return code
@@ -92,26 +101,22 @@ async def test_a_daemon_that_goes_away_is_told_and_so_is_its_return(rig: BluezRi
 
 @pytest.mark.parametrize("spoiled", ["missing", "no json", "no key"])
 async def test_keys_that_are_missing_or_unusable_end_the_gateway_with_their_place(rig: BluezRig, spoiled: str) -> None:
-    keys = Path(mesh(rig)["keysFile"])
-    document = json.loads(keys.read_text())
+    document = read_keys(rig)
     if spoiled == "missing":
-        keys.unlink()
-    elif spoiled == "no json":
-        keys.write_text("{")
+        mesh(rig)["keysFile"] += ".gone"
     else:
-        keys.write_text(json.dumps(document | {"appKeys": []}))
+        write_keys(rig, "{" if spoiled == "no json" else json.dumps(document | {"appKeys": []}))
     await rig.start_gateway(wait=False)
 
     assert await end_of(rig) == (UNAVAILABLE if spoiled == "missing" else BAD_INPUT)
-    assert str(keys) in rig.log_text()
+    assert mesh(rig)["keysFile"] in rig.log_text()
     assert not any(key["key"] in rig.log_text() for key in document["netKeys"] + document["appKeys"])
 
 
 async def test_a_node_without_a_device_key_is_unknown_and_its_outcome_says_why_at_once(rig: BluezRig) -> None:
-    keys = Path(mesh(rig)["keysFile"])
-    document = json.loads(keys.read_text())
+    document = read_keys(rig)
     document["nodes"] = [node for node in document["nodes"] if node["unicastAddress"] != "0001"]
-    keys.write_text(json.dumps(document))
+    write_keys(rig, json.dumps(document))
     await rig.start_gateway()
 
     adopted = await rig.command(Verb.ADOPT, nodes=rig.nodes)

@@ -228,11 +228,11 @@ def ask_twin(twin: Twin, run_id: str) -> dict[str, Any]:
 def test_twin_asks_the_model_that_its_settings_name_with_its_token_and_reads_a_new_one(
     office: Callable[[dict[str, object]], Twin], tmp_path: Path
 ) -> None:
-    (tmp_path / "token").write_text("first\n")
-    with serving(Pessimist(), "first") as url:
+    (tmp_path / "token").write_text("t0ken-one\n")
+    with serving(Pessimist(), "t0ken-one") as url:
         twin = office({"http": {"url": url, "tokenFile": str(tmp_path / "token"), "caFile": str(tmp_path / "none")}})
         told = ask_twin(twin, "w1")
-        (tmp_path / "token").write_text("second")
+        (tmp_path / "token").write_text("t0ken-two")
         refused = ask_twin(twin, "w2")
     assert told["state"] == "Done", told
     assert told["whatIfResult"]["prediction"]["model"] == Pessimist().model[:80]
@@ -240,8 +240,8 @@ def test_twin_asks_the_model_that_its_settings_name_with_its_token_and_reads_a_n
     assert (refused["state"], refused["error"]["reason"]) == ("Failed", "ModelRefused")
     assert "status 401" in refused["error"]["message"]
     for text in (json.dumps(refused), json.dumps(told), twin.log_text()):
-        assert "first" not in text
-        assert "second" not in text
+        assert "t0ken-one" not in text
+        assert "t0ken-two" not in text
 
 
 def test_twin_whose_model_is_away_answers_itself_where_allowed_and_says_so(

@@ -4,6 +4,7 @@ After each fault the network is on the last confirmed or on the approved configu
 truth, and nothing needed a human. One building for all tests: it is filled once, each test pushes a change.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -150,6 +151,37 @@ def test_harmful_configuration_is_taken_back_once_and_never_pushed_again(buildin
     assert building.step(configuration) == "RolledBack"
     assert building.get("MeshConfiguration", configuration)["metadata"]["generation"] == generation
     assert building.revision("office-north") == before
+
+
+def test_every_verdict_is_on_its_scorecard_once_whoever_was_killed(building: Building) -> None:
+    os.kill(building.children()["office-north-segment"], signal.SIGKILL)
+    building.kill("operator")
+    building.start("operator")
+    for segment in NODES:
+        until(lambda s=segment: is_scored(building, s), lambda s=segment: pushes(building, s))
+        attempts = sorted(status["push"]["attemptId"] for status in pushes(building, segment))
+        card = building.state.child(building.processes.namespace, f"{segment}-segment") / "data" / "scorecard.json"
+        entered = sorted(json.loads(card.read_text())["pushes"]) if card.exists() else []
+        assert entered == attempts
+        until(lambda s=segment, n=len(attempts): shown_pushes(building, s) == n, lambda s=segment: pushes(building, s))
+
+
+def pushes(building: Building, segment: str) -> list[dict[str, Any]]:
+    """Status of each configuration of a segment that was predicted and measured."""
+    records = building.access.list_objects("MeshConfiguration")
+    mine = [r.get("status") or {} for r in records if r["spec"]["segmentRef"]["name"] == segment]
+    return [status for status in mine if "predicted" in status and "measuredBefore" in status]
+
+
+def is_scored(building: Building, segment: str) -> bool:
+    """Whether all of them are entered."""
+    return all((status.get("scored") or {}).get("result") == "Entered" for status in pushes(building, segment))
+
+
+def shown_pushes(building: Building, segment: str) -> int:
+    """As the segment's status has it."""
+    card = (building.get("MeshSegment", segment).get("status") or {}).get("scorecard") or {}
+    return int(card.get("pushes", 0))
 
 
 def test_deleting_a_segment_ends_its_twin_and_leaves_the_network_alone(building: Building) -> None:

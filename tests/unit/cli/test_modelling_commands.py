@@ -51,7 +51,7 @@ def test_simulate_writes_the_result_that_plot_draws(pair, tmp_path):
 
 
 def test_simulate_refuses_a_file_of_another_format_before_it_works(pair, tmp_path):
-    with pytest.raises(InvalidInput, match=r"ends neither in \.json"):
+    with pytest.raises(InvalidInput, match=r"ends in none of \.json"):
         run("simulate", "--engine", "reference", pair, "--replications", 10_000, "--output-file", tmp_path / "r.txt")
 
 

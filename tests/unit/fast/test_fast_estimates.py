@@ -107,7 +107,7 @@ def test_all_destinations_of_one_source_come_out_of_the_same_floods() -> None:
 
 
 def test_reach_from_a_source_is_declined_where_an_estimate_is() -> None:
-    full = line(5, flow(1, 5), background=(background(300.0, 2),))
+    full = line(5, flow(1, 5), background=(background(60.0, 2),), profile="nrf5-sdk")
 
     found = prepare(full).reach_from(UnicastAddress(3))
 
@@ -146,6 +146,8 @@ def test_interval_holds_the_estimate_and_more_states_make_it_narrower() -> None:
         (line(2, flow(1, 2, name="a", spread_s=0.0), flow(2, 1, name="b", spread_s=0.0)), "flows a and b"),
         (line(2, flow(1, 2), duration_s=20.0), "before the run ends"),
         (line(2, background=(background(60.0, 1, 2),)), "advertising sets"),
+        (line(3, background=(background(60.0, 1, 3),), profile="bluez"), "advertising sets"),
+        (line(3, background=(background(20.0, 1, 3),), profile="nrf5-sdk"), "full queues refuse"),
     ],
 )
 def test_what_is_out_of_range_is_declined_with_the_reason(scenario: Scenario, said: str) -> None:

@@ -91,6 +91,9 @@ def test_a_node_that_is_off_does_not_hold_the_others_up_and_is_asked_when_it_is_
     mesh.run(10)
     assert mesh.observing.compositions_read == 5
     assert "0004 (CRPL 2, needs 4)" in mesh.observing.warnings[0]
+    assert not mesh.observing.active
+    told = [message.parameters for _, message in mesh.asked if message.opcode is Opcode.MONITOR]
+    assert told[-1][1:5] == bytes(4)  # neither notify nor report any more
 
 
 def test_monitoring_of_nodes_that_are_not_named_is_refused_where_something_must_be_checked() -> None:

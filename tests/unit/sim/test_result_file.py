@@ -91,3 +91,39 @@ def test_file_that_is_no_result_is_refused_with_the_field(tmp_path):
 def test_no_finished_replication_is_nothing_to_tell(finished):
     with pytest.raises(InvalidInput, match="no replication is finished"):
         describe_result(finished[0], (), seed=1, engine="reference")
+
+
+def spoilt(finished, tmp_path, change):
+    scenario, runs = finished
+    document = json.loads(describe_result(scenario, runs, seed=1, engine="reference").model_dump_json(by_alias=True))
+    change(document, document["flows"][0])
+    path = tmp_path / "spoilt.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(InvalidInput, match="not a result") as caught:
+        read_result(path)
+    return caught.value.place
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        (lambda d, f: f["latencyMilliseconds"].update(curve=[3.0]), "flows.0.latencyMilliseconds.curve"),
+        (lambda d, f: f["latencyMilliseconds"].update(p99=1e308), "flows.0.latencyMilliseconds.p99"),
+        (lambda d, f: f["latencyMilliseconds"].update(p50=-1.0), "flows.0.latencyMilliseconds.p50"),
+        (lambda d, f: f["deliveryRatio"].update(estimate=7.0), "flows.0.deliveryRatio.estimate"),
+        (lambda d, f: f["deliveryRatio"].update(low=f["deliveryRatio"]["high"] + 1e-9), "flows.0.deliveryRatio"),
+        (lambda d, f: f.update(name="x" * 100_000), "flows.0.name"),
+        (lambda d, f: f.update(name="\x1b[31m"), "flows.0.name"),
+        (lambda d, f: f.update(deadlineMilliseconds=10**400), "flows.0.deadlineMilliseconds"),
+        (lambda d, f: d.update(flows=[f] * 10_001), "flows"),
+    ],
+)
+def test_result_that_could_not_be_drawn_is_refused_with_its_field(finished, tmp_path, change, where):
+    assert where in spoilt(finished, tmp_path, change)
+
+
+def test_parquet_that_can_not_be_written_is_told_as_such(finished, tmp_path):
+    scenario, runs = finished
+    document = describe_result(scenario, runs, seed=1, engine="reference")
+    with pytest.raises(InvalidInput, match="there is no folder"):
+        write_result(tmp_path / "none" / "r.parquet", document, scenario, runs)

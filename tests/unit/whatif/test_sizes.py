@@ -29,7 +29,7 @@ def test_usual_question_fits():
 
 
 def test_too_many_messages_in_one_replication_are_refused_with_value_and_limit():
-    with pytest.raises(InvalidInput, match=r"1000000 messages .* about 1096 MiB .* more than 256 MiB") as caught:
+    with pytest.raises(InvalidInput, match=r"1000000 messages .* take about .* MiB .* more than 256 MiB") as caught:
         check_size(snapshot(), 1, plan(messages=1_000_000))
     assert (caught.value.reason, caught.value.place) == ("TooLarge", "messagesPerFlow")
 
@@ -50,3 +50,10 @@ def test_judge_refuses_before_it_simulates():
             lambda share, stage: told.append(share),
         )
     assert told == []
+
+
+def test_flows_that_send_without_pause_are_refused_with_what_to_do():
+    base = snapshot()
+    busy = tuple(replace(base.flows[0], name=f"f{i}", rate_per_minute=60_000.0) for i in range(64))
+    with pytest.raises(InvalidInput, match=r"others meanwhile, take about .* lower the flows' rates"):
+        check_size(replace(base, flows=busy), 1, plan(messages=1))

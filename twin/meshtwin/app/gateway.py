@@ -284,6 +284,7 @@ class GatewayProcess:
             uncertainty_ms=welcome.uncertainty_ms,
             stack_profile=welcome.stack_profile,
             occupancy_share=welcome.occupancy_share,
+            probe_spacing_s=welcome.probe_spacing_s,
             repeats_notifications=welcome.repeats_notifications,
             senses_occupancy=welcome.senses_occupancy,
             reads_composition=welcome.reads_composition,

@@ -9,8 +9,8 @@ import hashlib
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial as partial_of
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +18,7 @@ import structlog
 from pydantic import ValidationError
 
 from meshtwin.app.settings import ModelConfig
+from meshtwin.app.threads import in_own_thread
 from meshtwin.errors import InvalidInput, MeshTwinError, Unavailable
 from meshtwin.mesh.kpis import Prediction
 from meshtwin.ports import Cancelled, Progress, Provisional
@@ -66,7 +67,6 @@ class RunRegistry:
     model: ModelConfig | None = None
     _runs: dict[str, _Run] = field(default_factory=dict)
     _judge: "PoolJudge | None" = None
-    _threads: ThreadPoolExecutor | None = None  # of their own: the journal must not wait for models
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -118,8 +118,6 @@ class RunRegistry:
                 self._settle(run, _failed(run.status, "Interrupted", "the twin ended"))
         if self._judge is not None:
             self._judge.close()
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _start(self, run_id: str, seed: int | None, work: Work) -> RunStatus:
         known = self._runs.get(run_id)
@@ -156,8 +154,10 @@ class RunRegistry:
             partial = await self.snapshot()
             if run.is_cancelled:
                 return
+            self._progressed(run, 0.0, "asking the models, which takes longer the first time")
             run.is_at_work = True
-            status = await loop.run_in_executor(self._own_threads(), work, partial, seed, progress, provisional)
+            ask = partial_of(work, partial, seed, progress, provisional)
+            status = await in_own_thread(f"run {run.status.run_id}", ask)
         except MeshTwinError as error:
             status = _failed(run.status, error.reason, str(error))
         except Exception as error:  # a bug of a model: the run fails, the twin goes on
@@ -198,11 +198,6 @@ class RunRegistry:
         for run_id in finished[: max(0, len(finished) - RUNS_KEPT)]:
             del self._runs[run_id]
             self._path(run_id).unlink(missing_ok=True)
-
-    def _own_threads(self) -> ThreadPoolExecutor:
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(RUNS_AT_ONCE, thread_name_prefix="run")
-        return self._threads
 
     def _pool(self) -> "PoolJudge":
         if self._judge is None:

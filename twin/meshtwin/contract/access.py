@@ -10,7 +10,7 @@ The monitoring and probe messages are a vendor model of company `COMPANY`:
 ==================  ======================================================================================
 ``NOTIFICATION``    node -> neighbours (TTL 0, or 1): counter u16, transmissions u8
 ``MONITOR``         gateway -> its report group: epoch u8, notification interval u16 (100 ms),
-                    report interval u16 (100 ms), messages per report u8
+                    report interval u16 (100 ms), messages per report u8; an interval of 0 ends both
 ``REPORT``          node -> its gateway: one or two `NeighbourRecord` of 4 bytes
 ``PROBE_RUN``       gateway -> source: probe u8, destination u16, presses u16, spacing u8 (10 ms)
 ``PROBE_STARTED``   source -> gateway: probe u8

@@ -77,7 +77,7 @@ class Command(WireModel):
     epoch: int = Field(ge=0)  # of the operator's Lease; a gateway refuses a lower one than it has seen
     attempt_id: str = Field(min_length=1, max_length=64)
     sent_at: AwareDatetime
-    not_after: AwareDatetime
+    not_after: AwareDatetime  # refused later; a probe is done before
     revision: int | None = Field(default=None, ge=0)
     hash: str | None = Field(default=None, pattern=r"^sha256:[0-9a-f]{64}$")
     settings: list[SettingsEntry] | None = Field(default=None, max_length=512)
@@ -103,7 +103,10 @@ class NodeOutcome(WireModel):
 
 
 class CommandResult(Envelope):
-    """Answer to one command; long work answers ``accepted`` first, then ``done`` or ``failed``."""
+    """Answer to one command; long work answers ``accepted`` first, then ``done`` or ``failed``.
+
+    ``accepted`` may carry the outcomes that are certain already: a probe names silent nodes before it measures flows.
+    """
 
     attempt_id: str
     verb: Verb

@@ -58,8 +58,11 @@ def compute_reporting_ratio(scenario: Scenario, streams: Sequence[Stream], busy_
     return min(1.0, ratio * _share_left(scenario, streams, busy_s) / on)
 
 
-def compute_busiest(rules: Rules, air: Air, settings: SettingsTable, span_s: float) -> float:
-    """Share of time that messages hold the advertising sets of the busiest node, waiting not counted; may pass 1."""
+def compute_busiest(rules: Rules, air: Air, settings: SettingsTable, span_s: float) -> tuple[float, float]:
+    """Share of time that messages hold the advertising sets of the busiest node, waiting not counted; may pass 1.
+
+    Of relayed messages, and of a node's own where those have sets of their own.
+    """
     airtime_ns = float(air.event_airtime_ns[: int(air.counts[0])].mean()) if air.counts[0] else 0.0
     length_ns = rules.window_ns + rules.window_jitter_ns / 2.0
     if not rules.window_ns:
@@ -72,7 +75,7 @@ def compute_busiest(rules: Rules, air: Air, settings: SettingsTable, span_s: flo
     # without sets of their own, own messages stand in the relayed messages' row and hold about as long
     relay_ratio = _taken_ratio(rules, rates[:, 0], sends, delays)
     own_ratio = _taken_ratio(rules, rates[:, 1], own_sends, own_delays)
-    return max(relay_ratio, own_ratio)
+    return relay_ratio, own_ratio
 
 
 def _taken_ratio(rules: Rules, rate_per_ns: Floats, send_ns: Floats, delay_ns: Floats) -> float:

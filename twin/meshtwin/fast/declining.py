@@ -17,12 +17,13 @@ from meshtwin.sim.scenario import (
 
 __all__ = ["QUEUE_MOST", "find_overload", "find_reason"]
 
-# Share of time in which the advertising sets of one node are taken. Set on the development networks: above it the
-# waits are those of queues that fill up during the run, and errors pass 30 %. A queue with a bound goes further, until
-# it refuses more of the messages than REFUSED_RATIO_MOST.
+# Where the model ends, set on the development networks. Queues without a bound: share of time in which the advertising
+# sets of one node are taken; above it the waits are those of queues that grow for as long as the run lasts, and errors
+# of p95 latency pass 50 %. Queues with a bound: share of the messages to be relayed that a full queue refuses; those
+# networks whose simulated nodes drop less than one transmission in a hundred had 0 to 0.019, all others 0.026 or more.
 BUSIEST_RATIO_MOST: Final = 0.90
-BUSIEST_RATIO_MOST_BOUNDED: Final = 0.98
-REFUSED_RATIO_MOST: Final = 0.02
+BUSIEST_RATIO_MOST_BOUNDED: Final = 1.10  # what nodes originate waits without a bound all the same
+REFUSED_RATIO_MOST: Final = 0.04
 BOUNDED_MOST: Final = 64  # messages; longer queues do not fill within a run
 CUT_SHARE_MOST: Final = 0.01  # share of messages that the end of the run may cut off
 CUT_S: Final = 1.0
@@ -62,20 +63,22 @@ def find_reason(scenario: Scenario) -> str | None:
 
 
 def find_overload(
-    profile: StackProfile, busiest_ratio: float, *, lost: int = 0, refused_ratio: float = 0.0
+    profile: StackProfile, relays_ratio: float, *, own_ratio: float = 0.0, lost: int = 0, refused_ratio: float = 0.0
 ) -> str | None:
-    """Why the model declines where messages hold the sets of some node for ``busiest_ratio`` of the time.
+    """Why the model declines where relayed messages hold the sets of some node for ``relays_ratio`` of the time.
 
+    ``own_ratio``: likewise of messages that nodes originate, where those have sets of their own.
     ``lost``: events that found no place on the air; a single one means that queues grew beyond what is modelled.
     ``refused_ratio``: share of the messages to be relayed that met a full queue.
     """
     is_bounded = profile.relay_buffer <= BOUNDED_MOST
-    most = BUSIEST_RATIO_MOST_BOUNDED if is_bounded else BUSIEST_RATIO_MOST
-    if busiest_ratio > most:
-        return (
-            f"other messages take {busiest_ratio:.0%} of the time of the advertising sets of a node, more than "
-            f"{most:.0%}: queues fill up"
-        )
+    relays_most = BUSIEST_RATIO_MOST_BOUNDED if is_bounded else BUSIEST_RATIO_MOST
+    for ratio, most in ((relays_ratio, relays_most), (own_ratio, BUSIEST_RATIO_MOST)):
+        if ratio > most:
+            return (
+                f"other messages take {ratio:.0%} of the time of the advertising sets of a node, more than "
+                f"{most:.0%}: queues fill up"
+            )
     if lost:
         return f"{lost} events of other messages have no place on the air: a queue of more than {QUEUE_MOST} messages"
     if refused_ratio > REFUSED_RATIO_MOST:

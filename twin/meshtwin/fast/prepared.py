@@ -6,7 +6,7 @@ within the same surroundings, the states of a flow in which no node with other s
 member was. Such a state can't come out differently, so an incremental estimate equals one from scratch exactly.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from meshtwin.fast.reusing import FlowRun, begin_run
 from meshtwin.fast.room import make_quiet_air, make_work
 from meshtwin.fast.surroundings import BUSY_STATES, Surroundings, SurroundingsMaker
 from meshtwin.fast.tables import build_links, build_rules, build_settings
-from meshtwin.fast.traffic import compute_airtime, find_streams
+from meshtwin.fast.traffic import Stream, compute_airtime, find_streams
 from meshtwin.mesh.addresses import UnicastAddress, format_address
 from meshtwin.mesh.configuration import NodeSettings, Transmit
 from meshtwin.mesh.kpis import NetworkKpis
@@ -86,7 +86,7 @@ class Prepared:
         self._links = build_links(scenario, self._index)
         self._rules = build_rules(scenario.profile, scenario.capture)
         self._work = make_work(len(scenario.nodes))
-        self._runs: dict[str, list[FlowRun]] = {}
+        self._runs: dict[tuple[str, int], list[FlowRun]] = {}  # by flow and surroundings
         self._surroundings = SurroundingsMaker(
             links=self._links,
             rules=self._rules,
@@ -107,7 +107,7 @@ class Prepared:
             return self._decline(reason)
         streams = find_streams(scenario)
         settings = build_settings(scenario)
-        around = self._surroundings.make(scenario, settings, streams)
+        around = self._surround(scenario, settings, streams)
         if around.declined is not None:
             return self._decline(around.declined, around.busiest_ratio)
         busy_s, is_loaded = around.busy_s, around.number > 0
@@ -141,7 +141,7 @@ class Prepared:
         if reason := find_reason(scenario):
             return self._reach((), reason)
         settings = build_settings(scenario)
-        around = self._surroundings.make(scenario, settings, find_streams(scenario))
+        around = self._surround(scenario, settings, find_streams(scenario))
         if around.declined is not None:
             return self._reach((), around.declined)
         members = tuple(node.address for node in scenario.nodes if node.address != source)
@@ -187,6 +187,12 @@ class Prepared:
         nodes = tuple(_overlay(node, change[node.address]) if node.address in change else node for node in base.nodes)
         return replace(base, nodes=nodes)
 
+    def _surround(self, scenario: Scenario, settings: SettingsTable, streams: Sequence[Stream]) -> Surroundings:
+        around = self._surroundings.make(scenario, settings, streams)
+        kept = self._surroundings.kept
+        self._runs = {key: runs for key, runs in self._runs.items() if key[1] in kept}
+        return around
+
     def _run_flows(
         self, scenario: Scenario, settings: SettingsTable, around: Surroundings
     ) -> tuple[list[FlowRun], float]:
@@ -207,9 +213,8 @@ class Prepared:
 
         states, source = self._states, self._index[flow.source]
         members = np.asarray([self._index[a] for a in flow.members if a != flow.source], np.int64)
-        earlier, air = self._runs.get(flow.name, ()), around.air
-        shape = (states, len(members), BUSY_STATES)
-        run, chosen = begin_run(earlier, flow, around.number, settings, source, shape)
+        earlier, air = self._runs.setdefault((flow.name, around.number), []), around.air
+        run, chosen = begin_run(earlier, flow, settings, source, (states, len(members), BUSY_STATES))
         wanted = np.zeros(len(scenario.nodes), np.uint8)
         wanted[members] = 1
         starts_ns = np.full(states, QUIET_START_NS, np.int64)
@@ -223,8 +228,8 @@ class Prepared:
                 compute_airtime(scenario, flow.pdu_bytes), states.bit_length() - 1, wanted, members, chosen,
                 run.latency_ns, run.read, run.busy_ns,
             )  # fmt: skip
-        self._runs.setdefault(flow.name, []).append(run)
-        del self._runs[flow.name][:-KEPT_RUNS]
+        earlier.append(run)
+        del earlier[:-KEPT_RUNS]
         return run, int(chosen.sum())
 
     def _answer_busy_s(self, scenario: Scenario, settings: SettingsTable) -> Mapping[str, float]:

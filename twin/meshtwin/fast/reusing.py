@@ -16,13 +16,9 @@ Flags = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class FlowRun:
-    """The states of one flow under one set of settings; arrays as in `meshtwin.fast.runner.run_states`.
-
-    ``surroundings``: the number of those that the flow met.
-    """
+    """The states of one flow under one set of settings; arrays as in `meshtwin.fast.runner.run_states`."""
 
     flow: ScenarioFlow
-    surroundings: int
     settings: SettingsTable
     latency_ns: Ints
     read: Flags
@@ -30,33 +26,24 @@ class FlowRun:
 
 
 def begin_run(
-    earlier: Sequence[FlowRun],
-    flow: ScenarioFlow,
-    surroundings: int,
-    settings: SettingsTable,
-    source: int,
-    shape: tuple[int, int, int],
+    earlier: Sequence[FlowRun], flow: ScenarioFlow, settings: SettingsTable, source: int, shape: tuple[int, int, int]
 ) -> tuple[FlowRun, Flags]:
     """A run of (states, members, busy states) with all that an earlier run knows, and flags of what is to be run.
 
-    A state is known if it met the same surroundings and nobody whose settings are others now. Of several earlier runs the one that knows
+    A state is known if it met nobody whose settings are others now. Of several earlier runs the one that knows
     most is taken, the latest of equals.
     """
     states, members, busy_states = shape
     best, least = None, np.ones(states, np.uint8)
     for run in reversed(earlier):
-        if run.surroundings != surroundings:
-            continue
         chosen = _find_changed(run, flow, settings, source)
         if chosen.sum() < least.sum():
             best, least = run, chosen
     if best is not None:
-        return FlowRun(
-            flow, surroundings, settings, best.latency_ns.copy(), best.read.copy(), best.busy_ns.copy()
-        ), least
+        return FlowRun(flow, settings, best.latency_ns.copy(), best.read.copy(), best.busy_ns.copy()), least
     nothing = np.full((states, members), -1, np.int64)
     read = np.zeros((states, len(settings.relay)), np.uint8)
-    return FlowRun(flow, surroundings, settings, nothing, read, np.zeros(min(busy_states, states), np.int64)), least
+    return FlowRun(flow, settings, nothing, read, np.zeros(min(busy_states, states), np.int64)), least
 
 
 def _find_changed(run: FlowRun, flow: ScenarioFlow, settings: SettingsTable, source: int) -> Flags:

@@ -63,6 +63,11 @@ class SurroundingsMaker:
         self._kept = [(key, made), *self._kept[: KEPT - 1]]
         return made
 
+    @property
+    def kept(self) -> frozenset[int]:
+        """Numbers of the surroundings that may come again, 0 among them."""
+        return frozenset({0, *(made.number for _, made in self._kept)})
+
     def _key(self, scenario: Scenario, settings: SettingsTable, streams: Sequence[Stream]) -> object:
         """What the background depends on: settings of relays, and of the nodes that send it."""
         sends = np.zeros(len(settings.relay), bool)
@@ -93,15 +98,16 @@ class SurroundingsMaker:
         key = np.uint64(make_key(self.seed, "fast/background"))
         nobody = np.zeros(nodes, np.uint8)
         run_background(self.links, self.rules, settings, air, self.work, table, key, nobody, busy, BUSY_STATES)
-        busiest = compute_busiest(self.rules, air, settings, self.span_s)
+        relays, own = compute_busiest(self.rules, air, settings, self.span_s)
         refused, sent = int(air.counts[REFUSED]), int(air.job_count.sum())
         return Surroundings(
             air=air,
             busy_s=busy[:, 0] * 1e-9 / np.maximum(busy[:, 1], 1),
-            busiest_ratio=busiest,
+            busiest_ratio=max(relays, own),
             declined=find_overload(
                 scenario.profile,
-                busiest,
+                relays,
+                own_ratio=own,
                 lost=int(air.counts[NO_ROOM] + air.counts[OFF_TIME]),
                 refused_ratio=refused / max(1, refused + sent),
             ),

@@ -9,6 +9,7 @@ Nobody tells a gateway what others send. Answers that come late do: then it asks
 come in good time. Silence alone says nothing, since it is what a lamp without power does.
 """
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -31,17 +32,22 @@ OCCUPANCY_SHARE: Final = 0.3  # of a relay's advertiser for our exchanges; sever
 SHARE_DOWN: Final = 0.7
 SHARE_UP: Final = 1.1
 SHARE_LEAST: Final = 0.1
+PLAIN_FLOODS: Final = 2  # the question and its answer, both unsegmented
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One question to one node; ``answer_prefix`` must begin the parameters of the answer."""
+    """One question to one node; ``answer_prefix`` must begin the parameters of the answer.
+
+    ``floods``: network messages that question and answer take. Segments and their acknowledgements are floods, too.
+    """
 
     node: int
     payload: bytes
     answer: Opcode
     answer_prefix: bytes = b""
     tries: int = 4
+    floods: int = PLAIN_FLOODS
     ttl: int | None = None
     tag: object = None  # what it is for, given back with the answer
 
@@ -79,6 +85,10 @@ class InFlight:
         return self.tries_left == self.request.tries - 1
 
     @property
+    def places(self) -> int:
+        return math.ceil(self.request.floods / PLAIN_FLOODS)
+
+    @property
     def overdue_at(self) -> datetime:
         return self.sent_at + self.usual
 
@@ -103,8 +113,8 @@ class Exchanges:
 
     @property
     def gap_s(self) -> float:
-        """Least mesh time between two questions: both the question and its answer are floods."""
-        return 2 * self.flood_s / min(self._share, self.occupancy_share)
+        """Least mesh time between two plain questions."""
+        return PLAIN_FLOODS * self.flood_s / min(self._share, self.occupancy_share)
 
     def add(self, request: Request) -> None:
         """Queue a request behind those already there."""
@@ -140,14 +150,14 @@ class Exchanges:
 
     def _sendable_at(self) -> datetime | None:
         """When pacing and the number of open questions allow the next one, perhaps in the past; None: always."""
-        overdue = sorted(flight.overdue_at for flight in self._in_flight.values())
+        overdue = sorted(flight.overdue_at for flight in self._in_flight.values() for _ in range(flight.places))
         times = [] if self._next_send_at is None else [self._next_send_at]
         if len(overdue) >= CONCURRENT:
             times.append(overdue[-CONCURRENT])  # from then on fewer answers may be on their way
         return max(times, default=None)
 
     def _outgoing(self, request: Request, now: datetime) -> Outgoing:
-        self._next_send_at = now + self._gap
+        self._next_send_at = now + request.floods / PLAIN_FLOODS * self._gap
         return Outgoing(request)
 
     @property

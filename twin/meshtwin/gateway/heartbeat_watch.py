@@ -34,7 +34,7 @@ class HeartbeatWatch:
         self._publish_log = 1
         self._room: Mapping[UnicastAddress, int] = {}
         self.refusals: dict[UnicastAddress, int] = {}  # nodes that answered with an error status
-        self.rounds_told = 0
+        self._rounds_told = 0
 
     @property
     def rotation(self) -> Rotation | None:
@@ -88,10 +88,6 @@ class HeartbeatWatch:
             )
         return costs.bill_heartbeats(self.heartbeat_s, exchange_s)
 
-    def stop(self) -> None:
-        """Ask nobody any more."""
-        self._rotation = None
-
     def on_time(self, now: datetime) -> None:
         """Do the turn that is due, if nothing else is under way."""
         bench, rotation = self._bench, self._rotation
@@ -138,8 +134,8 @@ class HeartbeatWatch:
         elif heard is not None:
             self._tell(turn.node, job, now)
         rotation.done(now, is_listening=job.is_listening)
-        if rotation.rounds_done > self.rounds_told:
-            self.rounds_told = rotation.rounds_done
+        if rotation.rounds_done > self._rounds_told:
+            self._rounds_told = rotation.rounds_done
             # and the gateway
             self._bench.sources.update({n: k + 1 for n, k in self._book.heard_by.items()})
             self._bench.say_nodes(now)

@@ -13,10 +13,11 @@ from meshtwin.contract.configuration import FlowSpec
 from meshtwin.contract.telemetry import FlowReport, LatencyHistogram
 from meshtwin.mesh.addresses import UnicastAddress
 
-__all__ = ["UNTIMED", "Measured", "to_report"]
+__all__ = ["PROBE_SPACING_S", "UNTIMED", "Measured", "to_report"]
 
 BUCKETS_MS: Final = (10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 120, 150, 180, 200, 250, 300, 400, 500)
 UNTIMED: Final = -1
+PROBE_SPACING_S: Final = 1.0  # mesh time between a flow's messages, at least; closer ones would measure each other
 
 
 @dataclass(slots=True)

@@ -62,6 +62,7 @@ class Measuring:
             presses=presses,
             first_probe=self._probe,
             quiet_s=quiet_s,
+            spacing_s=self._bench.identity.probe_spacing_s,
             finish_by=_finish_by(command, now),
             asks_from=identity.address if identity.measures_round_trips else None,
             has_counters=identity.observability != "heartbeats",

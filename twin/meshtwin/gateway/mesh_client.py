@@ -14,6 +14,7 @@ import structlog
 
 from meshtwin.errors import InvalidInput, Unavailable
 from meshtwin.gateway.exchanges import OCCUPANCY_SHARE
+from meshtwin.gateway.measured import PROBE_SPACING_S
 
 __all__ = [
     "EmulatedMeshLink",
@@ -82,6 +83,7 @@ class Welcome:
     occupancy_share: float = OCCUPANCY_SHARE
     repeats_notifications: bool = True
     senses_occupancy: bool = True
+    probe_spacing_s: float = PROBE_SPACING_S
     reads_composition: bool = False
     observability: Observability = "notifications"
     network_nodes: int | None = None

@@ -37,7 +37,7 @@ INTERVAL_MAX_S: Final = INTERVAL_MAX / 10
 
 @dataclass(frozen=True, slots=True)
 class ReportPlan:
-    """What is told to the nodes, times in mesh seconds."""
+    """What is told to the nodes, times in mesh seconds; an interval of 0: neither notify nor report."""
 
     notification_s: float
     report_s: float
@@ -45,8 +45,7 @@ class ReportPlan:
 
     def to_payload(self, epoch: int) -> bytes:
         """The ``MONITOR`` message."""
-        notification = min(INTERVAL_MAX, max(1, round(self.notification_s * 10)))
-        report = min(INTERVAL_MAX, max(1, round(self.report_s * 10)))
+        notification, report = _to_code(self.notification_s), _to_code(self.report_s)
         parameters = (
             bytes((epoch & 0xFF,))
             + notification.to_bytes(2, "little")
@@ -54,6 +53,11 @@ class ReportPlan:
             + bytes((self.messages_per_report,))
         )
         return encode_access(Opcode.MONITOR, parameters)
+
+
+def _to_code(interval_s: float) -> int:
+    """In steps of 100 ms; none but 0 becomes 0."""
+    return 0 if interval_s == 0 else min(INTERVAL_MAX, max(1, round(interval_s * 10)))
 
 
 def plan_reports(
@@ -109,6 +113,11 @@ class MonitorSchedule:
         """Broadcast from now on; nothing happens if plan and monitoring epoch are the same."""
         if (plan, epoch) != (self.plan, self._epoch):
             self.plan, self._epoch, self.next_at, self._sent = plan, epoch, now, 0
+
+    def stop(self, epoch: int, now: datetime) -> None:
+        """Let nodes that were told to notify be silent again; nothing happens if none was told in this run."""
+        if self.plan is not None:
+            self.set_plan(ReportPlan(0.0, 0.0, 0), epoch, now)
 
     def take(self, now: datetime) -> ReportPlan | None:
         """The plan if it is due, and the next time noted."""

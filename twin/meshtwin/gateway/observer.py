@@ -4,7 +4,6 @@ Law: nothing is switched on before every node that answers has told how many sou
 tells that; and what is switched on is billed.
 """
 
-from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,6 +18,7 @@ from meshtwin.gateway.bill import Costs, describe_stretching, is_too_long
 from meshtwin.gateway.heartbeat_watch import HeartbeatWatch
 from meshtwin.gateway.memory import Monitoring
 from meshtwin.gateway.monitor import CounterBook, MonitorSchedule, ReportPlan, plan_reports
+from meshtwin.gateway.observing_words import NAMED_MAX, describe_shortages, has_moved, is_other, name_nodes
 from meshtwin.gateway.replay_lists import Senders, Shortage, compute_needed, find_shortages
 from meshtwin.gateway.survey import SurveyJob
 from meshtwin.mesh.addresses import UnicastAddress, format_address
@@ -29,9 +29,9 @@ __all__ = ["Observer"]
 log = structlog.get_logger(__name__)
 
 WINDOW_S: Final = 60.0  # mesh time in which floods are counted
-TELL_AGAIN: Final = timedelta(minutes=10)  # the counted airtime alone, unless it doubled or halved
+TELL_AGAIN: Final = timedelta(minutes=10)  # the counted airtime, however little it changed
+TELL_LEAST: Final = timedelta(seconds=30)  # between two states for its sake
 ASK_AGAIN_S: Final = 60.0  # mesh time between two tries to read the composition of a node that is heard
-NAMED_MAX: Final = 8  # nodes in one message
 WARNING_MAX: Final = 300  # characters
 WARNINGS_MAX: Final = 16  # as many as the state may carry
 QUIET_PHASES: Final = (GatewayPhase.IDLE, GatewayPhase.ARMED)
@@ -176,6 +176,7 @@ class Observer:
         )
         if shortages := self._shortages(monitoring):
             self._refusal = ("ReplayListTooSmall", describe_shortages(shortages))
+            self._schedule.stop(bench.memory.monitor_epoch, now)
         elif is_too_long(plan):
             message = (
                 f"{monitoring.airtime_budget_percent:g} % of airtime would stretch intervals to {plan.report_s:.0f} s"
@@ -242,8 +243,12 @@ class Observer:
         """Say in the state what is switched on, and what it costs, if that is new."""
         observing = self._describe()
         self._bench.observing = observing
-        is_due = self._told_at is None or now - self._told_at >= TELL_AGAIN
-        if is_due or self._told is None or _is_other(self._told, observing):
+        told, since = self._told, None if self._told_at is None else now - self._told_at
+        if told is None or since is None or is_other(told, observing):
+            is_news = True
+        else:
+            is_news = since >= TELL_AGAIN or (since >= TELL_LEAST and has_moved(told, observing))
+        if is_news:
             self._told, self._told_at = observing, now
             said = observing.airtime.model_dump(exclude_none=True) if observing.airtime is not None else {}
             log.info("Airtime of observing", by=observing.level, active=observing.active, **said)
@@ -286,36 +291,8 @@ class Observer:
             if planned > 1.01 * bill.budget_ratio:
                 out.append(f"observing takes {planned:.2%} of airtime, the budget is {bill.budget_ratio:.2%}")
         if self._silent:
-            named = _name(self._silent)
+            named = name_nodes(self._silent)
             out.append(f"composition data not read, so that their replay protection lists are not known: {named}")
         gaps = self._heartbeats.describe_gaps()
         out += [] if gaps is None else [gaps]
-        return out + [f"{what}: {_name(nodes)}" for what, nodes in sorted(self._oddities.items())]
-
-
-def _is_other(told: Observing, new: Observing) -> bool:
-    """Whether more changed than the counted airtime by less than half, or the pairs looked at."""
-    before = told.airtime.counted_ratio if told.airtime is not None else None
-    after = new.airtime.counted_ratio if new.airtime is not None else None
-    if (before is None) != (after is None):
-        return True
-    if before is not None and after is not None and not before / 2 <= after <= 2 * before:
-        return True
-    airtime = None if new.airtime is None else new.airtime.model_copy(update={"counted_ratio": before})
-    same = {"airtime": airtime, "pairs_listened": told.pairs_listened}
-    return new.model_copy(update=same) != told
-
-
-def describe_shortages(shortages: tuple[Shortage, ...]) -> str:
-    """Which nodes could not remember everybody, and what to do."""
-    named = ", ".join(str(shortage) for shortage in shortages[:NAMED_MAX])
-    more = f" and {len(shortages) - NAMED_MAX} more" if len(shortages) > NAMED_MAX else ""
-    return (
-        f"notifications are held back, since replay protection lists are too small: {named}{more}. Say "
-        "neighboursAtMost in the gateway's configuration if no node hears that many others, or observability heartbeats"
-    )
-
-
-def _name(nodes: Collection[UnicastAddress]) -> str:
-    more = f" and {len(nodes) - NAMED_MAX} more" if len(nodes) > NAMED_MAX else ""
-    return " ".join(format_address(node) for node in sorted(nodes)[:NAMED_MAX]) + more
+        return out + [f"{what}: {name_nodes(nodes)}" for what, nodes in sorted(self._oddities.items())]

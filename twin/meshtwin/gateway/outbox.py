@@ -22,6 +22,7 @@ from meshtwin.gateway.book import NodeBook
 from meshtwin.gateway.effects import Publish
 from meshtwin.gateway.exchanges import OCCUPANCY_SHARE
 from meshtwin.gateway.foundation import NodeComposition
+from meshtwin.gateway.measured import PROBE_SPACING_S
 from meshtwin.gateway.memory import Memory
 from meshtwin.mesh.addresses import UnicastAddress, format_address
 from meshtwin.mesh.configuration import compress_settings
@@ -45,6 +46,7 @@ class Identity:
     senses_occupancy: bool = True  # of the air; else a probe does not listen in quiet first
     repeats_notifications: bool = True  # as often as network transmit says, so that they betray it
     occupancy_share: float = OCCUPANCY_SHARE  # of a relay's advertiser for exchanges, 0..1
+    probe_spacing_s: float = PROBE_SPACING_S
     uncertainty_ms: float = 10.0  # of the nodes' synchronised clocks, as the Time model states it
     reads_composition: bool = False  # nodes are real: they tell their composition data, which bounds what is asked
     observability: Literal["notifications", "heartbeats"] = "notifications"

@@ -14,7 +14,7 @@ from meshtwin.contract.access import GETS, RESULTS_PER_PAGE, STATUS_OF, Opcode, 
 from meshtwin.contract.configuration import FlowSpec, NodeOutcome, Outcome
 from meshtwin.gateway.exchanges import Completed, Request
 from meshtwin.gateway.jobs import Desk, learn_status, to_outcome
-from meshtwin.gateway.measured import Measured
+from meshtwin.gateway.measured import PROBE_SPACING_S, Measured
 from meshtwin.mesh.addresses import UnicastAddress, format_address
 
 __all__ = ["PRESSES_MAX", "QUIET_S", "ProbeJob"]
@@ -39,7 +39,7 @@ class ProbeJob:
     presses: int
     first_probe: int  # 8-bit number of the first flow's probe
     quiet_s: float = QUIET_S  # 0 where nothing tells the airtime
-    spacing_s: float = 1.0  # mesh time; closer messages would measure each other
+    spacing_s: float = PROBE_SPACING_S
     finish_by: datetime | None = None  # None: however long it takes
     asks_from: int | None = None  # our node, if its flows are measured by round trips; None: no flow is
     has_counters: bool = True  # nodes count what reaches them; else flows between nodes cannot be measured

@@ -16,6 +16,7 @@ from meshtwin.mesh.addresses import UnicastAddress
 __all__ = ["SurveyJob"]
 
 PAGE: Final = b"\x00"
+FLOODS: Final = 6  # the question, an answer of three segments, and acknowledgements of them
 TRIES: Final = 4
 
 
@@ -44,6 +45,7 @@ class SurveyJob:
                     answer=Opcode.COMPOSITION_STATUS,
                     answer_prefix=PAGE,
                     tries=TRIES,
+                    floods=FLOODS,
                 )
             )
         self.finished = not self.nodes

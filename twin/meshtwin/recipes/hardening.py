@@ -16,7 +16,7 @@ from meshtwin.recipes.doubts import NO_TROUBLE, Doubts, Fall
 from meshtwin.recipes.moves import MOST_COUNT
 from meshtwin.recipes.values import Candidate, Question
 
-__all__ = ["Hardened", "harden"]
+__all__ = ["Hardened", "as_it_is", "harden"]
 
 STEPS_MAX: Final = 8
 RELAYS_TRIED: Final = 8  # nodes that may stand in, per step
@@ -61,6 +61,12 @@ def harden(doubts: Doubts, candidate: Candidate) -> Hardened:
         reason=f"{design}: {_describe(first, design)}, to bear a dead relay and weaker links",
     )
     return Hardened(candidate=hardened, worst=worst)
+
+
+def as_it_is(doubts: Doubts, candidate: Candidate) -> Hardened:
+    """The candidate without additions, and the worst that troubles do to it."""
+    falls = doubts.find(doubts.question.snapshot.configuration.overlaid(candidate.configuration))
+    return Hardened(candidate=candidate, worst=next((f for f in falls if f.trouble != NO_TROUBLE), None))
 
 
 def _best_step(doubts: Doubts, design: Design, falls: Sequence[Fall]) -> tuple[Design, list[Fall]] | None:

@@ -103,10 +103,10 @@ class FlowChangeModel(WireModel):
     A new flow needs source, destination, rate and deadline. ``removed``: it would not be there.
     """
 
-    name: str = Field(min_length=1, max_length=40)
+    name: str = Field(min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")  # it reaches terminals
     source: UnicastText | None = None
     destination: AddressText | None = None
-    rate_per_minute: float | None = Field(default=None, gt=0.0, le=60_000.0, allow_inf_nan=False)
+    rate_per_minute: float | None = Field(default=None, ge=0.001, le=60_000.0, allow_inf_nan=False)
     deadline_milliseconds: int | None = Field(default=None, ge=1, le=60_000)
     removed: bool = False
 

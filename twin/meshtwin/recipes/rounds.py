@@ -15,7 +15,7 @@ from meshtwin.mesh.kpis import NetworkKpis, Prediction
 from meshtwin.ports import Judge, JudgePlan, Progress, Provisional, QuickJudge, no_progress, no_provisional
 from meshtwin.recipes.doubts import Ask, Doubts, Fall
 from meshtwin.recipes.faults import FaultFinder
-from meshtwin.recipes.hardening import harden
+from meshtwin.recipes.hardening import as_it_is, harden
 from meshtwin.recipes.scoring import rank, segment_redundancy
 from meshtwin.recipes.sieve import Sieve
 from meshtwin.recipes.standing import Standing, choose_survivors
@@ -135,14 +135,17 @@ class Rounds:
     def harden(self, finalists: Sequence[Judged]) -> Iterator[tuple[Judged, Fall | None]]:
         """The finalists with what they need to bear troubles that the twin can't see, and the worst fall left.
 
-        In the order given, but for those that some trouble makes fall too far all the same: they come last. Worked out
-        as they are asked for; of equal ones the first alone.
+        What they need is not added where it would break the limit on airtime, which is a promise to everybody else
+        on the air. In the order given, but for those that some trouble makes fall too far all the same: they come
+        last. Worked out as they are asked for; of equal ones the first alone.
         """
         doubts = Doubts(question=self.question, ask=self._asker())
         postponed: list[tuple[Judged, Fall | None]] = []
         digests: set[str] = set()
         for finalist in finalists:
             found = harden(doubts, finalist.candidate)
+            if self._breaks_airtime(doubts, finalist, found.candidate):
+                found = as_it_is(doubts, finalist.candidate)
             digest = compute_digest(found.candidate.configuration)
             if digest in digests:
                 continue
@@ -206,6 +209,19 @@ class Rounds:
             replace(k, redundancy=segment_redundancy(self.question, c))
             for c, k in zip(configurations, figures, strict=True)
         ]
+
+    def _breaks_airtime(self, doubts: Doubts, finalist: Judged, hardened: Candidate) -> bool:
+        """Whether airtime would rise above the limit: by as much as the model that is asked says that it rises."""
+        limit = self.question.objectives.airtime_at_most
+        if limit is None or hardened is finalist.candidate:
+            return False
+        snapshot = self.question.snapshot
+        wanted = [snapshot.configuration.overlaid(c.configuration) for c in (finalist.candidate, hardened)]
+        plain, harder = doubts.ask(snapshot, wanted)
+        if plain is None or harder is None:
+            return True
+        rise = harder.airtime_ratio.estimate / max(plain.airtime_ratio.estimate, 1e-9)
+        return finalist.kpis.airtime_ratio.estimate * rise > limit
 
     def _asker(self) -> Ask:
         """Who is asked many small questions: the fast model, or where it declines the simulator, briefly."""

@@ -70,8 +70,8 @@ def _to_whole(document: ScenarioDocument, memory_max_bytes: int) -> Scenario:
     known = {node.address for node in nodes}
     subscribed = _subscriptions(document)
     flows = tuple(_to_flow(flow, subscribed, known) for flow in document.flows)
-    check_length(document)
     check_memory(document, [len(flow.members) for flow in flows], memory_max_bytes, "nodes")
+    check_length(document)
     positions = {
         parse_unicast(node.address): Position(*node.position_m)
         for node in document.nodes

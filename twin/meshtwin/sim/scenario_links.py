@@ -29,6 +29,7 @@ SHADOWING_MARGIN: Final = 4.0  # deviations of shadowing that are reckoned with 
 LINK_BYTES: Final = 550  # of a link in scenario and engine together; measured with tracemalloc, CPython 3.11
 NODE_BYTES: Final = 24_000  # of a node likewise, its message cache full
 END_MAX_S: Final = 1e9  # 31 years; engines count nanoseconds in 64 bits
+RELINKED_MAX: Final = 100_000_000  # links looked at after moves; some 2 us each in the reference engine
 POLLS_MAX: Final = 2_000_000  # a minute or two of the reference engine
 MESSAGE_BYTES: Final = 3_000  # of a message, and of each member that it reaches
 ARRIVAL_BYTES: Final = 500
@@ -120,7 +121,7 @@ class Neighbourhood:
 
     def numbered(self, index: int) -> list[tuple[int, UnicastAddress]]:
         """Index and address of all near the node with ``index``, itself among them, in the order of the file."""
-        near = ((self._places - self._places[index]) ** 2).sum(axis=1) <= self._reach_m**2
+        near = _is_near(self._places, self._places[index], self._reach_m)
         return [(int(i), self._addresses[i]) for i in np.flatnonzero(near)]
 
     def of(self, address: UnicastAddress) -> list[UnicastAddress]:
@@ -130,6 +131,11 @@ class Neighbourhood:
     def move(self, address: UnicastAddress, to: Position) -> None:
         """The node stands elsewhere from now on."""
         self._places[self._index[address]] = (to.x_m, to.y_m, to.z_m)
+
+
+def _is_near(places: npt.NDArray[np.float64], at: npt.NDArray[np.float64], reach_m: float) -> npt.NDArray[np.bool_]:
+    gaps = places - at
+    return np.asarray(np.einsum("ij,ij->i", gaps, gaps) <= reach_m**2)
 
 
 def _places(document: ScenarioDocument) -> npt.NDArray[np.float64]:
@@ -159,8 +165,8 @@ def _count_links(document: ScenarioDocument) -> int:
     reach_m = _reach_m(radio, SHADOWING_MARGIN * math.hypot(radio.shadowing_db, radio.pair_shadowing_db))
     places = _places(document)
     moves = np.array([(*change.move_to_m, 0.0)[:3] for change in document.changes if change.move_to_m is not None])
-    near = sum(int((((places - at) ** 2).sum(axis=1) <= reach_m**2).sum()) - 1 for at in places)
-    return given + near + sum(2 * int((((places - at) ** 2).sum(axis=1) <= reach_m**2).sum()) for at in moves)
+    near = sum(np.count_nonzero(_is_near(places, at, reach_m)) - 1 for at in places)
+    return int(given + near + sum(2 * np.count_nonzero(_is_near(places, at, reach_m)) for at in moves))
 
 
 def _reach_m(radio: RadioDocument, shadowing_db: float) -> float:
@@ -193,6 +199,14 @@ def check_length(document: ScenarioDocument) -> None:
             "shorter period",
             reason="TooLarge",
             place="flows",
+        )
+    moves = sum(change.move_to_m is not None for change in document.changes)
+    if moves and (links := _count_links(document)) * moves > RELINKED_MAX:
+        raise InvalidInput(
+            f"{moves} moves among {links} links are more than {RELINKED_MAX} looks at a link; cut a region out, or "
+            "move fewer nodes",
+            reason="TooLarge",
+            place="changes",
         )
     polls = sum(end_s / max(node.low_power.poll_seconds, 0.1) for node in document.nodes if node.low_power is not None)
     if polls > POLLS_MAX:

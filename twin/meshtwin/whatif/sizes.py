@@ -5,6 +5,7 @@ from typing import Final
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.snapshots import Snapshot
 from meshtwin.ports import JudgePlan
+from meshtwin.sim.from_snapshot import PRESS_SPACING_S
 from meshtwin.whatif.forks import flow_members
 
 __all__ = ["check_size"]
@@ -21,11 +22,13 @@ def check_size(snapshot: Snapshot, configurations: int, plan: JudgePlan) -> None
     """Raises `InvalidInput` (``TooLarge``) for a question that would not fit a worker, or its answer not the twin."""
     members = [len(flow_members(snapshot.nodes, flow)) for flow in snapshot.flows]
     count = plan.messages_per_flow
-    one = count * sum(MESSAGE_BYTES + ARRIVAL_BYTES * n for n in members)
+    other = _background_per_s(snapshot) * PRESS_SPACING_S * len(members) * count
+    one = int(count * sum(MESSAGE_BYTES + ARRIVAL_BYTES * n for n in members) + other * MESSAGE_BYTES)
     if one > REPLICATION_MAX_BYTES:
         raise InvalidInput(
-            f"{count} messages of each of {len(members)} flows take about {one // 2**20} MiB in one replication, more "
-            f"than {REPLICATION_MAX_BYTES // 2**20} MiB; ask for fewer messages and more replications",
+            f"{count} messages of each of {len(members)} flows, and {other:.0f} others meanwhile, take about "
+            f"{one // 2**20} MiB in one replication, more than {REPLICATION_MAX_BYTES // 2**20} MiB; ask for fewer "
+            "messages and more replications, or lower the flows' rates",
             reason="TooLarge",
             place="messagesPerFlow",
         )
@@ -37,3 +40,10 @@ def check_size(snapshot: Snapshot, configurations: int, plan: JudgePlan) -> None
             reason="TooLarge",
             place="replications",
         )
+
+
+def _background_per_s(snapshot: Snapshot) -> float:
+    """Messages of flows at their own rates, and notifications; reports are bounded by their airtime budget."""
+    interval_s = snapshot.notification_interval_s
+    notifications = len(snapshot.nodes) / interval_s if interval_s > 0.0 else 0.0
+    return notifications + sum(flow.rate_per_minute for flow in snapshot.flows) / 60.0

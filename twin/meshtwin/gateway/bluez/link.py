@@ -41,6 +41,9 @@ RECONNECT_S: Final = 1.0
 # haste loses nothing. Answers that come late must slow us down: its message cache has 70 entries, what waits longer
 # than 70 messages is relayed again by those who had it, and a mesh that was overloaded once stays so.
 OCCUPANCY_SHARE: Final = 0.7
+# Between messages of a probe: a relay sends each at most 25 ms after it came, and again 20 ms later; so a flood is
+# over six hops away after 0.3 s, and its last copies have left.
+PROBE_SPACING_S: Final = 0.6
 CLOCKS_UNKNOWN_MS: Final = 0.0  # no node tells a time of day, so nothing is uncertain about it
 
 
@@ -128,6 +131,7 @@ class BluezMeshLink:
             uncertainty_ms=CLOCKS_UNKNOWN_MS,
             stack_profile="bluez",
             occupancy_share=OCCUPANCY_SHARE,
+            probe_spacing_s=PROBE_SPACING_S,
             senses_occupancy=False,
             repeats_notifications=False,  # they go out once, by publication
             reads_composition=True,

@@ -92,17 +92,21 @@ class NodeApplication:
         """The application's own message, as of a button."""
         self._send(destination, encode_access(Opcode.SWITCH, bytes((transaction & 0xFF,))))
 
-    def stop(self) -> None:
-        """No timer fires any more; counts and probes are forgotten, as at a power cut."""
+    def silence(self) -> None:
+        """Neither notify nor report any more; a probe that runs is given up, too."""
         for timer in self._timers:
             timer.cancel()
+        self._timers.clear()
+        self._running.clear()
+        self._counts = None
+
+    def stop(self) -> None:
+        """No timer fires any more; counts and probes are forgotten, as at a power cut."""
+        self.silence()
         for task in self._tasks:
             task.cancel()
-        self._timers.clear()
-        self._counts = None
         self._counter = 0
         self._probes.clear()
-        self._running.clear()
 
     # Monitoring
 
@@ -110,10 +114,13 @@ class NodeApplication:
         self._notify_s = int.from_bytes(p[1:3], "little") / 10
         self._report_s = int.from_bytes(p[3:5], "little") / 10
         self._messages = max(1, p[5])
+        if not (self._notify_s > 0 and self._report_s > 0):
+            self.silence()
+            return
         first = self._counts is None
         if self._counts is None or self._counts.epoch != p[0]:
             self._counts = NeighbourCounts(p[0])
-        if first and self._notify_s > 0 and self._report_s > 0:
+        if first:
             self._after(self._rng.random() * self._notify_s, self._notify)
             self._after(self._rng.random() * self._report_s, self._report)
 
