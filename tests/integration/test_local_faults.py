@@ -163,7 +163,8 @@ def test_every_verdict_is_on_its_scorecard_once_whoever_was_killed(building: Bui
         card = building.state.child(building.processes.namespace, f"{segment}-segment") / "data" / "scorecard.json"
         entered = sorted(json.loads(card.read_text())["pushes"]) if card.exists() else []
         assert entered == attempts
-        until(lambda s=segment, n=len(attempts): shown_pushes(building, s) == n, lambda s=segment: pushes(building, s))
+        count = len(attempts)
+        until(lambda s=segment, n=count: shown_pushes(building, s) == n, lambda s=segment: pushes(building, s))
 
 
 def pushes(building: Building, segment: str) -> list[dict[str, Any]]:

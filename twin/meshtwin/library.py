@@ -157,17 +157,22 @@ def compare(
     return Comparison(first=before, second=after, differences=differences)
 
 
-def plot(what: Scenario | Simulation | Comparison, **options: object) -> "Figure":
-    """A picture: of the network for a scenario, of its figures for a simulation or comparison.
+def plot(what: Scenario | Simulation | Comparison | str | Path, **options: object) -> "Figure":
+    """A picture: of the network for a scenario (or the file that says it), of figures for a simulation or comparison.
 
     Needs matplotlib (``pip install meshtwin[plot]``). ``options`` are those of `meshtwin.plotting`.
+    Raises `InvalidInput` for anything else.
     """
     from meshtwin import plotting
 
+    if isinstance(what, str | Path):
+        what = read_scenario(what)
     if isinstance(what, Scenario):
         return plotting.draw_network(what, **options)  # type: ignore[arg-type]
     if isinstance(what, Comparison):
         return plotting.draw_results((what.first.document, what.second.document), **options)  # type: ignore[arg-type]
+    if not isinstance(what, Simulation):
+        raise InvalidInput(f"{type(what).__name__} is no scenario, simulation or comparison", place="plot")
     return plotting.draw_results((what.document,), **options)  # type: ignore[arg-type]
 
 

@@ -37,6 +37,8 @@ def print_result(result: "ResultDocument") -> None:
     console.print(table)
     console.print(f"airtime on one channel: {_percent(result.totals.airtime_ratio)}")
     console.print(f"advertising events: {result.totals.transmissions}")
+    if result.replications == 1:
+        console.print("one replication: intervals know nothing of what differs between replications; ask for more")
     losses = {cause: count for cause, count in result.totals.losses_by_cause.items() if count}
     if losses:
         console.print("losses: " + ", ".join(f"{cause} {count}" for cause, count in losses.items()))

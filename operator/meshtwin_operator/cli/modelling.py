@@ -2,10 +2,11 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -22,6 +23,7 @@ Selective = Annotated[
     bool, typer.Option("--selective", help="Preset states in place of draws: fewer replications for a precision.")
 ]
 Tell = Callable[[float, str], None]
+LINE_EVERY_S: Final = 15.0
 
 
 def register(app: typer.Typer) -> None:
@@ -153,9 +155,9 @@ def schema(
 
 @contextmanager
 def progress() -> Iterator[Tell]:
-    """A progress bar on the terminal's error stream; nothing where that is not a terminal."""
+    """A progress bar on the terminal's error stream; where that is a file or a pipe, a line every 15 s."""
     if not sys.stderr.isatty():
-        yield lambda share, stage: None
+        yield _line_now_and_then()
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -165,6 +167,18 @@ def progress() -> Iterator[Tell]:
     with Progress(*columns, console=make_console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting; the first run after an update compiles, up to a minute", total=1.0)
         yield lambda share, stage: bar.update(task, completed=share, description=stage)
+
+
+def _line_now_and_then() -> Tell:
+    told_s = time.monotonic()
+
+    def tell(share: float, stage: str) -> None:
+        nonlocal told_s
+        if time.monotonic() - told_s >= LINE_EVERY_S:
+            told_s = time.monotonic()
+            typer.echo(f"meshtwin: {share:.0%}, {stage}", err=True)
+
+    return tell
 
 
 def _check_target(path: Path | None) -> None:

@@ -172,6 +172,20 @@ def test_no_more_than_three_answers_are_waited_for_and_late_ones_leave_their_pla
     assert {node for at_s, node in sent if at_s < 6} == set(range(1, 9))
 
 
+def test_a_question_whose_answer_is_segmented_takes_as_much_time_and_room_as_its_floods() -> None:
+    exchanges = Exchanges(flood_s=0.07, occupancy_share=0.7)
+    plain = request(1)
+    exchanges.add(Request(node=9, payload=plain.payload, answer=plain.answer, floods=6))
+    exchanges.add(plain)
+
+    assert [sent.request.node for sent in exchanges.start_waiting(NOW)] == [9]
+    assert exchanges.next_wakeup() == NOW + timedelta(seconds=2)  # its three places are free when it is overdue
+    exchanges.answered(9, Access(Opcode.RELAY_STATUS, b"\x01\x00"), NOW + timedelta(seconds=0.1))
+    after = exchanges.next_wakeup()
+    assert after is not None
+    assert (after - NOW).total_seconds() == pytest.approx(3 * 0.14 / 0.3, abs=1e-3)
+
+
 def test_an_answer_of_another_kind_does_not_complete_an_exchange() -> None:
     exchanges = Exchanges()
     exchanges.add(request(1))

@@ -96,6 +96,17 @@ def test_a_node_that_is_off_does_not_hold_the_others_up_and_is_asked_when_it_is_
     assert told[-1][1:5] == bytes(4)  # neither notify nor report any more
 
 
+def test_a_command_that_comes_while_composition_data_is_read_waits_for_it() -> None:
+    mesh = ObservedMesh(size=30)
+    mesh.command(Verb.ADOPT, "a0", run_s=0)
+    while Opcode.COMPOSITION_GET not in {message.opcode for _, message in mesh.asked}:
+        mesh.run(0.1)
+
+    results = mesh.command(Verb.MONITOR, run_s=120, **MONITOR)
+    assert [r.status for r in results] == ["accepted", "done"]
+    assert sorted(mesh.questions(Opcode.COMPOSITION_GET)) == list(range(1, 31))  # each once
+
+
 def test_monitoring_of_nodes_that_are_not_named_is_refused_where_something_must_be_checked() -> None:
     mesh = ObservedMesh()
 
@@ -128,7 +139,7 @@ def test_what_was_switched_on_keeps_the_budget_and_says_what_was_stretched(
 
 def test_a_budget_that_stretches_intervals_beyond_what_can_be_told_is_refused() -> None:
     mesh = ObservedMesh(size=200)
-    refused = mesh.command(Verb.MONITOR, run_s=200, **(MONITOR | {"airtime_budget_percent": 0.01}))[-1]
+    refused = mesh.command(Verb.MONITOR, run_s=600, **(MONITOR | {"airtime_budget_percent": 0.01}))[-1]
 
     assert refused.reason == "BudgetTooSmall"
     assert not is_monitoring(mesh)
@@ -146,6 +157,18 @@ def test_the_bill_counts_what_the_gateway_sent_and_got() -> None:
     # about 60 messages a minute, each 376 us x 4 neighbours (the least that is assumed) x 3 copies
     told = [bill.counted_ratio for bill in bills if bill.counted_ratio is not None]
     assert any(0.7 * 376e-6 * 12 <= ratio <= 1.5 * 376e-6 * 12 for ratio in told)
+
+
+def test_hops_and_the_fill_of_replay_lists_follow_from_reports_and_a_full_list_is_named() -> None:
+    mesh = ObservedMesh(crpl={2: 2}, identity=replace(IDENTITY, neighbours_at_most=1))
+    mesh.command(Verb.MONITOR, run_s=130, **MONITOR)
+    for node, neighbour in ((1, 2), (2, 1), (2, 3), (3, 2)):
+        mesh.receive(node, Opcode.REPORT, encode_records((replace(RECORD, neighbour_low=neighbour),)))
+    mesh.run(61)
+
+    told = {n.node: (n.heartbeat_hops, n.replay_list_fill) for n in mesh.told(NodeTelemetry)[-1].nodes}
+    assert (told["0002"], told["0003"]) == ((1, 1.0), (2, 0.002))
+    assert mesh.observing.warnings == ["replay protection lists are full, so that other sources may not be heard: 0002"]
 
 
 def test_strangers_and_reports_of_the_wrong_size_are_ignored_and_named() -> None:

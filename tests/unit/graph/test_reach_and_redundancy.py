@@ -1,6 +1,7 @@
 """Reach, TTL, articulation and disjoint paths against brute force."""
 
-from itertools import combinations
+import math
+from itertools import combinations, pairwise
 
 import networkx as nx
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from meshtwin.errors import InvalidInput
 from meshtwin.graph.augmentation import augmented_relays, relays_for_paths
 from meshtwin.graph.links import delivery_with_transmissions
-from meshtwin.graph.reach import hops_from, hops_to, minimal_ttl, reach
+from meshtwin.graph.reach import best_paths, hops_from, hops_to, minimal_ttl, reach
 from meshtwin.graph.redundancy import (
     articulation_relays,
     cut_links,
@@ -74,6 +75,24 @@ def test_minimal_ttl_reaches_and_one_less_does_not(world):
 
 def test_minimal_ttl_of_an_unreachable_member_is_none():
     assert minimal_ttl(nx.DiGraph([(1, 2), (2, 3)]), set(), 1, [3]) is None
+
+
+@given(directed_graphs(most=6), st.randoms(use_true_random=False))
+def test_best_path_delivers_as_much_as_the_best_of_all_paths_over_relays(world, rng):
+    graph, relays = world
+    for _, _, edge in graph.edges(data=True):
+        edge["delivery"] = rng.uniform(0.05, 1.0)
+    found = best_paths(graph, relays, 1, graph)
+    for target in set(graph) - {1}:
+        paths = [p for p in nx.all_simple_paths(graph, 1, target) if relays.issuperset(p[1:-1])]
+        assert (target in found) == bool(paths)
+        if paths:
+            assert relays.issuperset(found[target][1:-1])
+            assert delivered(graph, found[target]) == pytest.approx(max(delivered(graph, p) for p in paths))
+
+
+def delivered(graph, path):
+    return math.prod(graph.edges[edge]["delivery"] for edge in pairwise(path))
 
 
 @given(directed_graphs())

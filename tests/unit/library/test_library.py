@@ -49,6 +49,18 @@ def test_preset_states_are_told_and_give_other_runs_of_the_same_network():
     assert abs(drawn.kpis.flows[0].delivery.estimate - preset.kpis.flows[0].delivery.estimate) < 0.1
 
 
+@pytest.mark.parametrize("address", [0x99, "0002"])
+def test_node_that_is_not_there_can_not_be_taken_away(address):
+    with pytest.raises(InvalidInput, match=r"unknown node .* addresses are numbers, like 0x0014"):
+        meshtwin.read_scenario(PAIR).without_node(address)
+
+
+def test_scenario_is_drawn_from_its_text_and_anything_else_refused():
+    assert meshtwin.plot(PAIR).axes
+    with pytest.raises(InvalidInput, match="int is no scenario, simulation or comparison"):
+        meshtwin.plot(42)
+
+
 def test_comparison_on_preset_states_finds_no_difference_where_there_is_none():
     comparison = meshtwin.compare(PAIR, PAIR, replications=3, engine="reference", is_selective=True)
     assert comparison.differences[0].delivery.high == comparison.differences[0].delivery.low == 0.0

@@ -172,3 +172,24 @@ def test_proposal_bears_the_loss_of_any_relay_it_depends_on(build_grid):
     judged = Question(snapshot=snapshot, segment=snapshot.segments[0], objectives=WANTED)
     falls = make_doubts(judged).find(snapshot.configuration.overlaid(result.configuration))
     assert max(fall.excess for fall in falls if fall.trouble.dead is not None) <= 0.03  # other states, some luck
+
+
+def test_fall_under_a_trouble_is_a_gap_that_names_the_trouble(question):
+    figures = kpis_of(west=0.99)
+    worst = Fall(flow="west", size=0.083, trouble=Trouble(is_weak=True, dead=3))
+
+    (gap,) = find_falls(question, figures, figures, worst)
+
+    assert gap.text == (
+        "onTime of west would be 83 per mille below that of the one in force "
+        "if links deliver 15% less than believed and relay 0003 is dead"
+    )
+
+
+def test_questions_about_troubles_are_fewer_on_large_networks(question):
+    few = Doubts(question=question, ask=lambda _, wanted: [None] * len(wanted), work=60)
+
+    few.find(question.snapshot.configuration)
+
+    assert few.questions == 5
+    assert few.is_exhausted

@@ -93,6 +93,7 @@ class FakeGateway:
     silent: Callable[["FakeGateway"], set[str]] = lambda gateway: set()
     deaf: bool = False
     online: bool = True
+    said: dict[str, Any] = field(default_factory=dict)  # more of its state
     session: str = "s1"
     phase: GatewayPhase = GatewayPhase.IDLE
     revision: int | None = None
@@ -117,7 +118,7 @@ class FakeGateway:
         envelope: dict[str, Any] = {"session": self.session, "sequence": 1, "sent_at": self.now}
         told = self.network.restricted(a for a in self.addresses if format_address(a) not in self.unheard)
         return GatewayView(
-            state=GatewayState(**envelope, online=self.online),
+            state=GatewayState(**envelope, online=self.online, **self.said),
             reported=Reported(
                 **envelope,
                 phase=self.phase,

@@ -22,6 +22,7 @@ from fake_world import (
 
 from meshtwin.contract.configuration import Verb
 from meshtwin.contract.summaries import ScorecardSummary
+from meshtwin.contract.telemetry import Observing
 from meshtwin_operator.reconcile.dispatch import reconcile, related
 
 SOUTH = ObjectKey("MeshSegment", NS, "south")
@@ -169,6 +170,24 @@ def test_gateway_that_is_off_makes_synced_false_and_leaves_ready_true() -> None:
     driver.look_at(SEGMENT)
     assert world.condition(SEGMENT, "Synced") == ("False", "GatewayOffline")
     assert world.condition(SEGMENT, "Ready")[0] == "True"
+
+
+def test_a_gateway_that_says_why_it_is_off_or_holds_back_is_quoted() -> None:
+    world, driver = make_adopted()
+    gateway = world.gateways["gw-north"]
+    gateway.online, gateway.said = False, {"fault": "DaemonMissing: bluetooth-meshd is not there"}
+    driver.look_at(SEGMENT)
+    assert "bluetooth-meshd is not there" in message_of(world, "Synced")
+
+    held_back = Observing(level="notifications", active=False, warnings=["0003 (CRPL 5, needs 7)"])
+    gateway.online, gateway.said = True, {"observing": held_back}
+    driver.look_at(SEGMENT)
+    assert world.condition(SEGMENT, "Synced") == ("False", "ObservingHeldBack")
+    assert message_of(world, "Synced") == "0003 (CRPL 5, needs 7)"
+
+
+def message_of(world: FakeWorld, kind: str) -> str:
+    return str(next(c["message"] for c in world.status(SEGMENT)["conditions"] if c["type"] == kind))
 
 
 def test_reports_that_stop_make_the_segment_stale() -> None:

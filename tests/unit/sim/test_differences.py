@@ -43,6 +43,14 @@ def test_better_link_delivers_more_with_a_narrow_interval_on_the_same_states():
     assert difference.latency_ms.estimate == 0.0  # messages that both delivered came in the same time
 
 
+def test_equal_shares_of_different_runs_claim_no_certainty():
+    good, slower = make_pair(1.0), make_pair(1.0)
+    slower = replace(slower, flows=(replace(slower.flows[0], pdu_bytes=25),))
+    (difference,) = compute_differences(good, run(good), slower, run(slower))
+    assert difference.delivery.estimate == 0.0
+    assert 0.005 < difference.delivery.high == -difference.delivery.low < 0.02  # 200 messages
+
+
 def test_runs_of_other_seeds_are_not_compared():
     with pytest.raises(InvalidInput, match="compare runs of the same states"):
         compute_differences(make_pair(), run(make_pair()), make_pair(), run(make_pair(), seed=2))

@@ -8,7 +8,7 @@ from meshtwin.mesh.configuration import Transmit
 from meshtwin.sim.elements.bearer import Pdu, plan_event
 from meshtwin.sim.elements.message_cache import MessageCache
 from meshtwin.sim.elements.relay import decide_relay
-from meshtwin.sim.elements.scanner import NOT_LISTENING, Scanner
+from meshtwin.sim.elements.scanner import NOT_LISTENING, Scanner, listens_to
 from meshtwin.sim.elements.transmit_queue import Job, TransmitQueue
 from meshtwin.sim.packets import Instructions, LossCause, Packet, Properties
 from meshtwin.sim.profiles import PROFILES, get_profile
@@ -55,6 +55,16 @@ def test_scanner_restarts_with_a_fresh_window_on_the_channels_of_the_event_in_it
     scanner.restart(45 * MS, [Pdu(2, 0, 1), Pdu(0, 2, 3), Pdu(1, 4, 5)])
     assert [scanner.channel_at(t * MS) for t in (45, 75, 105, 135)] == [2, 0, 1, 2]
     assert scanner.window_end(46 * MS) == 75 * MS
+
+
+def test_pdu_that_the_window_cuts_is_heard_where_a_sample_of_it_is_left():
+    """Windows of 30 ms, samples every 0.2 ms."""
+    scanner = Scanner(get_profile("bmsim"), phase=0.0, first_channel=0)
+    begun = Pdu(0, 29_700_000, 30_004_000)  # sampled at 29.8 ms, on its channel, and at 30 ms, on the next one
+    assert listens_to(scanner, begun, 200_000)
+    assert not listens_to(scanner, begun, 0)
+    assert not listens_to(scanner, Pdu(0, 29_900_000, 30_204_000), 200_000)
+    assert listens_to(scanner, Pdu(1, 29_900_000, 30_204_000), 200_000)
 
 
 def test_message_is_not_relayed_by_its_unicast_destination():

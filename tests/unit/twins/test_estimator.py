@@ -199,6 +199,16 @@ def test_rssi_does_not_outvote_what_was_counted() -> None:
     assert links[(0x40, 1)].delivery_mean < 0.3
 
 
+def test_strongest_link_is_not_believed_better_than_a_scanner_that_changes_channels_can_hear() -> None:
+    """Six copies are always heard, and say nothing of the few per cent that each copy misses."""
+    state, _ = network_with_rssi(transmissions=6)
+    loud = counter("0040", 60, 60, rssiMeanDbm=-40, transmissions=6)
+
+    links = estimate(fold_all([report("0001", loud, sequence=1)], state))
+
+    assert 0.88 < links[(0x40, 1)].delivery_mean < 0.96
+
+
 def test_few_links_with_rssi_keep_the_uniform_prior() -> None:
     state = fold_all([report("0001", counter("0002", 10, 10, rssiMeanDbm=-60))])
 

@@ -25,6 +25,7 @@ from meshtwin.errors import InvalidInput, Unavailable
 from meshtwin.gateway.bluez.credentials import Credentials, to_document
 from meshtwin.virtual_air.network import VirtualNetwork
 from meshtwin.virtual_air.plan import AirPlan, plan_network
+from meshtwin.virtual_air.processes import OPEN_POLICY
 from meshtwin.virtual_air.programs import find_programs
 from meshtwin.virtual_air.self_check import check_stack
 from meshtwin.virtual_air.server import LINE_LIMIT, ControlServer
@@ -55,6 +56,17 @@ class VirtualAirSettings(BaseModel):
     seed: int | None = None
     self_check: bool = True
     ready_file: Path | None = None
+    gateway_policy_file: Path | None = None  # <policy> elements for the buses of gateways; None: all is allowed
+
+    def read_policy(self) -> str:
+        """Who may do what on the buses of gateways; raises `Unavailable` if the file cannot be read."""
+        if self.gateway_policy_file is None:
+            return OPEN_POLICY
+        try:
+            return self.gateway_policy_file.read_text(encoding="utf-8")
+        except OSError as error:
+            place = str(self.gateway_policy_file)
+            raise Unavailable(f"policy not readable: {error.strerror}", place=place) from error
 
     def read_token(self) -> str:
         """The token that clients must say; raises `Unavailable` if its file cannot be read."""
@@ -80,7 +92,7 @@ async def run_virtual_air(
         settings.ready_file.unlink(missing_ok=True)  # of an earlier network
     folder = _make_folder(settings.folder)
     try:
-        network = await VirtualNetwork.boot(plan, programs, folder)
+        network = await VirtualNetwork.boot(plan, programs, folder, gateway_policy=settings.read_policy())
         try:
             if settings.self_check:
                 await check_stack(network)

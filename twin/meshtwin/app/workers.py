@@ -36,6 +36,7 @@ MODEL_NAME: Final = "packet-simulator"
 QUICK_MODEL_NAME: Final = "fast"
 END_S: Final = 5.0  # for the end of a killed process
 IDLE_S: Final = 30.0  # a worker starts in about a second: longer idling buys little
+MESSAGES_PER_CHUNK: Final = 4000  # some seconds: who is cancelled does not hold the workers for longer
 CHUNKS_PER_WORKER: Final = 8  # small enough for progress and an even load, large enough to amortise pickling
 
 SNAPSHOTS_KEPT: Final = 4  # in a worker: a run asks about one snapshot many times, a what-if about two
@@ -152,7 +153,8 @@ class PoolJudge:
         plan: JudgePlan,
         progress: Progress,
     ) -> Iterator[list[tuple[int, int, "RunTally"]]]:
-        size = max(1, len(tasks) // (self._workers * CHUNKS_PER_WORKER))
+        most = max(1, MESSAGES_PER_CHUNK // max(1, plan.messages_per_flow * len(snapshot.flows)))
+        size = min(most, max(1, len(tasks) // (self._workers * CHUNKS_PER_WORKER)))
         parcel = self._pack(snapshot)
         futures: list[Future[list[tuple[int, int, RunTally]]]] = [
             executor.submit(_work, parcel, tasks[start : start + size], plan) for start in range(0, len(tasks), size)

@@ -19,7 +19,7 @@ from meshtwin.gateway.heartbeat_watch import HeartbeatWatch
 from meshtwin.gateway.memory import Monitoring
 from meshtwin.gateway.monitor import CounterBook, MonitorSchedule, ReportPlan, plan_reports
 from meshtwin.gateway.observing_words import NAMED_MAX, describe_shortages, has_moved, is_other, name_nodes
-from meshtwin.gateway.replay_lists import Senders, Shortage, compute_needed, find_shortages
+from meshtwin.gateway.replay_lists import Senders, Shortage, compute_needed, find_full, find_shortages
 from meshtwin.gateway.survey import SurveyJob
 from meshtwin.mesh.addresses import UnicastAddress, format_address
 from meshtwin.mesh.reporting import READ_BACK_PAUSE_S
@@ -55,6 +55,7 @@ class Observer:
         self._counted_ratio: float | None = None
         self._oddities: dict[str, set[UnicastAddress]] = {}  # what nodes sent that cannot be, and who
         self._told: Observing | None = None
+        self._nodes_told: tuple[dict[int, int], dict[int, int]] = ({}, {})
         self._window_at: datetime | None = None
         self._window_floods = 0
         self._told_at: datetime | None = None
@@ -115,6 +116,7 @@ class Observer:
             job, self._survey_at = SurveyJob(missing), None
             bench.begin(Work("survey", job, partial(self._finish_survey, job)), now)
         elif not missing:
+            self._survey_at = None
             self._heartbeats.on_time(now)
         if self._window_at is None or self._window_at <= now:
             self._count(now)
@@ -225,8 +227,19 @@ class Observer:
         if self._costs is None or is_first:
             return
         self._bill_again()
+        self._tell_nodes(now)
         self._counted_ratio = floods * self._costs.message_s / WINDOW_S
         self._tell(now)
+
+    def _tell_nodes(self, now: datetime) -> None:
+        """Distances and fill of replay lists, if they are others; where the air is sensed that comes with it."""
+        bench = self._bench
+        if bench.identity.observability == "notifications":
+            bench.sources = {node: heard + 1 for node, heard in self._counters.heard_by.items()}  # and the gateway
+        known = (dict(bench.book.hops), dict(bench.sources))
+        if known != self._nodes_told and not bench.identity.senses_occupancy:
+            self._nodes_told = known
+            bench.say_nodes(now)
 
     def _bill_again(self) -> None:
         """By what is known of neighbours now; intervals that were told stay, heartbeats change their pace."""
@@ -277,8 +290,8 @@ class Observer:
         if rotation is None:
             return {}
         return {
-            "heartbeat_interval_seconds": self._heartbeats.heartbeat_s / self._bench.identity.time_scale,
-            "full_picture_seconds": round(rotation.compute_full_picture_s() / self._bench.identity.time_scale),
+            "heartbeat_interval_seconds": self._heartbeats.heartbeat_s,
+            "full_picture_seconds": round(rotation.compute_full_picture_s()),
             "pairs_listened": rotation.pairs_listened,
             "pairs": rotation.pairs,
         }
@@ -293,6 +306,8 @@ class Observer:
         if self._silent:
             named = name_nodes(self._silent)
             out.append(f"composition data not read, so that their replay protection lists are not known: {named}")
+        if full := find_full(self._bench.sources, self._bench.book.compositions):
+            out.append(f"replay protection lists are full, so that other sources may not be heard: {name_nodes(full)}")
         gaps = self._heartbeats.describe_gaps()
         out += [] if gaps is None else [gaps]
         return out + [f"{what}: {name_nodes(nodes)}" for what, nodes in sorted(self._oddities.items())]

@@ -12,7 +12,7 @@ from meshtwin.contract.configuration import FlowSpec
 from meshtwin.gateway.foundation import NodeComposition
 from meshtwin.mesh.addresses import UnicastAddress, format_address
 
-__all__ = ["Senders", "Shortage", "compute_needed", "find_shortages"]
+__all__ = ["Senders", "Shortage", "compute_needed", "find_full", "find_shortages"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +67,14 @@ def find_shortages(
         if composition.replay_list_size < needed:
             out.append(Shortage(node=node, replay_list_size=composition.replay_list_size, needed=needed))
     return tuple(out)
+
+
+def find_full(
+    sources: Mapping[int, int], compositions: Mapping[UnicastAddress, NodeComposition]
+) -> tuple[UnicastAddress, ...]:
+    """Nodes that are known to hear as many ``sources`` as their list holds, ascending by address."""
+    known = ((UnicastAddress(node), count) for node, count in sorted(sources.items()))
+    return tuple(n for n, count in known if n in compositions and count >= compositions[n].replay_list_size)
 
 
 def _receivers(flow: FlowSpec) -> set[int]:

@@ -1,10 +1,9 @@
 """A frozen view of a network: nodes, link estimates, configuration in force, flows."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from datetime import datetime
-
-import rfc8785
 
 from meshtwin.mesh.addresses import UnicastAddress, format_address
 from meshtwin.mesh.configuration import Configuration, compute_digest
@@ -83,8 +82,8 @@ class Snapshot:
                 [
                     format_address(link.source),
                     format_address(link.target),
-                    round(link.delivery_alpha, 6),
-                    round(link.delivery_beta, 6),
+                    round(float(link.delivery_alpha), 6),
+                    round(float(link.delivery_beta), 6),
                 ]
                 for link in self.links
             ],
@@ -92,8 +91,12 @@ class Snapshot:
             "flows": [[f.name, f.source, f.destination, float(f.rate_per_minute), f.deadline_ms] for f in self.flows],
             "profile": self.profile,
             "monitoring": [
-                round(self.notification_interval_s, 6),
-                *([s.name, round(s.report_interval_s, 6), round(s.airtime_budget_ratio, 6)] for s in self.segments),
+                round(float(self.notification_interval_s), 6),
+                *(
+                    [s.name, round(float(s.report_interval_s), 6), round(float(s.airtime_budget_ratio), 6)]
+                    for s in self.segments
+                ),
             ],
         }
-        return hashlib.sha256(rfc8785.dumps(plain)).hexdigest()[:16]  # type: ignore[arg-type]  # plain JSON
+        # every what-if waits for it: a canonical form for others to recompute would take four times as long
+        return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]

@@ -20,7 +20,7 @@ from meshtwin.mesh.kpis import NetworkKpis
 from meshtwin.mesh.snapshots import LinkEstimate, Snapshot
 from meshtwin.recipes.values import Question
 
-__all__ = ["NO_TROUBLE", "Ask", "Doubts", "Fall", "Trouble", "weaken"]
+__all__ = ["NO_TROUBLE", "WORK_MAX_SIMULATED", "Ask", "Doubts", "Fall", "Trouble", "weaken"]
 
 # Verification right after a push takes a fall of more than 50 per mille for harm. What is expected must keep away
 # from that by the error of a prediction; what would only happen under a trouble may come close to it.
@@ -29,9 +29,10 @@ FALL_MAX: Final = 0.05
 WEAKER: Final = 0.85  # of each link's delivery: half of the PDUs on one of three channels lost, or 1 to 2 dB less
 RELAYS_DOUBTED: Final = 16  # at most: those that most messages go by
 RELAYS_DOUBTED_LEAST: Final = 4
-# Nodes times questions to the fast model that one run may spend on troubles: its cost grows with the nodes. Some 4 s
-# of one processor at 300 nodes.
+# Nodes times questions that one run may spend on troubles: what a question costs grows with the nodes. Some 4 s of one
+# processor at 300 nodes by the fast model, some 10 s by the simulator.
 WORK_MAX: Final = 36_000
+WORK_MAX_SIMULATED: Final = 6_000
 LEAST_DELIVERY: Final = 0.05  # of a link that may be on a best path
 
 # Figures of configurations on a snapshot, None where a model declines.
@@ -79,10 +80,14 @@ class Fall:
 
 @dataclass(slots=True, kw_only=True)
 class Doubts:
-    """Falls of the configurations of one question; what is in force is asked about once per trouble."""
+    """Falls of the configurations of one question; what is in force is asked about once per trouble.
+
+    ``work``: nodes times questions that may be spent, see `WORK_MAX`.
+    """
 
     question: Question
     ask: Ask
+    work: int = WORK_MAX
     asked: int = field(default=0, init=False)
     _weak: Snapshot = field(init=False)
     _in_force: dict[Trouble, NetworkKpis | None] = field(default_factory=dict, init=False)
@@ -93,7 +98,7 @@ class Doubts:
     @property
     def questions(self) -> int:
         """What may be asked in all; what is asked beyond it is answered, too."""
-        return WORK_MAX // max(1, len(self.question.snapshot.nodes))
+        return self.work // max(1, len(self.question.snapshot.nodes))
 
     @property
     def is_exhausted(self) -> bool:

@@ -13,7 +13,7 @@ from meshtwin.errors import InvalidInput
 from meshtwin.mesh.configuration import Configuration, compute_digest
 from meshtwin.mesh.kpis import NetworkKpis, Prediction
 from meshtwin.ports import Judge, JudgePlan, Progress, Provisional, QuickJudge, no_progress, no_provisional
-from meshtwin.recipes.doubts import Ask, Doubts, Fall
+from meshtwin.recipes.doubts import WORK_MAX_SIMULATED, Doubts, Fall
 from meshtwin.recipes.faults import FaultFinder
 from meshtwin.recipes.hardening import as_it_is, harden
 from meshtwin.recipes.scoring import rank, segment_redundancy
@@ -139,7 +139,7 @@ class Rounds:
         on the air. In the order given, but for those that some trouble makes fall too far all the same: they come
         last. Worked out as they are asked for; of equal ones the first alone.
         """
-        doubts = Doubts(question=self.question, ask=self._asker())
+        doubts = self._doubts()
         postponed: list[tuple[Judged, Fall | None]] = []
         digests: set[str] = set()
         for finalist in finalists:
@@ -223,13 +223,20 @@ class Rounds:
         rise = harder.airtime_ratio.estimate / max(plain.airtime_ratio.estimate, 1e-9)
         return finalist.kpis.airtime_ratio.estimate * rise > limit
 
-    def _asker(self) -> Ask:
-        """Who is asked many small questions: the fast model, or where it declines the simulator, briefly."""
-        snapshot, quick = self.question.snapshot, self.quick
+    def _doubts(self) -> Doubts:
+        """Small questions are for the fast model, or where it declines for the simulator, briefly."""
+        snapshot, quick, seed = self.question.snapshot, self.quick, fresh_seed(self.seed)
         if quick is not None and quick.estimate(snapshot, [Configuration()], seed=self.seed)[0].kpis is not None:
-            return lambda asked, wanted: [a.kpis for a in quick.estimate(asked, wanted, seed=fresh_seed(self.seed))]
-        plan = replace(self._plan(max(1, self.replications // FIRST_DIVISOR), first=0), seed=fresh_seed(self.seed))
-        return lambda asked, wanted: self.judge.judge(asked, wanted, plan, no_progress)
+            return Doubts(
+                question=self.question,
+                ask=lambda asked, wanted: [a.kpis for a in quick.estimate(asked, wanted, seed=seed)],
+            )
+        plan = replace(self._plan(max(1, self.replications // FIRST_DIVISOR), first=0), seed=seed)
+        return Doubts(
+            question=self.question,
+            ask=lambda asked, wanted: self.judge.judge(asked, wanted, plan, no_progress),
+            work=WORK_MAX_SIMULATED,
+        )
 
     def _plan(self, replications: int, *, first: int) -> JudgePlan:
         return JudgePlan(

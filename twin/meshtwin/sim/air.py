@@ -204,8 +204,8 @@ class Interference:
     def _is_sampled_clean(
         self, on_air: Iterable[tuple[int, int, NodeElements]], sender: NodeElements, receiver: NodeElements, pdu: Pdu
     ) -> bool:
-        """Whether one of the receiver's samples during ``pdu`` finds nobody else that it can hear on the channel."""
-        _, start_ns, end_ns = pdu
+        """Whether one of the receiver's samples on ``pdu``'s channel finds nobody else there that it can hear."""
+        channel, start_ns, end_ns = pdu
         others = [
             (other_start_ns, other_end_ns)
             for other_start_ns, other_end_ns, other in on_air
@@ -218,7 +218,8 @@ class Interference:
             return True
         first_ns = start_ns + receiver.scanner.until_sample(start_ns, self._sample_ns)
         return any(
-            not any(a <= sample_ns < b for a, b in others) for sample_ns in range(first_ns, end_ns, self._sample_ns)
+            receiver.scanner.channel_at(sample_ns) == channel and not any(a <= sample_ns < b for a, b in others)
+            for sample_ns in range(first_ns, end_ns, self._sample_ns)
         )
 
 

@@ -6,7 +6,7 @@ from statistics import fmean
 
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.kpis import Interval
-from meshtwin.sim.intervals import compute_mean_interval
+from meshtwin.sim.intervals import compute_mean_interval, compute_ratio_interval
 from meshtwin.sim.results import MessageResult, RunResult
 from meshtwin.sim.scenario import Scenario
 
@@ -57,22 +57,36 @@ def compute_differences(
 
 
 def _difference(flow: str, deadlines: tuple[int, int], pairs: Sequence[tuple[RunResult, RunResult]]) -> FlowDifference:
-    on_time, delivery, latency, count = [], [], [], 0
+    on_time, delivery, latency = [], [], []
+    messages, is_same = 0, True
     for one, other in pairs:
         left, right = ([m for m in run.messages if m.flow == flow] for run in (one, other))
+        messages += min(len(left), len(right))
+        is_same = is_same and [m.arrivals for m in left] == [m.arrivals for m in right]
         on_time.append(_on_time(right, deadlines[1]) - _on_time(left, deadlines[0]))
         delivery.append(_delivery(right) - _delivery(left))
-        gaps = _latency_gaps_ms(left, right)
-        count += len(gaps)
-        if gaps:
-            latency.append(fmean(gaps))
+        latency.append(_latency_gaps_ms(left, right))
+    means = [fmean(gaps) for gaps in latency if gaps]
     return FlowDifference(
         flow=flow,
-        on_time=compute_mean_interval(on_time),
-        delivery=compute_mean_interval(delivery),
-        latency_ms=compute_mean_interval(latency) if latency else None,
-        pairs=count,
+        on_time=compute_mean_interval(on_time) if is_same else _share_interval(on_time, messages),
+        delivery=compute_mean_interval(delivery) if is_same else _share_interval(delivery, messages),
+        latency_ms=compute_mean_interval(means) if means else None,
+        pairs=sum(map(len, latency)),
     )
+
+
+def _share_interval(differences: Sequence[float], messages: int, level: float = 0.9) -> Interval:
+    """Student's interval over replications, never narrower than what so many messages can show.
+
+    That is the Wilson bound of a share of which not one was seen: replications with equal shares, or a single one,
+    would claim certainty otherwise. (Sides of which every arrival is the same are certain.)
+    """
+    student = compute_mean_interval(differences, level)
+    unseen = compute_ratio_interval([(0.0, float(messages))], level).high
+    half = max(student.high - student.estimate, unseen)
+    low, high = max(-1.0, student.estimate - half), min(1.0, student.estimate + half)
+    return Interval(estimate=student.estimate, low=low, high=high, level=level)
 
 
 def _on_time(messages: Sequence[MessageResult], deadline_ms: int) -> float:

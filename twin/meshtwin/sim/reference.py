@@ -23,7 +23,7 @@ from meshtwin.sim.elements.access import accept
 from meshtwin.sim.elements.bearer import Advertisement, Pdu, plan_event
 from meshtwin.sim.elements.node import NodeElements, OutgoingLink
 from meshtwin.sim.elements.relay import decide_relay
-from meshtwin.sim.elements.scanner import Scanner
+from meshtwin.sim.elements.scanner import Scanner, listens_to
 from meshtwin.sim.elements.transmit_queue import Job
 from meshtwin.sim.exchange import Exchange, Wire, needs_exchange
 from meshtwin.sim.interference import build_schedule
@@ -296,12 +296,12 @@ class ReferenceEngine:
     def _end_pdu(self, airing: Airing, pdu: Pdu, place: int, _: Any) -> None:
         """Judges the ``place``-th PDU of an advertising event at the receivers that listen to it."""
         node, job, copy = airing.node, airing.job, airing.copy
-        message, bursts = job.packet.properties.key, self._bursts
+        message, bursts, sample_ns = job.packet.properties.key, self._bursts, self._profile.scan_sample_ns
         channel, start_ns, end_ns = pdu
         for link in airing.waiting:
             receiver = link.target
             scanner = receiver.scanner
-            if scanner.channel_at(start_ns) != channel or scanner.channel_at(end_ns) != channel:
+            if not listens_to(scanner, pdu, sample_ns):
                 continue
             airing.silent.discard(link)
             if message in link.known:

@@ -171,6 +171,9 @@ class Scenario:
         check_scenario(self)
 
     def without_node(self, address: UnicastAddress) -> "Scenario":
-        """The scenario with one node switched off."""
+        """The scenario with one node switched off; raises `InvalidInput` for an address that is no node of it."""
+        if address not in {node.address for node in self.nodes}:
+            told = f"{address:04x}" if isinstance(address, int) else repr(address)
+            raise InvalidInput(f"unknown node {told}; addresses are numbers, like 0x0014", place=self.name)
         nodes = tuple(replace(n, is_on=False) if n.address == address else n for n in self.nodes)
         return replace(self, nodes=nodes)

@@ -22,7 +22,7 @@ READY_NOTIFICATIONS: Final = 3.0  # per link on average: fewer say nothing about
 # A report names two or three of the neighbours, so links come in over many reports. While some are missing, and not
 # merely uncertain, a configuration with few relays seems to reach nobody. That shows in links known one way only: most
 # radio links work both ways, and both ends tell. Below 0.75 known both ways the predicted on-time share of good
-# configurations was 0.55 too low in the mean, from 0.85 on 0.04 at worst (14 emulated networks, 1 to 6 minutes old; see
+# configurations was 0.6 too low in the mean, from 0.85 on 0.04 at worst (14 emulated networks, 1 to 6 minutes old; see
 # "Young twins" in MODELS.md). Where links do differ by direction, it is enough that half of the nodes told of all.
 READY_BOTH_WAYS: Final = 0.85
 READY_TOLD_SHARE: Final = 0.5

@@ -21,7 +21,7 @@ from meshtwin.mesh.addresses import UnicastAddress, format_address, parse_unicas
 from meshtwin.virtual_air.air import VirtualAir
 from meshtwin.virtual_air.physics import AirPhysics
 from meshtwin.virtual_air.plan import AirPlan
-from meshtwin.virtual_air.processes import Child, start_bus, start_daemon
+from meshtwin.virtual_air.processes import OPEN_POLICY, Child, start_bus, start_daemon
 from meshtwin.virtual_air.programs import Programs
 
 __all__ = ["Station", "VirtualNetwork"]
@@ -48,7 +48,7 @@ class Station:
 class VirtualNetwork:
     """Use `boot`; then ``stations[index]``, `act` for faults, `truth`, and `stop` in the end."""
 
-    def __init__(self, plan: AirPlan, programs: Programs, folder: Path) -> None:
+    def __init__(self, plan: AirPlan, programs: Programs, folder: Path, gateway_policy: str = OPEN_POLICY) -> None:
         rng = random.Random(f"{plan.seed}/air")  # noqa: S311  # physics, not secrets
         self.plan = plan
         self.stations: dict[int, Station] = {}
@@ -56,14 +56,18 @@ class VirtualNetwork:
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()  # a daemon died by itself
         self._programs = programs
         self._folder = folder
+        self._gateway_policy = gateway_policy
         self._buses: dict[str, tuple[Child, str]] = {}
         self._connection: MeshBus | None = None
         self._fading_db: dict[tuple[int, int], float] = {}
 
     @classmethod
-    async def boot(cls, plan: AirPlan, programs: Programs, folder: Path) -> Self:
-        """A running network in an empty folder; raises `Unavailable` or `InvalidInput` if something fails."""
-        network = cls(plan, programs, folder)
+    async def boot(cls, plan: AirPlan, programs: Programs, folder: Path, *, gateway_policy: str = OPEN_POLICY) -> Self:
+        """A running network in an empty folder; raises `Unavailable` or `InvalidInput` if something fails.
+
+        ``gateway_policy``: of the buses on which gateways find their daemons, as `start_bus` takes it.
+        """
+        network = cls(plan, programs, folder, gateway_policy)
         try:
             await network._boot()
         except BaseException:
@@ -91,7 +95,13 @@ class VirtualNetwork:
     async def _boot(self) -> None:
         gateways = [node.gateway_id for node in self.plan.nodes if node.gateway_id is not None]
         names = [BUS_OF_NODES, *gateways]
-        buses = await asyncio.gather(*(start_bus(self._programs, self._folder, f"{name}.socket") for name in names))
+        policies = [OPEN_POLICY, *(self._gateway_policy for _ in gateways)]
+        buses = await asyncio.gather(
+            *(
+                start_bus(self._programs, self._folder, f"{name}.socket", policy=policy)
+                for name, policy in zip(names, policies, strict=True)
+            )
+        )
         self._buses = dict(zip(names, buses, strict=True))
         self._connection = await MeshBus.connect(self._buses[BUS_OF_NODES][1])
         for index, node in enumerate(self.plan.nodes):

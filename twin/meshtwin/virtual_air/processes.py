@@ -13,7 +13,7 @@ from typing import Final
 from meshtwin.errors import Unavailable
 from meshtwin.virtual_air.programs import Programs
 
-__all__ = ["Child", "start_bus", "start_daemon"]
+__all__ = ["OPEN_POLICY", "Child", "start_bus", "start_daemon"]
 
 STOP_LIMIT_S: Final = 3.0
 BUS_LIMIT_S: Final = 5.0
@@ -23,16 +23,18 @@ BUS_CONFIGURATION: Final = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-
   <type>session</type>
   <listen>unix:path={path}</listen>
   <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow send_destination="*"/>
-    <allow receive_sender="*"/>
-    <allow own="*"/>
-  </policy>
+  {policy}
   <limit name="max_completed_connections">1024</limit>
   <limit name="max_connections_per_user">1024</limit>
   <limit name="max_match_rules_per_connection">8192</limit>
 </busconfig>
 """
+
+OPEN_POLICY: Final = """<policy context="default">
+    <allow send_destination="*"/>
+    <allow receive_sender="*"/>
+    <allow own="*"/>
+  </policy>"""
 
 
 class Child:
@@ -101,11 +103,14 @@ def _is_listening(path: Path) -> bool:
         return client.connect_ex(str(path)) == 0
 
 
-async def start_bus(programs: Programs, folder: Path, name: str) -> tuple[Child, str]:
-    """A private bus and its address; raises `Unavailable` if it does not come up."""
+async def start_bus(programs: Programs, folder: Path, name: str, *, policy: str = OPEN_POLICY) -> tuple[Child, str]:
+    """A private bus and its address; raises `Unavailable` if it does not come up.
+
+    ``policy``: who may do what, elements of a dbus-daemon's configuration.
+    """
     path, configuration = folder / name, folder / f"{name}.conf"
     path.unlink(missing_ok=True)
-    configuration.write_text(BUS_CONFIGURATION.format(path=path), encoding="utf-8")
+    configuration.write_text(BUS_CONFIGURATION.format(path=path, policy=policy), encoding="utf-8")
     command = [str(programs.bus), f"--config-file={configuration}", "--nofork", "--nopidfile"]
     child = Child(programs, command, environment={"PATH": os.environ.get("PATH", "")}, log=folder / f"{name}.log")
     try:

@@ -103,6 +103,20 @@ class LocalNode:
 
         Raises `InvalidInput` with reason ``AlreadyExists`` if the daemon has a node of that UUID.
         """
+        try:
+            await self._import(keys)
+        except InvalidInput as error:
+            if error.reason != "Failed":
+                raise
+            hint = "may it call us back? Its D-Bus policy must allow ObjectManager and Properties from root"
+            raise InvalidInput(f"{error.message}; {hint}", reason="Failed", place=error.place) from error
+        try:
+            return await asyncio.wait_for(self._application.token, JOIN_TIMEOUT_S)
+        except TimeoutError as error:
+            message = f"no token within {JOIN_TIMEOUT_S:g} s"
+            raise Unavailable(message, reason="DaemonSilent", place=self._root) from error
+
+    async def _import(self, keys: NodeKeys) -> None:
         await self._bus.call(
             self.service,
             NETWORK_PATH,
@@ -118,11 +132,6 @@ class LocalNode:
             keys.iv_index,
             keys.address,
         )
-        try:
-            return await asyncio.wait_for(self._application.token, JOIN_TIMEOUT_S)
-        except TimeoutError as error:
-            message = f"no token within {JOIN_TIMEOUT_S:g} s"
-            raise Unavailable(message, reason="DaemonSilent", place=self._root) from error
 
     async def attach(self, token: int) -> None:
         """Take the node over; raises `InvalidInput` with reason ``NotFound`` if the daemon does not know it."""

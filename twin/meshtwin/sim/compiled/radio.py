@@ -14,7 +14,7 @@ from meshtwin.sim.interference import DAY_NS
 __all__ = [
     "channel_at",
     "is_sending",
-    "listens_at",
+    "listens_to",
     "preset_scanner",
     "quiet_share",
     "restart_scanner",
@@ -55,6 +55,22 @@ def listens_at(profile: Records, nodes: Records, node: int, time_ns: int) -> int
     if since < 0 or time_ns >= nodes[node].window_until_ns:
         return -1
     return (since // profile[0].scan_interval_ns) % 3
+
+
+@inlined
+def listens_to(profile: Records, nodes: Records, node: int, channel: int, start_ns: int, end_ns: int) -> bool:
+    """Whether the node is on the channel from start to end, or at one sample where the channel is sampled."""
+    step_ns = profile[0].scan_sample_ns
+    if step_ns == 0:
+        if listens_at(profile, nodes, node, start_ns) != channel:
+            return False
+        return bool(listens_at(profile, nodes, node, end_ns) == channel)
+    sample_ns = start_ns + (nodes[node].scan_origin_ns - start_ns) % step_ns
+    while sample_ns < end_ns:
+        if listens_at(profile, nodes, node, sample_ns) == channel:
+            return True
+        sample_ns += step_ns
+    return False
 
 
 @inlined
@@ -136,13 +152,14 @@ def survival_of(s: State, sender: int, receiver: int, rx_mw: float, channel: int
 
 @inlined
 def is_sampled_clean(s: State, sender: int, receiver: int, channel: int, start_ns: int, end_ns: int) -> bool:
-    """Whether one of the receiver's samples finds nobody else that it can hear on the channel, or nobody overlaps."""
+    """Whether one of the receiver's samples on the channel finds nobody else that it can hear, or none overlaps."""
     step_ns = s.profile[0].scan_sample_ns
     if not is_disturbed(s, sender, receiver, channel, start_ns, end_ns):
         return True
     sample_ns = start_ns + (s.nodes[receiver].scan_origin_ns - start_ns) % step_ns
     while sample_ns < end_ns:
-        if not is_disturbed(s, sender, receiver, channel, sample_ns, sample_ns + 1):
+        is_there = listens_at(s.profile, s.nodes, receiver, sample_ns) == channel
+        if is_there and not is_disturbed(s, sender, receiver, channel, sample_ns, sample_ns + 1):
             return True
         sample_ns += step_ns
     return False

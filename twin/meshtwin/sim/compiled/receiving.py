@@ -17,7 +17,7 @@ from meshtwin.sim.compiled.layout import (
     code,
 )
 from meshtwin.sim.compiled.messages import add_arrival, is_only_member, let_go, lose, member_place, remember, trace
-from meshtwin.sim.compiled.radio import ORDERS, is_sending, listens_at, quiet_share, survival_of
+from meshtwin.sim.compiled.radio import ORDERS, is_sending, listens_to, quiet_share, survival_of
 from meshtwin.sim.compiled.segments import take_acknowledgment, take_segment
 from meshtwin.sim.compiled.sending import SWITCHED_OFF, send
 from meshtwin.sim.compiled.transmitting import HEARD, LAST_PDU, LINK_SHIFT, PASSES
@@ -54,9 +54,7 @@ def judge(s: State, now_ns: int, node: int, place: int) -> None:
         link = waiting[at] >> LINK_SHIFT
         receiver = wide(s.links[link].target)
         if listens_late:
-            if listens_at(s.profile, nodes, receiver, start_ns) != channel:
-                continue
-            if listens_at(s.profile, nodes, receiver, now_ns) != channel:
+            if not listens_to(s.profile, nodes, receiver, channel, start_ns, now_ns):
                 continue
             waiting[at] |= HEARD
         if s.known[slot, receiver] & 1:

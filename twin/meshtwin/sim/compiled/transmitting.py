@@ -10,7 +10,7 @@ from meshtwin.sim.compiled.jit import inlined
 from meshtwin.sim.compiled.keyed import draw, draw_below_ns, extend, join, wide
 from meshtwin.sim.compiled.layout import CAUSES, KINDS, POLL, SENT, TO_OTHERS, TO_RELAYS, Records, State, code
 from meshtwin.sim.compiled.messages import lose, trace
-from meshtwin.sim.compiled.radio import ORDERS, channel_at, preset_scanner, turn_scanner
+from meshtwin.sim.compiled.radio import ORDERS, listens_to, preset_scanner, turn_scanner
 from meshtwin.sim.compiled.sending import (
     COPY_OVER,
     RELEASE,
@@ -102,13 +102,14 @@ def place_in_window(
 
 @inlined
 def pdus_listened_to(s: State, receiver: int, base: int, order: int, airtime_ns: int) -> int:
-    """Bit per PDU, in order of their start, that finds the receiver on its channel from start to end."""
+    """Bit per PDU, in order of their start, that the receiver listens to."""
     profile, nodes, air = s.profile, s.nodes, s.air_ns
     if profile[0].listens_late != 0:
         return ALL_PDUS
     first_ns = air[base + ORDERS[order, 0]]
     span_ns = air[base + ORDERS[order, LAST_PDU]] + airtime_ns - first_ns
-    if turn_scanner(profile, nodes, receiver, first_ns) + span_ns < profile[0].scan_window_ns:
+    since_ns = turn_scanner(profile, nodes, receiver, first_ns)
+    if since_ns + span_ns < profile[0].scan_window_ns and profile[0].scan_sample_ns <= airtime_ns:
         channel = ORDERS[nodes[receiver].scan_order, nodes[receiver].scan_turn]
         if ORDERS[order, 0] == channel:
             return 1
@@ -117,10 +118,7 @@ def pdus_listened_to(s: State, receiver: int, base: int, order: int, airtime_ns:
     for place in range(3):
         channel = ORDERS[order, place]
         start_ns = air[base + channel]
-        if (
-            channel_at(profile, nodes, receiver, start_ns) == channel
-            and channel_at(profile, nodes, receiver, start_ns + airtime_ns) == channel
-        ):
+        if listens_to(profile, nodes, receiver, channel, start_ns, start_ns + airtime_ns):
             bits |= 1 << place
     return bits
 

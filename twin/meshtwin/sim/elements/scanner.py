@@ -1,14 +1,39 @@
 """Which advertising channel a node listens to."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from meshtwin.sim.elements.bearer import Pdu
 from meshtwin.sim.profiles import StackProfile
 
-__all__ = ["NOT_LISTENING", "Scanner"]
+__all__ = ["NOT_LISTENING", "Listener", "Scanner", "listens_to"]
 
 NOT_LISTENING = -1
 CHANNELS = 3
+
+
+class Listener(Protocol):
+    """Whatever listens to one channel at a time."""
+
+    def channel_at(self, time_ns: int) -> int:
+        """Channel 0..2, or `NOT_LISTENING`."""
+        ...
+
+    def until_sample(self, time_ns: int, sample_ns: int) -> int:
+        """Time to the next sampling instant."""
+        ...
+
+
+def listens_to(listener: Listener, pdu: Pdu, sample_ns: int) -> bool:
+    """Whether the listener is on the PDU's channel from its start to its end.
+
+    ``sample_ns`` not 0: the channel is sampled, and one sample of the PDU is enough.
+    """
+    channel, start_ns, end_ns = pdu
+    if sample_ns == 0:
+        return listener.channel_at(start_ns) == channel and listener.channel_at(end_ns) == channel
+    first_ns = start_ns + listener.until_sample(start_ns, sample_ns)
+    return any(listener.channel_at(time_ns) == channel for time_ns in range(first_ns, end_ns, sample_ns))
 
 
 class Scanner:

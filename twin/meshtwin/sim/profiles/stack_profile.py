@@ -80,6 +80,6 @@ class StackProfile:
     allows_flow_ttl_one: bool = True  # whether one message may be sent with TTL 1
     delay_when_idle_only: bool = False  # what waited for an advertising set is sent at once when it gets one
     copies_take_turns: bool = False  # after each copy the next PDU of the queue has its turn
-    scan_sample_ns: int = 0  # not 0: a PDU is heard if at one of these instants nobody else is on the channel
+    scan_sample_ns: int = 0  # not 0: one of these instants on the PDU's channel, with nobody else there, is enough
     segmentation: SegmentationTiming = SegmentationTiming()
     capture_db: float | None = None  # a PDU survives this much above the sum of interferers; None: by bit errors
