@@ -20,6 +20,7 @@ from meshtwin_operator.local.state import StateFolder
 SAMPLES = Path(__file__).parents[2] / "manifests" / "samples"
 VERDICTS = {"Confirmed", "RolledBack", "TimedOut", "Rejected", "Superseded"}
 LIMIT_S = 240.0  # of a wait
+JUDGING_S = 480.0  # the models may have to be compiled first, on a busy machine
 Manifest = dict[str, Any]
 
 
@@ -109,7 +110,11 @@ class Building:
 
     def judged(self, proposal: str) -> str:
         """Wait until a proposal is judged."""
-        until(lambda: self.phase(proposal) == "AwaitingDecision", lambda: self.get("ConfigurationProposal", proposal))
+        until(
+            lambda: self.phase(proposal) == "AwaitingDecision",
+            lambda: self.get("ConfigurationProposal", proposal),
+            limit_s=JUDGING_S,
+        )
         return proposal
 
     def edit(self, file: str, old: str, new: str) -> None:

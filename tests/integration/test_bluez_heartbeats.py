@@ -50,11 +50,14 @@ async def test_heartbeats_tell_who_hears_whom_and_how_far_everybody_is(rig: Blue
         told = [p for leaf, p in rig.seen if leaf == "telemetry/nodes"]
         return {n["node"]: n["heartbeatHops"] for p in told for n in p["nodes"] if "heartbeatHops" in n}
 
-    await until(lambda: hops() == {"0001": 3, "0002": 2, "0003": 1}, 150)  # told when the round is complete
+    def pairs() -> dict[tuple[str, str], dict[str, Any]]:
+        reports = [p for leaf, p in rig.seen if leaf == "telemetry/neighbours"]
+        return {(p["node"], n["neighbour"]): n for p in reports for n in p["neighbours"]}
 
-    reports = [p for leaf, p in rig.seen if leaf == "telemetry/neighbours"]
-    heard = {(p["node"], n["neighbour"]): n for p in reports for n in p["neighbours"]}
+    await until(lambda: hops() == {"0001": 3, "0002": 2, "0003": 1}, 150)
+    await until(lambda: len(pairs()) >= 2 * len(NEIGHBOURS), 150)
+
+    heard = pairs()
     assert {tuple(sorted(pair)) for pair in heard} == NEIGHBOURS
-    assert len(heard) == 2 * len(NEIGHBOURS)
     assert {n["transmissions"] for n in heard.values()} == {3}
-    assert all(n["lastCounter"] == 16 and n["received"] + n["receivedUncertainty"] >= 15 for n in heard.values())
+    assert all(n["received"] + n["receivedUncertainty"] >= 0.9 * n["lastCounter"] for n in heard.values())

@@ -154,6 +154,9 @@ def test_what_the_pipeline_proposes_is_pushed_read_back_measured_and_confirmed(
     wanted = corridor.get("MeshConfiguration", configuration)["spec"]["revision"]
     until(lambda: corridor.revision(NORTH) == wanted)
     assert status["noHarm"]["passed"]
+    # What is at stake from here on is coming back, not evidence of no harm: fewer messages, and a wider margin.
+    corridor.edit("twin.yaml", "probeMessages: 30", "probeMessages: 12")
+    corridor.edit("twin.yaml", "harmMarginPerMille: 200", "harmMarginPerMille: 400")
     drafts["cut"] = corridor.draft(NORTH, {"relay": "Disabled"}, NODES[NORTH])
     drafts["calm"] = corridor.draft(NORTH, CALM, NODES[NORTH])
     assert count_pdus_per_s(corridor) < pdus_before_per_s
@@ -162,9 +165,6 @@ def test_what_the_pipeline_proposes_is_pushed_read_back_measured_and_confirmed(
 def test_configuration_that_cuts_a_part_away_is_taken_back_by_itself(
     corridor: Building, drafts: dict[str, str]
 ) -> None:
-    # What is at stake from here on is coming back, not evidence of no harm: fewer messages, and a wider margin.
-    corridor.edit("twin.yaml", "probeMessages: 30", "probeMessages: 12")
-    corridor.edit("twin.yaml", "harmMarginPerMille: 200", "harmMarginPerMille: 400")
     base, before = corridor.revision(NORTH), read_truth(corridor, NORTH)
     proposal = drafts.get("cut") or corridor.draft(NORTH, {"relay": "Disabled"}, NODES[NORTH])
     cut = corridor.approve(corridor.judged(proposal))

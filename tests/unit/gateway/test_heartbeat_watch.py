@@ -43,7 +43,7 @@ def run_round(rotation: Rotation) -> tuple[float, list[tuple[int, int, datetime,
             seen.append((int(turn.node), int(turn.collect), listening[turn.node], now))
         if turn.listen is not None:
             listening[turn.node] = now
-        rotation.done(now, is_listening=True)
+        rotation.done(now, is_listening=True, is_collected=True)
     return (now - NOW).total_seconds(), seen
 
 
@@ -147,6 +147,23 @@ def test_a_node_listens_to_no_more_sources_than_its_replay_list_has_room_for() -
 
     heard = {n.neighbour for t in mesh.told(NeighbourTelemetry) for n in t.neighbours if t.node == "0003"}
     assert len(heard) == 1
+
+
+def test_a_node_that_missed_its_turn_listens_again_before_the_round_ends() -> None:
+    mesh = ObservedMesh(identity=BY_HEARTBEATS)
+    mesh.command(Verb.ADOPT, "a0")
+    mesh.command(Verb.MONITOR, **FAST)
+    while mesh.questions(Opcode.HEARTBEAT_SUBSCRIPTION_SET).count(4) < 2:  # the first one is for the distance
+        mesh.run(0.5)
+    mesh.silent.add(4)
+    mesh.run(30)
+    mesh.silent.clear()
+    everybody_publishes = len(mesh.questions(Opcode.HEARTBEAT_PUBLICATION_SET)) + 2  # the next round begins so
+    while len(mesh.questions(Opcode.HEARTBEAT_PUBLICATION_SET)) < everybody_publishes:
+        mesh.run(1)
+
+    pairs = {(t.node, n.neighbour) for t in mesh.told(NeighbourTelemetry) for n in t.neighbours}
+    assert len(pairs) == 8
 
 
 def test_a_command_in_the_middle_does_not_lose_a_turn() -> None:

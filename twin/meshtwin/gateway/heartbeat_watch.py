@@ -133,7 +133,7 @@ class HeartbeatWatch:
                 self._bench.book.hops[turn.node] = heard.min_hops
         elif heard is not None:
             self._tell(turn.node, job, now)
-        rotation.done(now, is_listening=job.is_listening)
+        rotation.done(now, is_listening=job.is_listening, is_collected=heard is not None)
         if rotation.rounds_done > self._rounds_told:
             self._rounds_told = rotation.rounds_done
             # and the gateway

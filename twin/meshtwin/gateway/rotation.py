@@ -68,6 +68,7 @@ class Rotation:
     next_at: datetime | None = None
     _turns: Iterator[Turn] | None = None
     _ready_at: dict[UnicastAddress, datetime] = field(default_factory=dict)
+    _missed: list[tuple[UnicastAddress, UnicastAddress]] = field(default_factory=list)
 
     def due(self, now: datetime) -> Turn | None:
         """The turn that is to be done now; the same one until `done`."""
@@ -83,8 +84,8 @@ class Rotation:
             return None
         return self.turn
 
-    def done(self, now: datetime, *, is_listening: bool) -> None:
-        """The turn is over; ``is_listening``: the node took its new subscription."""
+    def done(self, now: datetime, *, is_listening: bool, is_collected: bool) -> None:
+        """The turn is over; ``is_listening``: the node took its new subscription, ``is_collected``: its count came."""
         turn = self.turn
         if turn is None or self._turns is None:
             return
@@ -93,8 +94,10 @@ class Rotation:
                 self._ready_at[turn.node] = now + timedelta(seconds=self.listen_s + CHECK_S)
             else:
                 self._ready_at.pop(turn.node, None)
-        if turn.collect is not None:
+        if turn.collect is not None and is_collected:
             self.pairs_listened += 1
+        elif turn.collect is not None and not turn.is_distance:
+            self._missed.append((turn.node, turn.collect))
         self.next_at = now + timedelta(seconds=self.exchange_s * max(1, turn.exchanges))
         self.turn = next(self._turns)
 
@@ -119,7 +122,9 @@ class Rotation:
             yield from (Turn(node=node, collect=self.gateway, is_distance=True) for node in others)
             yield Turn(node=self.gateway, publish_ttl=NEAR_TTL)
             self.pairs_listened = 0  # distances are no pairs
+            self._missed.clear()
             yield from self._listen()
+            yield from self._listen_again()
             self.rounds_done += 1
 
     def _listen(self) -> Iterator[Turn]:
@@ -136,6 +141,15 @@ class Rotation:
                     yield Turn(node=node, collect=before.pop(node, None), listen=sources[index])
                     before[node] = sources[index]
         yield from (Turn(node=node, collect=source) for node, source in before.items())
+
+    def _listen_again(self) -> Iterator[Turn]:
+        """Once more the pairs whose node did not answer: with a message lost here and there no picture were full."""
+        missed = list(self._missed)
+        while missed:
+            wave = dict(missed)  # one source per node, the last one named
+            yield from (Turn(node=node, listen=source) for node, source in wave.items())
+            yield from (Turn(node=node, collect=source) for node, source in wave.items())
+            missed = [pair for pair in missed if pair not in wave.items()]
 
     def _candidates(self) -> dict[UnicastAddress, tuple[UnicastAddress, ...]]:
         """Per listener whom it may hear, ascending by difference of distance, then address."""
