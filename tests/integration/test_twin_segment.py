@@ -14,7 +14,7 @@ from tests.benchmarks.bench_ingest import make_inventory
 from tests.integration.twin_processes import Broker, Gateway, Twin, neighbour, running_broker, running_twin, wait_until
 
 NODES = 4
-ROUNDS = 30  # reports of each node: so many that hardly any message brings a new link
+ROUNDS = 10  # reports of each node
 FILL = NODES * ROUNDS + 2  # messages of `fill`
 OBSERVATIONS = "meshtwin_observations_total"
 

@@ -188,6 +188,27 @@ def test_network_with_segments_and_sleeping_nodes_is_equal_in_both_engines(name)
     assert {m.flow for m in result.messages if m.arrivals} == {"far", "letter", "letters"}
 
 
+def test_rounds_of_resends_that_make_progress_go_on_in_both_engines():
+    """One send over links of 0.7: most rounds bring something, and one without progress would be the last."""
+    lattice = build_lattice(2, count=20)
+    once = Transmit(count=0, interval_steps=0)
+    zephyr = get_profile("zephyr")
+    timing = replace(zephyr.segmentation, retransmissions=4, retransmissions_without_progress=1)
+    flow = replace(lattice.flows[0], members=(UnicastAddress(2),), segmentation=Segmentation(access_bytes=100))
+    scenario = replace(
+        lattice,
+        nodes=tuple(replace(n, network_transmit=once, relay_retransmit=once) for n in lattice.nodes),
+        flows=(replace(flow, period_s=4.0),),
+        background=(),
+        profile=replace(zephyr, segmentation=timing),
+        is_traced=True,
+    )
+    result = run_compiled(scenario, 1, 0)
+    assert result == run_reference(scenario, 1, 0)
+    single = replace(scenario, profile=replace(zephyr, segmentation=replace(timing, retransmissions=1)))
+    assert sum(m.reached_all for m in result.messages) > sum(m.reached_all for m in run_compiled(single, 1, 0).messages)
+
+
 def test_arrays_of_segmented_messages_grow_when_a_run_needs_more():
     scenario = add_transport(build_lattice(3, count=150))
     state = run_state(scenario, 1, 0)

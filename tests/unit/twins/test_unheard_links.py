@@ -107,6 +107,24 @@ def test_notifications_sent_before_the_first_one_heard_count_as_missed():
     assert with_others[2, 1].delivery_mean == pytest.approx(alone[2, 1].delivery_mean, abs=0.02)
 
 
+@pytest.mark.parametrize("speed", [0.5, 1.0, 16.0])
+def test_links_that_lost_nothing_miss_nothing_however_fast_the_mesh_runs(speed):
+    """Reports take turns, so that one listener was listed long ago and another just now."""
+    reports = []
+    for turn in range(40):
+        sent = turn + 1  # by each node, one in ten seconds of the mesh
+        reporter, neighbour = divmod(turn, 8)
+        if reporter == neighbour:
+            continue
+        told = counter(f"{neighbour:04x}", sent, sent)
+        reports.append(report(f"{reporter:04x}", told, sequence=turn, at_s=10 * sent / speed))
+    state = fold_all(reports)
+
+    exposure = measure_exposure(state, now_s=START_S + 400 / speed, report_interval_s=60, notification_interval_s=10)
+
+    assert all(exposure.missing(*pair) < 1 for pair in exposure.accounted)
+
+
 @given(st.integers(0, 100), st.integers(0, 100), st.integers(1, 3))
 def test_exposure_is_never_more_than_either_end_saw(sent, listened, copies):
     first = report("0001", counter("0002", sent, sent, transmissions=copies))

@@ -31,7 +31,7 @@ from meshtwin.mesh.inventory import parse_inventory
 from meshtwin.metrics.segment import SegmentFigures, SegmentMetrics
 from meshtwin.northbound.rest import create_app
 from meshtwin.northbound.views import Health
-from meshtwin.twins.freshness import LinkGrowth, Rollup, roll_up
+from meshtwin.twins.freshness import Rollup, roll_up
 from meshtwin.twins.partial import PartialSnapshot
 from meshtwin.twins.snapshot import SegmentFacts, take_snapshot
 from meshtwin.twins.state import TwinState
@@ -53,7 +53,6 @@ class SegmentTwin:
         self.settings = settings
         self.facts = read_facts(settings)
         self.session = secrets.token_hex(8)
-        self._growth = LinkGrowth(len(self.facts.inventory.nodes))
         self.keeper = Keeper(
             settings.data_folder, self.facts.inventory.addresses, retention_days=settings.retention_days
         )
@@ -131,7 +130,6 @@ class SegmentTwin:
 
     def _summary_of(self, state: TwinState, online: bool) -> TwinSummary:
         rollup = self._rollup(state)
-        is_settled = self._growth.is_settled(state.folded, rollup.links)
         newest_s = rollup.newest_report_s
         segment = SegmentSummary(
             name=self.settings.segment or self.settings.name,
@@ -153,7 +151,7 @@ class SegmentTwin:
             sequence=0,  # the publisher numbers them
             sent_at=utc_now(),
             config_hash=self.settings.config_hash,
-            ready=online and rollup.is_ready and is_settled,
+            ready=online and rollup.is_ready,
             age_seconds=rollup.age_s,
             segments=[segment],
         )

@@ -14,6 +14,7 @@ All numbers are notifications, decayed to ``now_s`` like the evidence of links.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import median
 from typing import Final
 
 from meshtwin.twins.folding import EVIDENCE_HALF_LIFE_S
@@ -28,6 +29,7 @@ CERTAIN_LESS: Final = 2.0  # notifications less: the ones under way, and those b
 UNTOLD: Final = 2.0  # notifications: those named before were heard better, no more is known
 TOLD_SHARE: Final = 0.5  # of links listed more than once: the reporter has told of all it hears
 USUAL_QUANTILE: Final = 0.75
+PACE_SOURCES: Final = 5  # fewer do not tell how fast notifications follow each other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +57,7 @@ def measure_exposure(
     state: TwinState, *, now_s: float, report_interval_s: float, notification_interval_s: float
 ) -> Exposure:
     """Exposure of all nodes that were heard or reported; a notification interval of 0 gives none."""
-    rate_per_s = 1 / notification_interval_s if notification_interval_s > 0 else 0.0
+    rate_per_s = _measure_pace(state, 1 / notification_interval_s) if notification_interval_s > 0 else 0.0
     accounted: dict[tuple[int, int], float] = {}
     transmissions: dict[int, int] = {}
     newest: dict[int, float] = {}
@@ -83,6 +85,30 @@ def measure_exposure(
 def find_told(state: TwinState) -> frozenset[int]:
     """Reporters that have told of all they hear; reports are short and list new neighbours before known ones."""
     return frozenset(target for target, node in state.nodes.items() if _has_told_all(node))
+
+
+def _measure_pace(state: TwinState, nominal_per_s: float) -> float:
+    """Notifications per second of the receiver's clock, from counters that were listed at different times.
+
+    The nominal rate where too few sources tell: a gateway may have stretched the interval, and an emulated mesh may
+    run faster than the clock. Counters of one source are compared between the listeners that were listed first and
+    last; those that began to count late or anew move single sources, not the median.
+    """
+    by_source: dict[int, list[LinkRecord]] = {}
+    for node in state.nodes.values():
+        for source, record in node.links.items():
+            by_source.setdefault(source, []).append(record)
+    paces: list[float] = []
+    for records in by_source.values():
+        newest = max(records, key=_listed_s)
+        oldest = min((r for r in records if r.epoch == newest.epoch), key=_listed_s)
+        if newest.listed_s - oldest.listed_s >= 1 / nominal_per_s and newest.last > oldest.last:
+            paces.append((newest.last - oldest.last) / (newest.listed_s - oldest.listed_s))
+    return median(paces) if len(paces) >= PACE_SOURCES else nominal_per_s
+
+
+def _listed_s(record: LinkRecord) -> float:
+    return record.listed_s
 
 
 def _usual(values: list[float]) -> float:

@@ -8,16 +8,10 @@ from meshtwin.twins.exposure import find_told
 from meshtwin.twins.silence import rotation_s
 from meshtwin.twins.state import TwinState
 
-__all__ = ["LinkGrowth", "Rollup", "roll_up", "why_young"]
+__all__ = ["Rollup", "roll_up", "why_young"]
 
 FRESH_INTERVALS: Final = 6  # report intervals, on top of the time in which a reporter lists all its neighbours
 READY_SHARE: Final = 0.9  # of nodes that reported: the rest may be switched off at the wall
-# New links per message, which tells of two. Found on one run of the emulated office: at 0.5 over one report of each
-# node a tenth of the links was missing, all counts were short, and pipelines called objectives unreachable that they
-# met ten minutes later.
-SETTLED_GROWTH: Final = 0.15
-WINDOW_REPORTS: Final = 2  # of each node: chance brings fewer new links in a short window
-WINDOW_MIN: Final = 20  # messages
 READY_NOTIFICATIONS: Final = 3.0  # per link on average: fewer say nothing about its delivery
 # A report names two or three of the neighbours, so links come in over many reports. While some are missing, and not
 # merely uncertain, a configuration with few relays seems to reach nobody. That shows in links known one way only: most
@@ -41,26 +35,6 @@ class Rollup:
     newest_report_s: float | None
     is_ready: bool
     waiting_for: str  # why it is not ready; empty when it is
-
-
-class LinkGrowth:
-    """Whether reports still bring new links: a recipe that does not know them sees a thinner network.
-
-    Counted in messages, not in time, so that it holds for any report interval. ``nodes``: of the segment.
-    """
-
-    def __init__(self, nodes: int) -> None:
-        self._window = max(WINDOW_MIN, WINDOW_REPORTS * nodes)
-        self._seen: list[tuple[int, int]] = []  # (messages folded, links), ascending; the first a window old
-
-    def is_settled(self, folded: int, links: int) -> bool:
-        """Whether the last messages brought few new links; False before a window of them has passed."""
-        if not self._seen or self._seen[-1][0] != folded:
-            self._seen.append((folded, links))
-        while len(self._seen) > 1 and folded - self._seen[1][0] >= self._window:
-            self._seen.pop(0)
-        since, before = self._seen[0]
-        return folded - since >= self._window and links - before <= SETTLED_GROWTH * (folded - since)
 
 
 def roll_up(state: TwinState, addresses: Collection[int], *, now_s: float, report_interval_s: float) -> Rollup:
