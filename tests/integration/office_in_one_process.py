@@ -173,7 +173,7 @@ class Building:
                 "epoch": 1,
                 "attempt_id": attempt,
                 "sent_at": self.now,
-                "not_after": self.now + timedelta(seconds=30),
+                "not_after": self.now + timedelta(seconds=within_s),  # a probe ends before it
                 **said,
             }
         )

@@ -154,6 +154,7 @@ def test_harmful_configuration_is_taken_back_once_and_never_pushed_again(buildin
 
 
 def test_every_verdict_is_on_its_scorecard_once_whoever_was_killed(building: Building) -> None:
+    until(lambda: "office-north-segment" in building.children())  # the operator was started just before
     os.kill(building.children()["office-north-segment"], signal.SIGKILL)
     building.kill("operator")
     building.start("operator")
