@@ -10,10 +10,12 @@ from tests.unit.gateway.observed_mesh import IDENTITY, MONITOR, ObservedMesh
 from meshtwin.contract.access import Opcode
 from meshtwin.contract.configuration import FlowSpec, Verb
 from meshtwin.contract.telemetry import FlowTelemetry, NeighbourTelemetry, NodeTelemetry
+from meshtwin.contract.wire import SettingsEntry
 from meshtwin.gateway.foundation import HeartbeatHeard, parse_heartbeats_heard
 from meshtwin.gateway.heartbeats import HeartbeatBook
 from meshtwin.gateway.rotation import Rotation, to_period_log
 from meshtwin.mesh.addresses import UnicastAddress
+from meshtwin.mesh.configuration import compute_digest, expand_settings
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BY_HEARTBEATS = replace(IDENTITY, observability="heartbeats")
@@ -176,6 +178,17 @@ def test_a_command_in_the_middle_does_not_lose_a_turn() -> None:
 
     pairs = {(t.node, n.neighbour) for t in mesh.told(NeighbourTelemetry) for n in t.neighbours}
     assert len(pairs) == 8
+
+
+def test_a_gateway_sleeps_while_a_staged_configuration_waits() -> None:
+    mesh = ObservedMesh(identity=BY_HEARTBEATS)
+    mesh.command(Verb.ADOPT, "a0")
+    mesh.command(Verb.MONITOR, **FAST)
+    entries = [SettingsEntry(nodes=["0001-0005"], default_ttl=6)]
+    target = expand_settings([entry.to_value() for entry in entries], mesh.nodes)
+    staged = mesh.command(Verb.STAGE, "s1", revision=1, hash=compute_digest(target), settings=entries, run_s=120)[-1]
+
+    assert staged.status == "done"
 
 
 def test_flows_between_nodes_are_not_measured_where_nobody_counts_and_the_answer_says_so() -> None:

@@ -20,6 +20,7 @@ __all__ = ["Bench", "Work"]
 
 PROGRESS_PAUSE: Final = timedelta(seconds=1)
 RESULTS_KEPT: Final = 16
+QUIET_PHASES: Final = (GatewayPhase.IDLE, GatewayPhase.ARMED)
 FIXED_GROUPS: Final = 0xFF00  # and above: every node with the role receives them (Mesh Protocol 1.1, 3.4.2.4)
 
 
@@ -58,6 +59,11 @@ class Bench:
         self._effects: list[Effect] = []
         self._groups: set[int] = set()  # that our node was told to listen to
         self._results: dict[tuple[str, str], Publish] = {}
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether there is room for work of the gateway's own: none under way, and no push between its steps."""
+        return self.work is None and self.memory.phase in QUIET_PHASES
 
     # Memory and messages
 

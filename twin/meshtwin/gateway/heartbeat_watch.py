@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
-from meshtwin.contract.configuration import Command, GatewayPhase
+from meshtwin.contract.configuration import Command
 from meshtwin.contract.telemetry import AirtimeBill
 from meshtwin.gateway.bench import Bench, Work
 from meshtwin.gateway.bill import Costs
@@ -21,7 +21,6 @@ __all__ = ["HeartbeatWatch"]
 LISTEN_LOG_MORE: Final = LISTEN_HEARTBEATS.bit_length() - 1  # a listening time is so many doublings of the period
 PERIOD_LOG_MAX: Final = 0x11 - LISTEN_LOG_MORE
 LEFT_LEAST: Final = 0.1  # of the budget for asking, whatever heartbeats and reading back take
-QUIET_PHASES: Final = (GatewayPhase.IDLE, GatewayPhase.ARMED)
 
 
 class HeartbeatWatch:
@@ -91,7 +90,7 @@ class HeartbeatWatch:
     def on_time(self, now: datetime) -> None:
         """Do the turn that is due, if nothing else is under way."""
         bench, rotation = self._bench, self._rotation
-        if rotation is None or bench.work is not None or bench.memory.phase not in QUIET_PHASES:
+        if rotation is None or not bench.is_quiet:
             return
         turn = rotation.due(now)
         if turn is None:
@@ -106,7 +105,7 @@ class HeartbeatWatch:
 
     def next_wakeup(self) -> datetime | None:
         """When `on_time` has something to do."""
-        return None if self._rotation is None or self._bench.work is not None else self._rotation.next_at
+        return self._rotation.next_at if self._rotation is not None and self._bench.is_quiet else None
 
     def describe_gaps(self) -> str | None:
         """Nodes that refuse heartbeats; None: nobody does."""

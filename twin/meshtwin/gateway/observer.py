@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import structlog
 
-from meshtwin.contract.configuration import Command, GatewayPhase
+from meshtwin.contract.configuration import Command
 from meshtwin.contract.telemetry import AirtimeBill, Observing
 from meshtwin.gateway.bench import Bench, Work
 from meshtwin.gateway.bill import Costs, describe_stretching, is_too_long
@@ -34,7 +34,6 @@ TELL_LEAST: Final = timedelta(seconds=30)  # between two states for its sake
 ASK_AGAIN_S: Final = 60.0  # mesh time between two tries to read the composition of a node that is heard
 WARNING_MAX: Final = 300  # characters
 WARNINGS_MAX: Final = 16  # as many as the state may carry
-QUIET_PHASES: Final = (GatewayPhase.IDLE, GatewayPhase.ARMED)
 
 
 class Observer:
@@ -112,7 +111,7 @@ class Observer:
         """Read composition data, rotate heartbeats, count airtime, as it is time."""
         bench = self._bench
         missing = self._missing()
-        if missing and bench.work is None and bench.memory.phase in QUIET_PHASES:
+        if missing and bench.is_quiet:
             job, self._survey_at = SurveyJob(missing), None
             bench.begin(Work("survey", job, partial(self._finish_survey, job)), now)
         elif not missing:
@@ -123,8 +122,8 @@ class Observer:
 
     def next_wakeups(self) -> tuple[datetime | None, ...]:
         """When `on_time` has something to do."""
-        may_ask = self._bench.work is None and self._bench.memory.phase in QUIET_PHASES
-        return (self._window_at, self._heartbeats.next_wakeup(), self._survey_at if may_ask else None)
+        survey_at = self._survey_at if self._bench.is_quiet else None
+        return (self._window_at, self._heartbeats.next_wakeup(), survey_at)
 
     # Composition data
 

@@ -145,12 +145,7 @@ class Upkeep:
         """A node that did not answer before was just heard: try again."""
         bench = self._bench
         exception = bench.memory.exceptions.get(node)
-        if (
-            exception is None
-            or exception.outcome is not Outcome.UNKNOWN
-            or bench.work is not None
-            or bench.memory.phase not in (GatewayPhase.IDLE, GatewayPhase.ARMED)
-        ):
+        if exception is None or exception.outcome is not Outcome.UNKNOWN or not bench.is_quiet:
             return
         last = self._repaired_at.get(node)
         if last is not None and now - last < bench.mesh_time(REPAIR_PAUSE_S):
