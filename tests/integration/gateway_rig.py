@@ -94,6 +94,12 @@ class GatewayRig:
         """The newest message under a topic's leaf; empty before the first."""
         return next((payload for seen, payload in reversed(self.seen) if seen == leaf), {})
 
+    @property
+    def observing(self) -> dict[str, Any]:
+        """How the gateway says that it observes the mesh; empty before it says so."""
+        found: dict[str, Any] = self.last("state").get("observing", {})
+        return found
+
     # Gateway
 
     async def start_gateway(self, *, wait: bool = True) -> None:

@@ -39,11 +39,6 @@ async def rig(tmp_path: Path) -> AsyncIterator[BluezRig]:
         await rig.stop()
 
 
-def observing(rig: BluezRig) -> dict[str, Any]:
-    found: dict[str, Any] = rig.last("state").get("observing", {})
-    return found
-
-
 async def test_notifications_are_held_back_while_a_replay_list_cannot_hold_everybody(rig: BluezRig) -> None:
     await rig.start_gateway()
 
@@ -51,9 +46,9 @@ async def test_notifications_are_held_back_while_a_replay_list_cannot_hold_every
 
     assert (refused["status"], refused["reason"]) == ("refused", "ReplayListTooSmall")
     assert "0005 (CRPL 5, needs 7)" in refused["message"]
-    warnings = await until(lambda: observing(rig).get("warnings"), 20)
+    warnings = await until(lambda: rig.observing.get("warnings"), 20)
     assert "0005 (CRPL 5, needs 7)" in warnings[0]
-    assert not observing(rig)["active"]
+    assert not rig.observing["active"]
     assert not any(leaf == "telemetry/neighbours" for leaf, _ in rig.seen)
 
 
@@ -64,8 +59,8 @@ async def test_who_knows_that_few_nodes_hear_each_other_says_so_and_monitoring_b
     assert (await rig.command(Verb.MONITOR, nodes=rig.nodes, flows=[FLOW], **MONITOR))["status"] == "done"
 
     await until(lambda: any(leaf == "telemetry/neighbours" for leaf, _ in rig.seen))
-    bill = await until(lambda: observing(rig).get("airtime"), 20)
-    assert observing(rig)["active"]
+    bill = await until(lambda: rig.observing.get("airtime"), 20)
+    assert rig.observing["active"]
     parts = ("notificationsRatio", "reportsRatio", "upkeepRatio")
     assert 0 < sum(bill[part] for part in parts) <= 1.01 * bill["budgetRatio"]
 

@@ -31,16 +31,11 @@ async def rig(tmp_path: Path) -> AsyncIterator[BluezRig]:
         await rig.stop()
 
 
-def observing(rig: BluezRig) -> dict[str, Any]:
-    found: dict[str, Any] = rig.last("state").get("observing", {})
-    return found
-
-
 async def test_heartbeats_tell_who_hears_whom_and_how_far_everybody_is(rig: BluezRig) -> None:
     assert (await rig.command(Verb.ADOPT, nodes=rig.nodes))["status"] == "done"
     assert (await rig.command(Verb.MONITOR, nodes=rig.nodes, **MONITOR))["status"] == "done"
 
-    state = await until(lambda: observing(rig) if observing(rig).get("active") else None, 20)
+    state = await until(lambda: rig.observing if rig.observing.get("active") else None, 20)
     assert state["level"] == "heartbeats"
     assert state["fullPictureSeconds"] > 0
     assert 0 < state["airtime"]["heartbeatsRatio"] <= state["airtime"]["budgetRatio"]

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, replace
 
 import pytest
+from tests.unit.recipes.figure_builders import kpis
 
 from meshtwin.mesh.configuration import NodeSettings, Transmit
-from meshtwin.mesh.kpis import FlowKpis, HowKnown, Interval, NetworkKpis, Objectives
+from meshtwin.mesh.kpis import Objectives
 from meshtwin.ports import QuickAnswer, no_progress
 from meshtwin.recipes.building import Design, complete_configuration
 from meshtwin.recipes.rounds import Rounds
@@ -29,25 +30,6 @@ class RelaysCount:
     def _kpis(self, configuration):
         relays = sum(bool(s.relay) for _, s in configuration.entries)
         return kpis(on_time=min(1.0, 0.25 * (relays - ELSEWHERE)), airtime=AIRTIME_PER_RELAY * relays)
-
-
-def sure(value):
-    return Interval(estimate=value, low=value, high=value)
-
-
-def kpis(*, on_time, airtime):
-    flow = FlowKpis(
-        flow="west",
-        sent=64,
-        on_time=sure(on_time),
-        delivery=sure(on_time),
-        latency_p50_ms=20.0,
-        latency_p95_ms=50.0,
-        latency_p99_ms=60.0,
-        spread_p95_ms=30.0,
-        how_known=HowKnown.PREDICTED,
-    )
-    return NetworkKpis(flows=(flow,), airtime_ratio=sure(airtime))
 
 
 @pytest.fixture

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.recipes.figure_builders import kpis
 
 from meshtwin.mesh.configuration import Transmit
-from meshtwin.mesh.kpis import FlowKpis, HowKnown, Interval, NetworkKpis, Objectives
+from meshtwin.mesh.kpis import Objectives
 from meshtwin.ports import QuickAnswer
 from meshtwin.recipes.baselines import Evolution, betweenness_design, dominating_set_design, evolve
 from meshtwin.recipes.building import Design, complete_configuration, relay_capable
@@ -25,24 +26,6 @@ ADDRESSES = st.frozensets(st.integers(1, 40), max_size=20)
 
 def design(relays=(), *, ttl=5):
     return Design(relays=frozenset(relays), network_transmit=ONCE, relay_retransmit=ONCE, ttl=ttl)
-
-
-def kpis(on_time, airtime):
-    def sure(value):
-        return Interval(estimate=value, low=value, high=value)
-
-    flow = FlowKpis(
-        flow="west",
-        sent=64,
-        on_time=sure(on_time),
-        delivery=sure(on_time),
-        latency_p50_ms=20.0,
-        latency_p95_ms=50.0,
-        latency_p99_ms=60.0,
-        spread_p95_ms=30.0,
-        how_known=HowKnown.PREDICTED,
-    )
-    return NetworkKpis(flows=(flow,), airtime_ratio=sure(airtime))
 
 
 @dataclass
