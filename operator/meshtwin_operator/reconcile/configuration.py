@@ -41,7 +41,7 @@ from meshtwin_operator.resources.twins import MeshSegment
 __all__ = ["reconcile_configuration"]
 
 LOOK_AGAIN_S: Final = 5.0  # a command without an answer is given again
-HELD_AGAIN_S: Final = 30.0
+HELD_AGAIN_S: Final = 30.0  # windows and stops are told in minutes; a change of the twin or gateway wakes us sooner
 BACKOFF_S: Final = 30.0  # after the first failed attempt; doubles
 
 STEPS_AFTER_COMMIT: Final = frozenset({Step.COMMITTING, Step.VERIFYING, Step.CONFIRMING})
@@ -289,7 +289,7 @@ def _finish_abort(case: Case, push: PushStatus) -> Outcome:
         again = command_of(case, push)
         return replace(_outcome(case.record, status, case.now, requeue=LOOK_AGAIN_S), after=(again,))
     if push.reason in HARM_REASONS:
-        return _enter(case, status, push, News(signal=Signal.HARM, reason=push.reason, message=push.message))
+        return _enter(case, status, push, _harm_news(case, push))
     if push.reason in STOP_REASONS:
         news = News(signal=Signal.RESTORED, reason=push.reason, message=push.message)
         return _enter(case, status, push, news)
@@ -299,6 +299,14 @@ def _finish_abort(case: Case, push: PushStatus) -> Outcome:
         update={"failures": failures, "next_try_at": to_seconds(case.now + timedelta(seconds=pause_s))}
     )
     return _enter(case, status, later, News(signal=Signal.RESTORED, reason=push.reason, message=push.message))
+
+
+def _harm_news(case: Case, push: PushStatus) -> News:
+    """The verdict; a missed coverage is harm if the gateway found that the configuration itself cut nodes off."""
+    if push.reason == "CoverageMissed" and _is_remembered(case):
+        message = f"{push.message}; nodes that were silent answered again once it was taken back"
+        return News(signal=Signal.HARM, reason="Harm", message=message[:1024])
+    return News(signal=Signal.HARM, reason=push.reason, message=push.message)
 
 
 def _is_remembered(case: Case) -> bool:

@@ -101,6 +101,37 @@ def test_too_little_coverage_restores() -> None:
     assert is_base(rig)
 
 
+def missed_rig() -> Rig:
+    """Coverage was missed by nodes 4 and 5, and the restore has begun."""
+    rig = adopted_rig()
+    rig.command(Verb.STAGE, **STAGE)
+    rig.silent = {4, 5}
+    rig.command(Verb.COMMIT, **REV1, coverage_per_mille=900, run_s=0)
+    while rig.reported.phase is not GatewayPhase.RESTORING:
+        rig.run(1)
+    return rig
+
+
+def test_a_configuration_that_cut_nodes_off_is_never_accepted_again() -> None:
+    rig = missed_rig()
+
+    rig.silent = set()
+    rig.run(600)
+
+    assert rig.reported.restore_reason == "CoverageMissed"
+    assert rig.reported.rejected_hashes == [DIGEST]
+    assert is_base(rig)
+
+
+def test_nodes_that_stay_silent_are_not_held_against_the_configuration() -> None:
+    rig = missed_rig()
+
+    rig.run(600)
+
+    assert rig.reported.rejected_hashes == []
+    assert rig.command(Verb.STAGE, "a2", **STAGE).status == "done"
+
+
 def test_a_silent_node_is_repaired_when_it_is_heard_again() -> None:
     rig = adopted_rig()
     rig.command(Verb.STAGE, **STAGE)

@@ -174,6 +174,16 @@ def test_commit_that_misses_its_coverage_is_rolled_back() -> None:
     assert world.condition(REVISION_1, "RolledBack") == ("True", "CoverageMissed")
 
 
+def test_missed_coverage_is_harm_where_the_gateway_found_nodes_cut_off() -> None:
+    world, driver = make_approved()
+    gateway = world.gateways["gw-north"]
+    gateway.commit_answer = ("failed", "CoverageMissed")
+    drive_to(driver, "Aborting")
+    gateway.rejected.append(world.manifests[REVISION_1]["spec"]["digest"])
+    driver.settle(REVISION_1)
+    assert world.condition(REVISION_1, "RolledBack") == ("True", "Harm")
+
+
 def test_gateway_that_restored_by_its_own_timer_is_tried_again_later() -> None:
     world, driver = make_approved()
     drive_to(driver, "Verifying")

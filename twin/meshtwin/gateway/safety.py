@@ -152,8 +152,11 @@ class SafetyNet:
         applied = count_applied(outcomes).get(Outcome.APPLIED, 0)
         if applied * 1000 < pending.coverage_per_mille * len(outcomes):
             said = f"{applied} of {len(outcomes)} nodes applied, {pending.coverage_per_mille} per mille needed"
-            bench.conclude(command, now, "failed", reason="CoverageMissed", message=said, outcomes=outcomes)
-            self._take_back(PhaseEvent.MISSED, "CoverageMissed", None, now)
+            bench.conclude(command, now, "failed", reason=transitions.COVERAGE_MISSED, message=said, outcomes=outcomes)
+            known = bench.memory.exceptions
+            fresh = {node: why for node, why in transitions.exceptions_of(outcomes).items() if node not in known}
+            bench.remember(replace(bench.memory, exceptions=fresh))
+            self._take_back(PhaseEvent.MISSED, transitions.COVERAGE_MISSED, None, now)
             return
         memory = transitions.armed(bench.memory, bench.book.configuration(bench.memory.nodes), now)
         bench.remember(replace(memory, exceptions=transitions.exceptions_of(outcomes)))
@@ -166,7 +169,8 @@ class SafetyNet:
         outcomes = job.outcomes(bench.desk)
         pending, reason = bench.memory.pending, bench.memory.restore_reason
         read = bench.book.configuration(bench.memory.nodes)
-        memory = transitions.restored(bench.memory, read, outcomes)
+        before = bench.memory if pending is None else transitions.judged_by_silence(bench.memory, pending, outcomes)
+        memory = transitions.restored(before, read, outcomes)
         memory = replace(memory, exceptions={**memory.exceptions, **self._without_past(pending)})
         bench.remember(memory)
         self._upkeep.plan_monitoring(now)

@@ -23,6 +23,7 @@ __all__ = [
     "staged",
 ]
 
+COVERAGE_MISSED = "CoverageMissed"  # restored because too few nodes applied it
 HARM = "Harm"  # reason of an abort that makes the hash unacceptable for good
 TIMED_OUT = "TimedOut"
 
@@ -110,6 +111,21 @@ def restoring(memory: Memory, event: PhaseEvent, reason: str) -> Memory:
         timed_out_hashes=timed_out,
         rollback_at=None,
     )
+
+
+def judged_by_silence(memory: Memory, pending: Pending, outcomes: Iterable[NodeOutcome]) -> Memory:
+    """After a missed coverage: too many nodes that were silent under ``pending`` and answer again without it are harm.
+
+    ``outcomes`` are those of the restore. A node that stays silent (its power is off, say) proves nothing.
+    """
+    if memory.restore_reason != COVERAGE_MISSED:
+        return memory
+    silent = {node for node, why in memory.exceptions.items() if why.outcome is Outcome.UNKNOWN}
+    answered = {UnicastAddress(int(o.node, 16)) for o in outcomes if o.outcome is Outcome.APPLIED}
+    allowed_per_mille = 1000 - pending.coverage_per_mille
+    if len(silent & answered) * 1000 <= allowed_per_mille * len(pending.configuration.addresses):
+        return memory
+    return replace(memory, rejected_hashes=remembered(memory.rejected_hashes, pending.hash))
 
 
 def restored(memory: Memory, read: Configuration, outcomes: Iterable[NodeOutcome]) -> Memory:
