@@ -148,6 +148,26 @@ async def test_a_gateway_killed_after_commit_restores_when_it_comes_back_too_lat
     assert rig.last("configuration/reported")["timedOutHashes"] == [configuration["hash"]]
 
 
+async def test_a_gateway_restores_without_waiting_for_a_broker_that_is_away(rig: Rig) -> None:
+    await rig.command(Verb.ADOPT, nodes=NODES)
+    before = await true_settings(rig)
+    configuration = make_configuration(1)
+    await rig.command(Verb.STAGE, **configuration)
+    committed = await rig.command(Verb.COMMIT, **pin(configuration), confirm_within_seconds=1)
+    assert committed["status"] == "done"
+    rig.gateway.kill()
+    rig.broker.kill()
+    rig.broker.wait()
+
+    await rig.start_gateway(wait=False)
+    async with asyncio.timeout(60):
+        while await true_settings(rig) != before:
+            await asyncio.sleep(0.2)
+
+    await rig.start_broker()
+    await until(lambda: rig.last("configuration/reported").get("restoreReason") == "TimedOut")
+
+
 async def test_a_node_that_is_off_is_named_and_configured_when_it_is_back(rig: Rig) -> None:
     monitor = {"notification_interval_seconds": 5, "report_interval_seconds": 10, "airtime_budget_percent": 5}
     await rig.command(Verb.MONITOR, nodes=NODES, **monitor)
@@ -198,6 +218,15 @@ async def test_late_foreign_and_repeated_messages_are_harmless_and_a_broker_rest
 
     assert again["status"] == "done"
     assert await true_settings(rig) == before
+
+
+async def test_a_second_gateway_on_the_same_folder_ends_at_once_and_says_who_works_there(rig: Rig) -> None:
+    command = [sys.executable, "-m", "meshtwin.app.gateway", str(rig.folder / "gateway.json")]
+    ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=60)
+
+    assert ended.returncode == 1
+    assert f"FolderInUse: another gateway, process {rig.gateway.pid}, works".encode() in ended.stderr
+    assert (await rig.command(Verb.ADOPT, nodes=NODES))["status"] == "done"  # the first one is undisturbed
 
 
 async def test_a_broken_memory_ends_the_gateway_with_a_clear_error(rig: Rig) -> None:

@@ -14,7 +14,7 @@ from meshtwin.app.runs import RUNS_AT_ONCE, RUNS_KEPT, RunRegistry
 from meshtwin.errors import InvalidInput, Unavailable
 from meshtwin.mesh.kpis import Interval, NetworkKpis, Prediction
 from meshtwin.ports import Progress, Provisional
-from meshtwin.recipes.messages import PipelineRequest, RunStatus
+from meshtwin.recipes.messages import PipelineRequest, RunStatus, WhatIfRequest
 from meshtwin.twins.partial import PartialSnapshot
 
 
@@ -73,6 +73,37 @@ async def test_unknown_recipe_or_parameter_is_refused_before_anything_starts(tmp
     assert source.taken == 0
 
 
+async def test_question_too_large_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    source = Source()
+    source.gate.set()
+    registry = RunRegistry(tmp_path, source.snapshot)
+    huge = {"runId": "r1", "segment": "north", "messagesPerFlow": 10_000, "replications": 1000}
+    one, two = ("0001", "0002")
+    flows = [
+        {"name": f"f{i}", "source": one, "destination": two, "ratePerMinute": 60_000, "deadlineMilliseconds": 100}
+        for i in range(64)
+    ]
+
+    with pytest.raises(InvalidInput) as caught:
+        await registry.start_what_if(WhatIfRequest.model_validate({**huge, "traffic": flows}))
+
+    registry.close()
+    assert caught.value.reason == "TooLarge"
+    assert registry.get("r1") is None
+    assert os.listdir(tmp_path) == []
+
+
+async def test_slow_snapshot_does_not_hold_up_who_asks(tmp_path: Path) -> None:
+    source = Source()
+    registry = RunRegistry(tmp_path, source.snapshot, door_s=0.01)
+
+    assert (await registry.start_pipeline(request())).state == "Running"
+
+    source.gate.set()
+    assert (await ended(registry, "r1")).state == "Failed"  # no such segment
+    assert source.taken == 1
+
+
 async def test_fast_answer_is_shown_while_the_simulation_goes_on_and_kept_beside_the_result(tmp_path: Path) -> None:
     source, seen, go_on = Source(), asyncio.Event(), threading.Event()
     source.gate.set()
@@ -114,7 +145,7 @@ def expected(seed: int) -> Prediction:
 
 async def test_same_id_is_the_same_run(tmp_path: Path) -> None:
     source = Source()
-    registry = RunRegistry(tmp_path, source.snapshot)
+    registry = RunRegistry(tmp_path, source.snapshot, door_s=0.01)
 
     await registry.start_pipeline(request())
     await asyncio.sleep(0)
@@ -127,7 +158,7 @@ async def test_same_id_is_the_same_run(tmp_path: Path) -> None:
 
 
 async def test_no_more_runs_than_allowed_at_once(tmp_path: Path) -> None:
-    registry = RunRegistry(tmp_path, Source().snapshot)
+    registry = RunRegistry(tmp_path, Source().snapshot, door_s=0.01)
     for number in range(RUNS_AT_ONCE):
         await registry.start_pipeline(request(f"r{number}"))
 
@@ -139,7 +170,7 @@ async def test_no_more_runs_than_allowed_at_once(tmp_path: Path) -> None:
 
 
 async def test_cancelled_run_is_failed_and_makes_room(tmp_path: Path) -> None:
-    registry = RunRegistry(tmp_path, Source().snapshot)
+    registry = RunRegistry(tmp_path, Source().snapshot, door_s=0.01)
     for number in range(RUNS_AT_ONCE):
         await registry.start_pipeline(request(f"r{number}"))
 
@@ -217,10 +248,10 @@ def test_run_id_that_can_not_stand_in_an_address_is_refused(run_id: str) -> None
 
 
 async def test_run_that_was_under_way_is_interrupted_after_a_restart(tmp_path: Path) -> None:
-    killed = RunRegistry(tmp_path, Source().snapshot)
+    killed = RunRegistry(tmp_path, Source().snapshot, door_s=0.01)
     await killed.start_pipeline(request())
 
-    status = RunRegistry(tmp_path, Source().snapshot).get("r1")  # without closing the first one
+    status = RunRegistry(tmp_path, Source().snapshot, door_s=0.01).get("r1")  # without closing the first one
 
     assert status is not None
     assert status.error is not None
@@ -256,6 +287,6 @@ async def test_old_answers_are_forgotten(tmp_path: Path) -> None:
 def test_broken_file_of_a_run_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text("{")
 
-    registry = RunRegistry(tmp_path, Source().snapshot)
+    registry = RunRegistry(tmp_path, Source().snapshot, door_s=0.01)
 
     assert registry.get("broken") is None

@@ -16,6 +16,7 @@ from meshtwin.contract.access import (
 )
 from meshtwin.contract.configuration import Command, CommandResult, Verb
 from meshtwin.contract.telemetry import GatewayState, Observing
+from meshtwin.contract.wire import WireModel
 from meshtwin.gateway.core import GatewayCore
 from meshtwin.gateway.effects import Effect, Publish, Save, SendMesh
 from meshtwin.gateway.memory import Memory, parse_memory, to_bytes
@@ -50,9 +51,9 @@ MONITOR: dict[str, Any] = {
 }
 
 
-def pack_composition(crpl: int, *, features: int = 1) -> bytes:
+def pack_composition(crpl: int, *, features: int = 1, version: int = 1) -> bytes:
     """Page 0 of a node with one element: two SIG models and one vendor model."""
-    head = struct.pack("<BHHHHH", 0, 0x05F1, 1, 1, crpl, features)
+    head = struct.pack("<BHHHHH", 0, 0x05F1, 1, version, crpl, features)
     return head + struct.pack("<HBBHHHH", 0, 2, 1, 0x0000, 0x0001, 0x05F1, 1)
 
 
@@ -74,6 +75,7 @@ class ObservedMesh:
     size: int = 5
     identity: Identity = IDENTITY
     crpl: dict[int, int] = field(default_factory=dict)
+    versions: dict[int, int] = field(default_factory=dict)  # of firmware, else 1
     silent: set[int] = field(default_factory=set)
     lost: set[int] = field(default_factory=set)  # numbers of questions whose answers do not come
     delay_s: float = 0.05
@@ -118,6 +120,20 @@ class ObservedMesh:
     def receive(self, source: int, opcode: Opcode, parameters: bytes = b"") -> None:
         """A message that the gateway did not ask for."""
         self._perform(self.core.mesh(source, encode_access(opcode, parameters), None, self.now))
+
+    def hear(self, payload: bytes) -> None:
+        """A payload of ``configuration/command``, whatever it is."""
+        self._perform(self.core.command(payload, self.now))
+
+    def hear_in_mesh(self, source: int, payload: bytes, ttl: int | None) -> list[WireModel]:
+        """Anything that came to the gateway's node, and what was published then."""
+        before = len(self.said)
+        self._perform(self.core.mesh(source, payload, ttl, self.now))
+        return [said.payload for said in self.said[before:]]
+
+    def sense(self, busy_s: float, mesh_s: float) -> None:
+        """A reading of the busy time of the gateway's node."""
+        self._perform(self.core.sensed(busy_s, mesh_s, self.now))
 
     def command(self, verb: Verb, attempt: str = "a1", run_s: float = 30.0, **said: Any) -> list[CommandResult]:
         """Send a command, let time pass, and give its results."""
@@ -174,10 +190,12 @@ class ObservedMesh:
         state, p = self.heartbeats[node], message.parameters
         match message.opcode:
             case Opcode.COMPOSITION_GET:
-                return b"\x02" + pack_composition(self.crpl.get(node, 1000))
+                page = pack_composition(self.crpl.get(node, 1000), version=self.versions.get(node, 1))
+                return b"\x02" + page
             case Opcode.HEARTBEAT_PUBLICATION_SET:
-                _, _, period_log, ttl, _, _ = struct.unpack("<HBBBHH", p)
-                self.heartbeats[node] = replace(state, ttl=ttl, period_s=2.0 ** (period_log - 1))
+                destination, _, period_log, ttl, _, _ = struct.unpack("<HBBBHH", p)
+                ttl_now = ttl if destination else None
+                self.heartbeats[node] = replace(state, ttl=ttl_now, period_s=2.0 ** (period_log - 1))
                 return b"\x06\x00" + p
             case Opcode.HEARTBEAT_SUBSCRIPTION_SET:
                 source, _, log = struct.unpack("<HHB", p)

@@ -149,7 +149,7 @@ def test_the_bill_counts_what_the_gateway_sent_and_got() -> None:
     mesh = ObservedMesh()
     mesh.command(Verb.MONITOR, run_s=130, **MONITOR)
     for _ in range(60):
-        mesh.receive(3, Opcode.REPORT, encode_records((RECORD,)))
+        mesh.receive(4, Opcode.REPORT, encode_records((RECORD,)))
         mesh.run(1)
     mesh.run(60)
 

@@ -11,24 +11,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
 from meshtwin.app.running import run_device
+from meshtwin.app.settings_files import SettingsModel, read_secret, read_settings
 from meshtwin.emulation.scenario import read_scenario
 from meshtwin.emulation.server import LINE_LIMIT, MeshServer
 from meshtwin.emulation.world import World
-from meshtwin.errors import InvalidInput, Unavailable
+from meshtwin.errors import Unavailable
 
 __all__ = ["EmulatedMeshSettings", "run_emulated_mesh"]
 
 log = structlog.get_logger(__name__)
 
 
-class EmulatedMeshSettings(BaseModel):
+class EmulatedMeshSettings(SettingsModel):
     """What the process needs; ``port`` 0 takes a free one, ``seed`` replaces that of the scenario."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
     scenario: Path
     host: str = "127.0.0.1"
@@ -40,12 +38,7 @@ class EmulatedMeshSettings(BaseModel):
 
     def read_token(self) -> str:
         """The token that clients must say; raises `Unavailable` if its file cannot be read."""
-        if self.token_file is None:
-            return self.token
-        try:
-            return self.token_file.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise Unavailable(f"token not readable: {error.strerror}", place=str(self.token_file)) from error
+        return self.token if self.token_file is None else read_secret(self.token_file, "token")
 
 
 async def run_emulated_mesh(settings: EmulatedMeshSettings, *, on_ready: Callable[[int], None] | None = None) -> None:
@@ -74,10 +67,7 @@ async def run_emulated_mesh(settings: EmulatedMeshSettings, *, on_ready: Callabl
 
 def load_settings(path: Path) -> EmulatedMeshSettings:
     """Settings in a JSON file; raises `InvalidInput` with the field's place."""
-    try:
-        return EmulatedMeshSettings.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise InvalidInput(f"settings not usable: {error}", place=str(path)) from error
+    return read_settings(EmulatedMeshSettings, path)
 
 
 def main(arguments: list[str]) -> int:

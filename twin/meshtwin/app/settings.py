@@ -1,11 +1,11 @@
 """Settings of the twin processes, read from one JSON file (camelCase); secrets are paths of files."""
 
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self, TypeVar
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field, model_validator
 
+from meshtwin.app.settings_files import SettingsModel, read_settings, read_text
 from meshtwin.connectors.mqtt import BrokerSettings
 from meshtwin.contract.wire import AddressText, UnicastText
 from meshtwin.errors import InvalidInput
@@ -30,13 +30,7 @@ KEY_BYTES_MIN: Final = 32  # HS256: RFC 7518, 3.2 asks for at least the hash's l
 ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 
 
-class Settings(BaseModel):
-    """camelCase, unknown fields refused, frozen."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
-
-
-class BrokerConfig(Settings):
+class BrokerConfig(SettingsModel):
     """Where the broker is; ``passwordFile`` holds the password alone, ``caFile`` switches TLS on."""
 
     host: str = Field(min_length=1, max_length=253)
@@ -47,7 +41,7 @@ class BrokerConfig(Settings):
 
     def read(self) -> BrokerSettings:
         """The settings of the MQTT client; reads the password."""
-        password = None if self.password_file is None else _read_text(self.password_file, "broker.passwordFile")
+        password = None if self.password_file is None else read_text(self.password_file, "broker.passwordFile")
         return BrokerSettings(
             host=self.host,
             port=self.port,
@@ -58,7 +52,7 @@ class BrokerConfig(Settings):
         )
 
 
-class ListenConfig(Settings):
+class ListenConfig(SettingsModel):
     """Where REST is served; also written ``"host:port"``. Port 0: any free one."""
 
     host: str = Field(default="127.0.0.1", min_length=1, max_length=253)
@@ -73,7 +67,7 @@ class ListenConfig(Settings):
         return {"host": host.strip("[]"), "port": port}
 
 
-class MonitoringConfig(Settings):
+class MonitoringConfig(SettingsModel):
     """As in a `MeshSegment`."""
 
     notification_interval_seconds: float = Field(default=10, gt=0, le=86_400)
@@ -81,7 +75,7 @@ class MonitoringConfig(Settings):
     airtime_budget_percent: float = Field(default=1, gt=0, le=100)
 
 
-class FlowConfig(Settings):
+class FlowConfig(SettingsModel):
     """As in a `MeshSegment`."""
 
     name: ObjectName
@@ -101,7 +95,7 @@ class FlowConfig(Settings):
         )
 
 
-class ProcessSettings(Settings):
+class ProcessSettings(SettingsModel):
     """What every twin process needs."""
 
     namespace: ObjectName
@@ -110,18 +104,19 @@ class ProcessSettings(Settings):
     broker: BrokerConfig
     data_folder: Path
     listen: ListenConfig = ListenConfig()
-    rest_key_file: Path
+    rest_key_file: Path  # the tree's; every twin of the tree has it
+    own_key_file: Path | None = None  # this twin's; None: the tree's key signs tokens of every role
     config_hash: str = ""
     retention_days: int = Field(default=30, ge=1, le=3650)
     workers: int = Field(default=2, ge=1, le=64)  # processes for simulations, started on demand
 
     def read_rest_key(self) -> bytes:
         """The tree's key for REST tokens; raises `InvalidInput` if it is too short."""
-        key = _read_text(self.rest_key_file, "restKeyFile").encode()
-        if len(key) < KEY_BYTES_MIN:
-            message = f"key of {len(key)} bytes is shorter than {KEY_BYTES_MIN}"
-            raise InvalidInput(message, place="restKeyFile")
-        return key
+        return _read_key(self.rest_key_file, "restKeyFile")
+
+    def read_own_key(self) -> bytes | None:
+        """This twin's key for REST tokens, if it has one; raises as `read_rest_key`."""
+        return None if self.own_key_file is None else _read_key(self.own_key_file, "ownKeyFile")
 
 
 class SegmentTwinSettings(ProcessSettings):
@@ -137,7 +132,7 @@ class SegmentTwinSettings(ProcessSettings):
     monitoring: MonitoringConfig = MonitoringConfig()
 
 
-class ChildConfig(Settings):
+class ChildConfig(SettingsModel):
     """A segment twin or a parent twin below this one; ``url`` is the root of its REST interface."""
 
     name: ObjectName
@@ -145,16 +140,17 @@ class ChildConfig(Settings):
     url: str = Field(pattern=r"^https?://", max_length=260)
 
 
-class HttpModelConfig(Settings):
+class HttpModelConfig(SettingsModel):
     """A model behind a URL; ``tokenFile`` and ``caFile`` are read at each question, so that they may change."""
 
     url: str = Field(pattern=r"^https?://", max_length=260)
     time_limit_seconds: int = Field(default=60, ge=1, le=3600)
     token_file: Path | None = None
     ca_file: Path | None = None  # an authority besides those of the system; one that is not there is left out
+    allow_loopback: bool = False  # set by local mode: there who names the URL is who runs the twin
 
 
-class ModelConfig(Settings):
+class ModelConfig(SettingsModel):
     """Somebody else's model, as in a `DigitalTwin`: one of ``http`` and ``plugin``."""
 
     http: HttpModelConfig | None = None
@@ -175,22 +171,8 @@ class ParentTwinSettings(ProcessSettings):
     model: ModelConfig | None = None  # None: our simulator
 
 
-SettingsT = TypeVar("SettingsT", bound=Settings)
-
-
-def read_settings(model: type[SettingsT], path: Path) -> SettingsT:
-    """The settings in a JSON file; raises `InvalidInput` with the place of the first fault."""
-    text = _read_text(path, str(path))
-    try:
-        return model.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InvalidInput(f"{first['msg']}", place=f"{path}: {where}") from error
-
-
-def _read_text(path: Path, place: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"not readable: {error}", place=place) from error
+def _read_key(path: Path, place: str) -> bytes:
+    key = read_text(path, place).encode()
+    if len(key) < KEY_BYTES_MIN:
+        raise InvalidInput(f"key of {len(key)} bytes is shorter than {KEY_BYTES_MIN}", place=place)
+    return key

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
 from meshtwin.app.running import run_device
+from meshtwin.app.settings_files import SettingsModel, read_secret, read_settings
 from meshtwin.emulation.scenario import GatewayModel, read_scenario
 from meshtwin.errors import InvalidInput, Unavailable
 from meshtwin.gateway.bluez.credentials import Credentials, to_document
@@ -39,13 +39,11 @@ log = structlog.get_logger(__name__)
 FOLDER_PATH_MAX: Final = 107 - 1 - 20 - len(".socket")
 
 
-class VirtualAirSettings(BaseModel):
+class VirtualAirSettings(SettingsModel):
     """What the process needs; ``folder`` None: a temporary one, removed at the end. ``port`` 0 takes a free one.
 
     ``ready_file`` gets what is also printed once the network runs; it is not there before.
     """
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
     scenario: Path
     folder: Path | None = None
@@ -70,12 +68,7 @@ class VirtualAirSettings(BaseModel):
 
     def read_token(self) -> str:
         """The token that clients must say; raises `Unavailable` if its file cannot be read."""
-        if self.token_file is None:
-            return self.token
-        try:
-            return self.token_file.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise Unavailable(f"token not readable: {error.strerror}", place=str(self.token_file)) from error
+        return self.token if self.token_file is None else read_secret(self.token_file, "token")
 
 
 async def run_virtual_air(
@@ -181,10 +174,7 @@ def _make_folder(wanted: Path | None) -> Path:
 
 def load_settings(path: Path) -> VirtualAirSettings:
     """Settings in a JSON file; raises `InvalidInput` with the field's place."""
-    try:
-        return VirtualAirSettings.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise InvalidInput(f"settings not usable: {error}", place=str(path)) from error
+    return read_settings(VirtualAirSettings, path)
 
 
 def main(arguments: list[str]) -> int:

@@ -1,24 +1,38 @@
 """Payloads of ``configuration/*``: commands, results, and what is in force at a gateway."""
 
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, model_validator
 
 from meshtwin.contract.wire import AddressText, Envelope, SettingsEntry, UnicastText, WireModel
 
 __all__ = [
+    "AirtimePercent",
     "Command",
     "CommandResult",
     "FlowSpec",
     "GatewayPhase",
+    "IntervalSeconds",
     "NodeOutcome",
     "Outcome",
     "Reported",
     "Verb",
 ]
 
+UNASSIGNED: Final = "0000"  # the address of nobody; Mesh Protocol 1.1, 3.4.2.1
+INTEGER_MAX: Final = 2**53 - 1  # the largest integer that every JSON reader keeps exactly; RFC 8259, 6
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)  # where a clock that was never set begins
+LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)  # chosen: no command lives that long, and spans of such times add up
+INTERVAL_LEAST_S: Final = 0.1  # the step in which nodes are told their intervals
+INTERVAL_MOST_S: Final = 86_400  # a day, as in `MeshSegment`; a gateway may refuse less
+AIRTIME_LEAST_PERCENT: Final = 0.01  # with less 50 nodes could not report within 6,553 s, the longest interval told
+
 DigestText = str
+IntervalSeconds = Annotated[float, Field(ge=INTERVAL_LEAST_S, le=INTERVAL_MOST_S, allow_inf_nan=False)]
+AirtimePercent = Annotated[float, Field(ge=AIRTIME_LEAST_PERCENT, le=100, allow_inf_nan=False)]
+CommandTime = Annotated[AwareDatetime, Field(ge=EARLIEST, le=LATEST)]
 
 
 class Verb(StrEnum):
@@ -57,13 +71,19 @@ class GatewayPhase(StrEnum):
 
 
 class FlowSpec(WireModel):
-    """A flow to be monitored or probed; ``members`` are the nodes that should receive."""
+    """A flow to be monitored or probed; ``members`` are the nodes that should receive, none of them 0000."""
 
     name: str = Field(min_length=1, max_length=40)
     source: UnicastText
     destination: AddressText
     members: list[UnicastText] = Field(max_length=512)
     deadline_ms: int = Field(ge=1, le=60_000)
+
+    @model_validator(mode="after")
+    def _check_assigned(self) -> Self:
+        if UNASSIGNED in (self.source, self.destination, *self.members):
+            raise ValueError(f"flow {self.name!r} names the unassigned address {UNASSIGNED}")
+        return self
 
 
 class Command(WireModel):
@@ -74,19 +94,19 @@ class Command(WireModel):
 
     contract: Literal[1] = 1
     verb: Verb
-    epoch: int = Field(ge=0)  # of the operator's Lease; a gateway refuses a lower one than it has seen
+    epoch: int = Field(ge=0, le=INTEGER_MAX)  # of the operator's Lease; a gateway refuses a lower one than it has seen
     attempt_id: str = Field(min_length=1, max_length=64)
-    sent_at: AwareDatetime
-    not_after: AwareDatetime  # refused later; a probe is done before
-    revision: int | None = Field(default=None, ge=0)
+    sent_at: CommandTime
+    not_after: CommandTime  # refused later; a probe is done before
+    revision: int | None = Field(default=None, ge=0, le=INTEGER_MAX)
     hash: str | None = Field(default=None, pattern=r"^sha256:[0-9a-f]{64}$")
     settings: list[SettingsEntry] | None = Field(default=None, max_length=512)
     nodes: list[UnicastText] | None = Field(default=None, max_length=2000)  # inventory: adopt, stage, probe
     coverage_per_mille: int | None = Field(default=None, ge=0, le=1000)  # commit: share that must apply
     confirm_within_seconds: int | None = Field(default=None, ge=1, le=86_400)
-    notification_interval_seconds: float | None = Field(default=None, gt=0)
-    report_interval_seconds: float | None = Field(default=None, gt=0)
-    airtime_budget_percent: float | None = Field(default=None, gt=0, le=100)
+    notification_interval_seconds: IntervalSeconds | None = None
+    report_interval_seconds: IntervalSeconds | None = None
+    airtime_budget_percent: AirtimePercent | None = None
     flows: list[FlowSpec] | None = Field(default=None, max_length=64)
     presses: int | None = Field(default=None, ge=1, le=10_000)  # probe: messages per flow
     reason: str | None = Field(default=None, max_length=64)  # abort: Harm (hash is rejected for good), Stopped, …

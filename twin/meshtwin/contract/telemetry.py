@@ -62,6 +62,7 @@ class GatewayState(Envelope):
     """Retained; the last will says ``online: false`` with the same session.
 
     ``fault``: why the mesh cannot be reached, and what to do; ``online`` is false as long as there is one.
+    ``telemetry_dropped``: messages of this session that were given up because the broker was away for long.
     """
 
     online: bool
@@ -73,6 +74,7 @@ class GatewayState(Envelope):
     capabilities: list[str] = Field(default=[], max_length=32)
     observing: Observing | None = None
     fault: str | None = Field(default=None, max_length=512)
+    telemetry_dropped: int | None = Field(default=None, ge=1)
 
 
 class NeighbourCounter(WireModel):

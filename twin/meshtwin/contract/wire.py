@@ -12,6 +12,7 @@ __all__ = [
     "CONTRACT_VERSION",
     "AddressText",
     "Envelope",
+    "GroupText",
     "SettingsEntry",
     "TransmitModel",
     "UnicastText",
@@ -21,6 +22,7 @@ __all__ = [
 CONTRACT_VERSION: Final = 1
 
 AddressText = Annotated[str, Field(pattern=r"^[0-9a-f]{4}$")]
+GroupText = Annotated[str, Field(pattern=r"^[c-f][0-9a-f]{3}$")]
 UnicastText = Annotated[str, Field(pattern=r"^[0-7][0-9a-f]{3}$")]
 RangeText = Annotated[str, Field(pattern=r"^[0-7][0-9a-fA-F]{3}(-[0-7][0-9a-fA-F]{3})?$", max_length=9)]
 

@@ -34,7 +34,7 @@ __all__ = ["Firmware", "Heard"]
 RECORDS_PER_REPORT = 2  # 3 bytes opcode + 2 x 4 bytes fill an unsegmented message
 RESTART_JUMP = 1000  # a notification counter that jumps further belongs to a restarted neighbour
 ALL_NODES = 0xFFFF
-PROBES_KEPT = 4
+PROBES_KEPT = 64  # as many flows as a segment may have: all of them are sent before any is read
 
 
 class Sender(Protocol):

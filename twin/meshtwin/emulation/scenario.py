@@ -30,7 +30,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
-from meshtwin.contract.wire import AddressText, SettingsEntry, UnicastText
+from meshtwin.contract.wire import AddressText, GroupText, SettingsEntry, UnicastText
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Configuration, expand_settings
@@ -103,7 +103,7 @@ class GatewayModel(ScenarioModel):
 
     id: str = Field(min_length=1, max_length=63)
     node: UnicastText
-    report_group: AddressText
+    report_group: GroupText
 
 
 class NodeModel(ScenarioModel):

@@ -10,7 +10,7 @@ from meshtwin.contract.telemetry import FlowReport, Observing
 from meshtwin.gateway.book import NodeBook
 from meshtwin.gateway.effects import Effect, Listen, Publish, Save, SendMesh, Sense
 from meshtwin.gateway.exchanges import UNKNOWN_FLOOD_S, Completed, Exchanges, Outgoing
-from meshtwin.gateway.jobs import Desk, Job
+from meshtwin.gateway.jobs import Desk, Job, doubt_abandoned
 from meshtwin.gateway.memory import Memory
 from meshtwin.gateway.outbox import Identity, Outbox
 from meshtwin.mesh.addresses import is_group
@@ -19,6 +19,8 @@ from meshtwin.mesh.configuration import Configuration
 __all__ = ["Bench", "Work"]
 
 PROGRESS_PAUSE: Final = timedelta(seconds=1)
+# Last results, for commands that come again: a push has six commands, an operator has one push under way at a time in a
+# tree of twins, and asks again within minutes. Each may name 2,000 nodes, so that thousands would be megabytes.
 RESULTS_KEPT: Final = 16
 QUIET_PHASES: Final = (GatewayPhase.IDLE, GatewayPhase.ARMED)
 FIXED_GROUPS: Final = 0xFF00  # and above: every node with the role receives them (Mesh Protocol 1.1, 3.4.2.4)
@@ -146,7 +148,7 @@ class Bench:
         if old is not None and old.command is not None:
             message = f"{work.name} took over"
             self.answer(old.command, now, "failed", reason="Superseded", message=message)
-        self.desk.exchanges.clear()
+        doubt_abandoned(self.desk, self.desk.exchanges.clear())
         self.work = work
         if work.command is not None:
             self.answer(work.command, now, "accepted", progress=0.0)
@@ -163,7 +165,7 @@ class Bench:
 
     def on_time(self, now: datetime) -> None:
         """Repeat and give up exchanges, and wake the job."""
-        for event in self.desk.exchanges.expire(now):
+        for event in self.desk.exchanges.expire(now):  # each ends as its turn comes
             if isinstance(event, Outgoing):
                 self._send(event)
             else:

@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from meshtwin.contract.configuration import Command, GatewayPhase, Verb
+from meshtwin.contract.configuration import Command, GatewayPhase
 from meshtwin.errors import InvalidInput
 from meshtwin.gateway.memory import Memory, Pending
 from meshtwin.mesh.addresses import UnicastAddress, parse_unicast
@@ -154,6 +154,3 @@ def _is_same(command: Command, revision: int, digest: str) -> bool:
 
 def _is_in_force(command: Command, memory: Memory) -> bool:
     return memory.revision is not None and _is_same(command, memory.revision, memory.hash or "")
-
-
-LONG_WORK: Final = (Verb.ADOPT, Verb.PROBE)

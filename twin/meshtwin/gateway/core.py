@@ -6,9 +6,13 @@ the safety net (commit, restore) interrupts all other work.
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
+
+import structlog
 
 from meshtwin.contract.access import Opcode, decode_access
 from meshtwin.contract.configuration import Command, Verb
@@ -22,11 +26,14 @@ from meshtwin.gateway.outbox import Identity
 from meshtwin.gateway.probe import ProbeJob
 from meshtwin.gateway.safety import SafetyNet
 from meshtwin.gateway.upkeep import Upkeep
-from meshtwin.mesh.addresses import UnicastAddress
+from meshtwin.mesh.addresses import UnicastAddress, is_unicast
 
 __all__ = ["GatewayCore"]
 
-MALFORMED_READ = 65_536  # bytes of a malformed command that are looked at to answer it
+log = structlog.get_logger(__name__)
+
+MALFORMED_READ: Final = 65_536  # bytes of a malformed command that are looked at to answer it
+LOGGED_MAX: Final = 200  # characters of what was wrong with it: the text may quote the sender
 
 
 class GatewayCore:
@@ -69,12 +76,16 @@ class GatewayCore:
         return self._bench.drain(now)
 
     def command(self, payload: bytes, now: datetime) -> list[Effect]:
-        """Handle a payload of ``configuration/command``; never raises for what is in it."""
+        """Handle a payload of ``configuration/command``; never raises for what is in it.
+
+        Every payload has a result as its answer, or a line in the log where nobody can be answered.
+        """
         try:
             command = parse_command(payload)
         except InvalidInput as error:
             self._count(error)
-            self._answer_malformed(payload, error, now)
+            if not self._answer_malformed(payload, error, now):
+                log.warning("Command not understood", reason=error.reason, message=str(error)[:LOGGED_MAX])
             return self._bench.drain(now)
         try:
             check_envelope(command, self._bench.memory, now)
@@ -89,7 +100,7 @@ class GatewayCore:
     def mesh(self, source: int, payload: bytes, ttl: int | None, now: datetime) -> list[Effect]:
         """Handle an access message that came through the mesh to the gateway's node."""
         message = decode_access(payload)
-        if message is None:
+        if message is None or not is_unicast(source):  # messages come from elements; Mesh Protocol 1.1, 3.4.2.2
             return []
         node = UnicastAddress(source)
         completed = self._bench.desk.exchanges.answered(source, message, now)
@@ -122,7 +133,9 @@ class GatewayCore:
         return self._bench.drain(now)
 
     def sensed(self, busy_s: float, mesh_s: float, now: datetime) -> list[Effect]:
-        """Take a reading of the busy time of the gateway's node."""
+        """Take a reading of the busy time of the gateway's node; one that cannot be is ignored."""
+        if not (math.isfinite(busy_s) and math.isfinite(mesh_s) and busy_s >= 0):
+            return []
         work = self._bench.work
         if work is not None and isinstance(work.job, ProbeJob):
             work.job.sensed(busy_s, mesh_s)
@@ -148,14 +161,13 @@ class GatewayCore:
     def _count(self, error: InvalidInput) -> None:
         self.rejected[error.reason] = self.rejected.get(error.reason, 0) + 1
 
-    def _answer_malformed(self, payload: bytes, error: InvalidInput, now: datetime) -> None:
-        """Refuse by name where attempt and verb can still be read; otherwise counting is all."""
+    def _answer_malformed(self, payload: bytes, error: InvalidInput, now: datetime) -> bool:
+        """Refuse by name where attempt and verb can still be read; False: they cannot."""
         try:
             raw = json.loads(payload[:MALFORMED_READ])
-            attempt, verb = str(raw["attemptId"])[:64], Verb(raw["verb"])
             reason = "UnknownContract" if raw.get("contract", 1) != 1 else error.reason
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return
-        if attempt:
-            command = Command(verb=verb, epoch=0, attempt_id=attempt, sent_at=now, not_after=now)
-            self._bench.answer(command, now, "refused", reason=reason, message=str(error))
+            command = Command(verb=Verb(raw["verb"]), epoch=0, attempt_id=raw["attemptId"], sent_at=now, not_after=now)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # ValidationError is a ValueError
+            return False
+        self._bench.answer(command, now, "refused", reason=reason, message=str(error))
+        return True

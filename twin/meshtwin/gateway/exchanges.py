@@ -11,6 +11,7 @@ come in good time. Silence alone says nothing, since it is what a lamp without p
 
 import math
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -23,6 +24,9 @@ CONCURRENT: Final = 3  # questions whose answers may be on their way; more would
 OPEN_MAX: Final = 32  # exchanges begun and not ended; the first to be asked should not be the last to be asked again
 BASE_TIMEOUT_S: Final = 0.8  # mesh time; answer and question of a node nearby, in a busy mesh
 HOP_TIMEOUT_S: Final = 0.3  # per hop, both ways, with queues
+# Factor from one timeout to the next, less than the usual 2 (RFC 6298, 5.5): what is lost in a mesh is mostly lost to
+# the air, not to congestion, which pacing deals with. Four tries wait 1, 1.6, 2.6 and 4 times the first timeout: the
+# last at `TIMEOUT_GROWTH_MAX`. Assumed; never varied in a measurement.
 BACKOFF: Final = 1.6
 TIMEOUT_GROWTH_MAX: Final = 4.0  # of the first timeout; a mesh so busy that more is needed is no mesh to configure
 UNKNOWN_FLOOD_S: Final = 0.175  # assumed before anything was read: five transmissions, 35 ms apart
@@ -124,10 +128,12 @@ class Exchanges:
         """Forget the waiting requests to a node that does not answer."""
         self._waiting = deque(r for r in self._waiting if r.node != node)
 
-    def clear(self) -> None:
-        """Forget everything; late answers are ignored."""
+    def clear(self) -> tuple[Request, ...]:
+        """Forget everything; late answers are ignored. Gives what was asked and not answered yet."""
+        asked = tuple(flight.request for flight in self._in_flight.values())
         self._waiting.clear()
         self._in_flight.clear()
+        return asked
 
     def start_waiting(self, now: datetime) -> list[Outgoing]:
         """Requests that go out now, within the limits."""
@@ -192,11 +198,14 @@ class Exchanges:
         flight = self._in_flight.pop(node, None)
         return None if flight is None else Completed(flight.request, None)
 
-    def expire(self, now: datetime) -> list[Completed | Outgoing]:
-        """Requests to be repeated now, and those that are given up."""
-        out: list[Completed | Outgoing] = []
+    def expire(self, now: datetime) -> Iterator[Completed | Outgoing]:
+        """Requests to be repeated now, and those that are given up, one at a time.
+
+        Each ends only when it is given: who hears of the first silent node must not believe that nothing is under
+        way any more while others are about to be given up, too. What ends or begins in between is left alone.
+        """
         for node, flight in list(self._in_flight.items()):
-            if flight.deadline > now:
+            if self._in_flight.get(node) is not flight or flight.deadline > now:
                 continue
             if flight.tries_left > 0 and (self._has_newcomer() or not self._may_send(now)):
                 flight.deadline = max(self._sendable_at() or now, now + self._gap)
@@ -204,11 +213,10 @@ class Exchanges:
                 flight.tries_left -= 1
                 flight.timeout = min(BACKOFF * flight.timeout, TIMEOUT_GROWTH_MAX * flight.usual)
                 flight.deadline, flight.sent_at = now + flight.timeout, now
-                out.append(self._outgoing(flight.request, now))
+                yield self._outgoing(flight.request, now)
             else:
                 del self._in_flight[node]
-                out.append(Completed(flight.request, None))
-        return out
+                yield Completed(flight.request, None)
 
     def next_wakeup(self) -> datetime | None:
         """When `expire` or `start_waiting` has something to do."""

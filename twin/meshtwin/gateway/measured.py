@@ -15,6 +15,10 @@ from meshtwin.mesh.addresses import UnicastAddress
 
 __all__ = ["PROBE_SPACING_S", "UNTIMED", "Measured", "to_report"]
 
+# Upper bounds in ms of the histograms, which merge only while all gateways have the same. Steps of 10 ms up to 100: a
+# hop takes about so long, and synchronised clocks agree no better; then steps of 10 to 50 %. 150 ms, the usual deadline
+# of lighting, is a bound, so that the share within it is exact; 506 ms and more is one code on the air (`access`).
+# Assumed: chosen by these rules, not by a study of what users read off.
 BUCKETS_MS: Final = (10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 120, 150, 180, 200, 250, 300, 400, 500)
 UNTIMED: Final = -1
 PROBE_SPACING_S: Final = 1.0  # mesh time between a flow's messages, at least; closer ones would measure each other

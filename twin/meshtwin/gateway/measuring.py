@@ -17,6 +17,9 @@ from meshtwin.mesh.addresses import UnicastAddress, format_address
 
 __all__ = ["Measuring"]
 
+# Messages per flow where a probe command does not say; the operator always does (``spec.push.probeMessages``). If all
+# of 40 arrive, delivery is above 0.91 (95 %, Wilson), and a flow takes about a minute of mesh time: assumed to be
+# enough for a look by hand.
 DEFAULT_PRESSES: Final = 40
 ANSWER_RESERVE: Final = timedelta(seconds=5)  # between the end of a probe and its command's ``notAfter``
 RESERVE_SHARE_MAX: Final = 10  # the reserve is at most this part, one tenth, of what is left
@@ -86,6 +89,7 @@ class Measuring:
             return
         bench.remember(transitions.adopted(bench.memory, job.nodes, read, now))
         self._upkeep.note_drift(job.nodes)
+        self._upkeep.read_compositions_again(job.nodes, now)
         self._upkeep.plan_monitoring(now)
         bench.say_reported(now)
         bench.conclude(command, now, "done", outcomes=outcomes)

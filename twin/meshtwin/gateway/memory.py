@@ -1,16 +1,18 @@
 """What a gateway must not forget: the last known good configuration, the push in flight, its deadline.
 
 `Memory` is the value the core works with; `to_bytes` and `parse_memory` are its form on disk (JSON, one
-format version, refused when it is another or broken).
+format version, refused when it is another or broken). What to observe is no promise, and is told anew in every
+session: a part of the file that cannot be used is set aside with a line in the log, and the gateway starts without.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import AwareDatetime, Field, ValidationError
+import structlog
+from pydantic import AwareDatetime, Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
-from meshtwin.contract.configuration import FlowSpec, GatewayPhase, Outcome
+from meshtwin.contract.configuration import AirtimePercent, FlowSpec, GatewayPhase, IntervalSeconds, Outcome
 from meshtwin.contract.wire import SettingsEntry, WireModel
 from meshtwin.errors import InvalidInput
 from meshtwin.gateway.foundation import NodeComposition
@@ -18,6 +20,8 @@ from meshtwin.mesh.addresses import UnicastAddress, format_address
 from meshtwin.mesh.configuration import Configuration, SettingsRange
 
 __all__ = ["HASHES_KEPT", "Memory", "Monitoring", "NodeException", "Pending", "parse_memory", "to_bytes"]
+
+log = structlog.get_logger(__name__)
 
 HASHES_KEPT: Final = 32  # as many as `Reported` may carry
 
@@ -45,9 +49,9 @@ class NodeException:
 class Monitoring(WireModel):
     """What ``monitor`` asked for."""
 
-    notification_interval_seconds: float = Field(gt=0)
-    report_interval_seconds: float = Field(gt=0)
-    airtime_budget_percent: float = Field(gt=0, le=100)
+    notification_interval_seconds: IntervalSeconds
+    report_interval_seconds: IntervalSeconds
+    airtime_budget_percent: AirtimePercent
     flows: list[FlowSpec] = Field(default=[])
 
 
@@ -74,6 +78,9 @@ class Memory:
     monitor_epoch: int = 0
     adopted_at: AwareDatetime | None = None
     compositions: Mapping[UnicastAddress, NodeComposition] = field(default_factory=dict)  # of those that told it
+    notifying: bool = False  # nodes were told to notify and report
+    # Were told to publish heartbeats, and have not confirmed that they stopped.
+    heartbeat_publishers: tuple[UnicastAddress, ...] = ()
 
 
 class StoredPending(WireModel):
@@ -117,6 +124,25 @@ class StoredMemory(WireModel):
     monitor_epoch: int
     adopted_at: AwareDatetime | None
     compositions: list[StoredComposition] = Field(default=[])  # format 1 was without them once
+    notifying: bool = False  # and without these two
+    heartbeat_publishers: list[str] = Field(default=[])
+
+    @field_validator("monitoring", mode="wrap")
+    @classmethod
+    def _set_aside(cls, value: Any, parse: ValidatorFunctionWrapHandler) -> Monitoring | None:
+        """None for what cannot be used, such as intervals without end that an earlier version took."""
+        try:
+            monitoring: Monitoring | None = parse(value)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(("monitoring", *map(str, first["loc"])))
+            log.warning(
+                "Nothing is observed until a monitor command comes: what the memory says of it is not usable",
+                place=place,
+                message=first["msg"],
+            )
+            return None
+        return monitoring
 
 
 def to_bytes(memory: Memory) -> bytes:
@@ -156,6 +182,8 @@ def to_bytes(memory: Memory) -> bytes:
         compositions=[
             StoredComposition(node=format_address(a), composition=c) for a, c in sorted(memory.compositions.items())
         ],
+        notifying=memory.notifying,
+        heartbeat_publishers=[format_address(a) for a in memory.heartbeat_publishers],
     )
     return stored.model_dump_json(by_alias=True, indent=1).encode()
 
@@ -194,6 +222,8 @@ def parse_memory(data: bytes, place: str) -> Memory:
             monitor_epoch=stored.monitor_epoch,
             adopted_at=stored.adopted_at,
             compositions={_address(c.node): c.composition for c in stored.compositions},
+            notifying=stored.notifying,
+            heartbeat_publishers=tuple(_address(a) for a in stored.heartbeat_publishers),
         )
     except (ValidationError, InvalidInput, ValueError) as error:
         raise InvalidInput(

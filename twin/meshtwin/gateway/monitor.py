@@ -31,6 +31,7 @@ HEARD_ASSUMED: Final = 12  # neighbours that hear a transmission, before anythin
 FIRST_REPEATS: Final = 3  # a broadcast is not acknowledged
 REPEAT_SOON_S: Final = 2.0  # mesh time
 REPEAT_LATE_S: Final = 120.0  # mesh time; nodes that were off, or missed all three
+UNASSIGNED: Final = 0x0000  # the address of nobody; Mesh Protocol 1.1, 3.4.2.1
 INTERVAL_MAX: Final = 65_535  # u16 of 100 ms
 INTERVAL_MAX_S: Final = INTERVAL_MAX / 10
 
@@ -115,9 +116,8 @@ class MonitorSchedule:
             self.plan, self._epoch, self.next_at, self._sent = plan, epoch, now, 0
 
     def stop(self, epoch: int, now: datetime) -> None:
-        """Let nodes that were told to notify be silent again; nothing happens if none was told in this run."""
-        if self.plan is not None:
-            self.set_plan(ReportPlan(0.0, 0.0, 0), epoch, now)
+        """Let nodes that were told to notify be silent again."""
+        self.set_plan(ReportPlan(0.0, 0.0, 0), epoch, now)
 
     def take(self, now: datetime) -> ReportPlan | None:
         """The plan if it is due, and the next time noted."""
@@ -175,12 +175,12 @@ class CounterBook:
         return {pair: (c.received + 1) / (c.expected + 2) for pair, c in self._counters.items()}
 
     def fold(self, node: UnicastAddress, records: Sequence[NeighbourRecord], now: datetime) -> list[NeighbourCounter]:
-        """Cumulative counters of a report; records of another monitoring epoch are left out."""
+        """Cumulative counters of a report; records of another monitoring epoch, of itself or nobody are left out."""
         out = []
         for record in records:
-            if record.odd_epoch != bool(self.monitor_epoch & 1):
-                continue
             neighbour = UnicastAddress(node & 0xFF00 | record.neighbour_low)
+            if record.odd_epoch != bool(self.monitor_epoch & 1) or neighbour in (node, UNASSIGNED):
+                continue
             counter = self._advance((node, neighbour), record, now)
             self._counters[node, neighbour] = counter
             out.append(

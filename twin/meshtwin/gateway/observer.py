@@ -1,26 +1,26 @@
 """Whether and how the mesh is observed: composition data first, then the check, then intervals or heartbeats.
 
 Law: nothing is switched on before every node that answers has told how many sources it can remember, where the stack
-tells that; and what is switched on is billed.
+tells that; and what is switched on is billed, and remembered, so that a later run can switch it off.
 """
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, Final
 
 import structlog
 
 from meshtwin.contract.configuration import Command
 from meshtwin.contract.telemetry import AirtimeBill, Observing
-from meshtwin.gateway.bench import Bench, Work
+from meshtwin.gateway.bench import Bench
 from meshtwin.gateway.bill import Costs, describe_stretching, is_too_long
+from meshtwin.gateway.compositions import CompositionWatch
 from meshtwin.gateway.heartbeat_watch import HeartbeatWatch
 from meshtwin.gateway.memory import Monitoring
 from meshtwin.gateway.monitor import CounterBook, MonitorSchedule, ReportPlan, plan_reports
 from meshtwin.gateway.observing_words import NAMED_MAX, describe_shortages, has_moved, is_other, name_nodes
+from meshtwin.gateway.quieting import HeartbeatQuieting
 from meshtwin.gateway.replay_lists import Senders, Shortage, compute_needed, find_full, find_shortages
-from meshtwin.gateway.survey import SurveyJob
 from meshtwin.mesh.addresses import UnicastAddress, format_address
 from meshtwin.mesh.reporting import READ_BACK_PAUSE_S
 
@@ -31,7 +31,6 @@ log = structlog.get_logger(__name__)
 WINDOW_S: Final = 60.0  # mesh time in which floods are counted
 TELL_AGAIN: Final = timedelta(minutes=10)  # the counted airtime, however little it changed
 TELL_LEAST: Final = timedelta(seconds=30)  # between two states for its sake
-ASK_AGAIN_S: Final = 60.0  # mesh time between two tries to read the composition of a node that is heard
 WARNING_MAX: Final = 300  # characters
 WARNINGS_MAX: Final = 16  # as many as the state may carry
 
@@ -44,10 +43,10 @@ class Observer:
         self._counters = counters
         self._schedule = schedule
         self._heartbeats = HeartbeatWatch(bench)
+        self._quieting = HeartbeatQuieting(bench)
+        self.compositions = CompositionWatch(bench, self.plan)
         self._pending: Command | None = None  # a monitor command that waits for composition data
-        self._silent: dict[UnicastAddress, datetime] = {}  # did not tell their composition data, and when asked
         self._refusal: tuple[str, str] | None = None  # reason and message of what holds observing back
-        self._survey_at: datetime | None = None
         self._costs: Costs | None = None
         self._bill: AirtimeBill | None = None
         self._plan: ReportPlan | None = None
@@ -82,23 +81,24 @@ class Observer:
             return
         is_by_heartbeats = bench.identity.observability == "heartbeats"
         self._counters.restart(bench.memory.monitor_epoch, monitoring.notification_interval_seconds)
-        if self._missing():
-            self._survey_at = now
+        if self.compositions.missing():
+            self.compositions.wanted_at = now
             self._tell(now)
-            return  # `_finish_survey` comes back
+            return  # comes back when they were read
         self._refusal = None
+        if is_by_heartbeats:
+            self._end_notifications(now)
+            self._note_publishers()
         self._bill, self._plan = self._watch(monitoring) if is_by_heartbeats else self._report(monitoring, now)
         self._settle(None if self._plan is None else describe_stretching(monitoring, self._plan), now)
         self._tell(now)
 
     def hear(self, node: UnicastAddress, now: datetime) -> None:
-        """A message of a node: if it did not tell its composition data, it is asked again."""
+        """A message of a node: if it did not answer before, it is asked again."""
         if node != self._bench.identity.address:
             self._bench.floods += 1
-        asked_at = self._silent.get(node)
-        if asked_at is not None and now - asked_at >= self._bench.mesh_time(ASK_AGAIN_S):
-            del self._silent[node]
-            self._survey_at = now
+        self.compositions.hear(node, now)
+        self._quieting.hear(node, now)
 
     def note_odd(self, node: UnicastAddress, what: str) -> None:
         """Something came from a node that cannot be right; it is told with the next bill."""
@@ -109,39 +109,19 @@ class Observer:
 
     def on_time(self, now: datetime) -> None:
         """Read composition data, rotate heartbeats, count airtime, as it is time."""
-        bench = self._bench
-        missing = self._missing()
-        if missing and bench.is_quiet:
-            job, self._survey_at = SurveyJob(missing), None
-            bench.begin(Work("survey", job, partial(self._finish_survey, job)), now)
-        elif not missing:
-            self._survey_at = None
+        self.compositions.on_time(now)
+        self._quieting.on_time(now)
+        if not self.compositions.missing():
             self._heartbeats.on_time(now)
         if self._window_at is None or self._window_at <= now:
             self._count(now)
 
     def next_wakeups(self) -> tuple[datetime | None, ...]:
         """When `on_time` has something to do."""
-        survey_at = self._survey_at if self._bench.is_quiet else None
-        return (self._window_at, self._heartbeats.next_wakeup(), survey_at)
+        waiting = (self.compositions.next_wakeup(), self._quieting.next_wakeup())
+        return (self._window_at, self._heartbeats.next_wakeup(), *waiting)
 
-    # Composition data
-
-    def _missing(self) -> list[UnicastAddress]:
-        bench = self._bench
-        if not bench.identity.reads_composition:
-            return []
-        return [n for n in bench.memory.nodes if n not in bench.book.compositions and n not in self._silent]
-
-    def _finish_survey(self, job: SurveyJob, _command: Command | None, now: datetime) -> None:
-        bench = self._bench
-        self._silent.update(dict.fromkeys(job.unanswered | job.unusable, now))
-        known = {n: bench.book.compositions[n] for n in bench.memory.nodes if n in bench.book.compositions}
-        if known != bench.memory.compositions:
-            bench.remember(replace(bench.memory, compositions=known))
-            bench.say_nodes(now)
-        log.info("Composition data read", nodes=len(known), silent=sorted(map(format_address, job.unanswered)))
-        self.plan(now)
+    # Replay protection lists
 
     def _shortages(self, monitoring: Monitoring) -> tuple[Shortage, ...]:
         senders = self._senders(self._bench.identity.neighbours_at_most)
@@ -177,15 +157,28 @@ class Observer:
         )
         if shortages := self._shortages(monitoring):
             self._refusal = ("ReplayListTooSmall", describe_shortages(shortages))
-            self._schedule.stop(bench.memory.monitor_epoch, now)
         elif is_too_long(plan):
             message = (
                 f"{monitoring.airtime_budget_percent:g} % of airtime would stretch intervals to {plan.report_s:.0f} s"
             )
             self._refusal = ("BudgetTooSmall", message)
+        if self._refusal is not None:
+            self._end_notifications(now)
         else:
+            bench.remember(replace(bench.memory, notifying=True))
             self._schedule.set_plan(plan, bench.memory.monitor_epoch, now)
         return costs.bill_notifications(plan, len(bench.memory.nodes)), plan
+
+    def _end_notifications(self, now: datetime) -> None:
+        """Of nodes that were told to notify, in this run or an earlier one."""
+        if self._bench.memory.notifying:
+            self._schedule.stop(self._bench.memory.monitor_epoch, now)
+
+    def _note_publishers(self) -> None:
+        """Remember who is told to publish heartbeats, before anybody is."""
+        memory = self._bench.memory
+        publishers = {*memory.heartbeat_publishers, *memory.nodes, UnicastAddress(self._bench.identity.address)}
+        self._bench.remember(replace(memory, heartbeat_publishers=tuple(sorted(publishers))))
 
     def _cost(self, monitoring: Monitoring) -> Costs:
         settings = [s for _, s in self._bench.book.configuration(self._bench.memory.nodes).entries]
@@ -302,8 +295,8 @@ class Observer:
             planned = bill.notifications_ratio + bill.reports_ratio + bill.heartbeats_ratio + bill.upkeep_ratio
             if planned > 1.01 * bill.budget_ratio:
                 out.append(f"observing takes {planned:.2%} of airtime, the budget is {bill.budget_ratio:.2%}")
-        if self._silent:
-            named = name_nodes(self._silent)
+        if self.compositions.silent:
+            named = name_nodes(self.compositions.silent)
             out.append(f"composition data not read, so that their replay protection lists are not known: {named}")
         if full := find_full(self._bench.sources, self._bench.book.compositions):
             out.append(f"replay protection lists are full, so that other sources may not be heard: {name_nodes(full)}")

@@ -21,6 +21,7 @@ __all__ = ["PRESSES_MAX", "QUIET_S", "ProbeJob"]
 
 PRESSES_MAX: Final = 256 * RESULTS_PER_PAGE  # the page number is one byte
 QUIET_S: Final = 30.0  # mesh time without own traffic, in which the airtime is measured; a usual report interval
+SENSE_S: Final = 1.0  # mesh time for the second reading to come, before we send again; 63 ms at 16 times the pace
 SETTLE_S: Final = 3.0  # mesh time for the last message to arrive
 REACH_TRIES: Final = 3  # per pass
 REACH_PASSES: Final = 2  # the second one after the first is through, so that a short disturbance is no silence
@@ -77,11 +78,16 @@ class ProbeJob:
         self._reach(desk, now, self.nodes)
 
     def sensed(self, busy_s: float, mesh_s: float) -> None:
-        """Note a reading of the busy time; two of them make a ratio."""
-        if self._sensed is None:
-            self._sensed = (busy_s, mesh_s)
-        elif mesh_s > self._sensed[1] and self.airtime_ratio is None:
-            self.airtime_ratio = (busy_s - self._sensed[0]) / (mesh_s - self._sensed[1])
+        """Note a reading of the busy time: the first while we are quiet, and the first after it, make a ratio.
+
+        Readings come at other times, too, since airtime is told regularly: those are none of ours.
+        """
+        if self._step == "quiet":
+            self._sensed = self._sensed or (busy_s, mesh_s)
+        elif self._sensed is not None and self.airtime_ratio is None:
+            busy_before_s, mesh_before_s = self._sensed
+            if mesh_s > mesh_before_s and busy_s >= busy_before_s:  # less: the mesh was started anew
+                self.airtime_ratio = (busy_s - busy_before_s) / (mesh_s - mesh_before_s)
 
     def on_time(self, desk: Desk, now: datetime) -> None:
         """Go on after a wait, or end because the time is over."""
@@ -90,9 +96,10 @@ class ProbeJob:
         elif self._wait_until is not None and now >= self._wait_until:
             self._wait_until = None
             if self._step == "quiet":
-                desk.sense_wanted = True
-            else:
-                self._current += 1
+                self._step, desk.sense_wanted = "listened", True
+                self._wait(desk, now, SENSE_S)
+                return
+            self._current += self._step == "run"
             self._run_flow(desk, now)
 
     def completed(self, desk: Desk, exchange: Completed, now: datetime) -> None:

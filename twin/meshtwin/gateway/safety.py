@@ -124,7 +124,8 @@ class SafetyNet:
 
     def _begin_commit(self, pending: Pending, command: Command | None, now: datetime) -> None:
         bench = self._bench
-        job = PushJob(pending.configuration, plan_commit(bench.book, pending.configuration, bench.identity.address))
+        stages = plan_commit(bench.book, pending.configuration, bench.identity.address)
+        job = PushJob(pending.configuration, stages, base=bench.memory.configuration)
         bench.begin(Work("commit", job, partial(self._finish_commit, job), command), now)
 
     def _take_back(self, event: PhaseEvent, reason: str, command: Command | None, now: datetime) -> None:
@@ -192,8 +193,11 @@ class SafetyNet:
         return {node: why for node in pending.configuration.addresses if node not in known}
 
     def _commit_of(self, pending: Pending, now: datetime) -> Command:
-        """A stand-in for the commit under way, to answer it after a restart or once more."""
-        return Command(
+        """A stand-in for the commit under way, to answer it after a restart or once more.
+
+        Not checked again: an earlier version may have taken what is refused now, and its commit still ends.
+        """
+        return Command.model_construct(
             verb=Verb.COMMIT,
             epoch=self._bench.memory.epoch,
             attempt_id=pending.attempt_id,

@@ -1,15 +1,63 @@
-"""The gateway's memory in one file, replaced as a whole: kill it at any moment, and one version is there."""
+"""The gateway's memory in one file, replaced as a whole: kill it at any moment, and one version is there.
 
+One process at a time works in a folder: two that take each other's last known good configuration for their own would
+restore what neither promised.
+"""
+
+import errno
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from meshtwin.errors import Unavailable
 from meshtwin.gateway.memory import Memory, parse_memory, to_bytes
 
-__all__ = ["MemoryStore", "replace_file"]
+__all__ = ["MemoryStore", "hold_folder", "replace_file"]
 
 FILE_NAME: Final = "gateway.json"
+LOCK_NAME: Final = "gateway.lock"  # stays behind, unlocked: removing it would let two processes lock two files
+HELD: Final = (errno.EAGAIN, errno.EACCES)  # by somebody else; flock(2)
+
+
+@contextmanager
+def hold_folder(folder: Path) -> Iterator[None]:
+    """Keep ``folder`` for this process; the kernel gives it up when the process ends, however it ends.
+
+    Raises `Unavailable`: ``FolderInUse`` with the process id of who holds it, ``StoreUnavailable`` if it cannot be
+    locked at all. The folder is made if it is not there.
+    """
+    path = folder / LOCK_NAME
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        message = f"data folder not usable: {error.strerror}"
+        raise Unavailable(message, reason="StoreUnavailable", place=str(folder)) from error
+    try:
+        _lock(handle, folder)
+        with suppress(OSError):  # a full disk shows at the first `write`, and says more there
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, folder: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in HELD:
+            message = f"data folder cannot be locked: {error.strerror}; it must be on a file system with flock"
+            raise Unavailable(message, reason="StoreUnavailable", place=str(folder)) from error
+        holder = os.pread(handle, 20, 0).decode("ascii", "replace") or "unknown"
+        message = (
+            f"another gateway, process {holder}, works in this data folder: stop it, or give each a folder of its own"
+        )
+        raise Unavailable(message, reason="FolderInUse", place=str(folder)) from error
 
 
 class MemoryStore:

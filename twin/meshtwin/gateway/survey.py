@@ -17,6 +17,8 @@ __all__ = ["SurveyJob"]
 
 PAGE: Final = b"\x00"
 FLOODS: Final = 6  # the question, an answer of three segments, and acknowledgements of them
+# Questions per node, as many as any `Request`. The answer has three segments, which the node's own stack repeats until
+# they are acknowledged; a node that stays silent is asked again when it is heard. Assumed.
 TRIES: Final = 4
 
 

@@ -91,6 +91,10 @@ class Upkeep:
             bench.remember(replace(memory, monitoring=monitoring, nodes=nodes, monitor_epoch=epoch))
         self._observer.take_command(command, now)
 
+    def read_compositions_again(self, nodes: Iterable[UnicastAddress], now: datetime) -> None:
+        """Ask nodes once more what they are: their firmware may be another since."""
+        self._observer.compositions.read_again(list(nodes), now)
+
     def plan_monitoring(self, now: datetime) -> None:
         """Compute what the airtime budget allows now, and broadcast it if that changed."""
         self._observer.plan(now)
@@ -134,8 +138,10 @@ class Upkeep:
         """Publish the airtime of a window in which the gateway did no long work of its own."""
         bench = self._bench
         is_usual = bench.work is None or bench.work.name in SHORT_WORK
-        if self._window is not None and mesh_s > self._window[1] and is_usual:
-            bench.say_flows((), (busy_s - self._window[0]) / (mesh_s - self._window[1]), now)
+        before = self._window
+        # A mesh that was started anew counts from zero: then this reading begins the next window.
+        if before is not None and mesh_s > before[1] and busy_s >= before[0] and is_usual:
+            bench.say_flows((), (busy_s - before[0]) / (mesh_s - before[1]), now)
             bench.say_nodes(now)
         self._window = (busy_s, mesh_s) if is_usual else None
 
@@ -203,5 +209,6 @@ class Upkeep:
     def _finish_drift(self, node: UnicastAddress, _command: Command | None, now: datetime) -> None:
         before = self._bench.memory.drifted
         self.note_drift([node])
+        self._observer.compositions.note_read_back(now)
         if self._bench.memory.drifted != before:
             self._bench.say_reported(now)

@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 TTL_MAX: Final = 127  # Mesh Protocol 1.1, 4.2.8 (Default TTL)
+RANGES_MAX: Final = 256  # of one entry, as the schemas of resources and wire say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -179,15 +180,17 @@ def expand_settings(
 
 
 def compress_settings(configuration: Configuration, inventory: Iterable[UnicastAddress]) -> tuple[SettingsRange, ...]:
-    """Ranges that expand to ``configuration`` within ``inventory``: one entry per distinct settings.
+    """Ranges that expand to ``configuration`` within ``inventory``: one entry per distinct settings and 256 ranges.
 
-    Entries are ordered by their first node; no node is named twice.
+    Entries with other settings are ordered by their first node; no node is named twice.
     """
     known = tuple(inventory)
     by_settings: dict[NodeSettings, list[UnicastAddress]] = {}
     for address, settings in configuration.entries:
         by_settings.setdefault(settings, []).append(address)
+    ranges_of = ((settings, compress_addresses(addresses, known)) for settings, addresses in by_settings.items())
     return tuple(
-        SettingsRange(nodes=compress_addresses(addresses, known), settings=settings)
-        for settings, addresses in by_settings.items()
+        SettingsRange(nodes=ranges[first : first + RANGES_MAX], settings=settings)
+        for settings, ranges in ranges_of
+        for first in range(0, len(ranges), RANGES_MAX)
     )

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from meshtwin.mesh.addresses import UnicastAddress
+
 __all__ = ["FlowKpis", "HowKnown", "Interval", "NetworkKpis", "Objectives", "Prediction"]
 
 
@@ -17,12 +19,17 @@ class HowKnown(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """An estimate with the bounds of its interval at ``level``."""
+    """An estimate with the bounds of its interval at ``level``.
+
+    ``open_because``: why a bound is not known; it is then the widest that there can be (0 or 1 of a ratio, else
+    infinite). None: both are known.
+    """
 
     estimate: float
     low: float
     high: float
     level: float = 0.9
+    open_because: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +38,11 @@ class FlowKpis:
 
     ``on_time``: share of messages that reached *every* member within the deadline; lost counts as late.
     ``delivery``: share of (message, member) pairs that arrived at all.
+    ``reached_all``: share of messages that reached *every* member, however late; None: not told. It is what nodes
+    can count that share no clock.
     ``spread_p95_ms``: 95th percentile of first to last member, over messages that reached all; None for a
     single member or when no message reached all.
-    ``latency_p50``, ``latency_p95``: the quantiles with their intervals in milliseconds; None: not told.
+    ``latency_p50`` … ``spread_p95``: the same figures with their intervals in milliseconds; None: not told.
     """
 
     flow: str
@@ -47,6 +56,9 @@ class FlowKpis:
     how_known: HowKnown
     latency_p50: Interval | None = None
     latency_p95: Interval | None = None
+    latency_p99: Interval | None = None
+    spread_p95: Interval | None = None
+    reached_all: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +67,7 @@ class NetworkKpis:
 
     ``airtime_ratio``: mean over nodes of the share of time in which a node hears or sends something on one
     advertising channel, from flows and monitoring together.
+    ``airtime_at``: the same at single nodes, those of gateways, where it can be measured; empty: not told.
     ``reporting_airtime_ratio``: the part of it that is monitoring reports. They fill a budget of their own,
     whatever the configuration, so candidates are compared without it.
     ``redundancy``: smallest number of node-disjoint relay paths from the gateway to any node; None: not asked.
@@ -64,6 +77,7 @@ class NetworkKpis:
     airtime_ratio: Interval
     reporting_airtime_ratio: float = 0.0
     redundancy: int | None = None
+    airtime_at: tuple[tuple[UnicastAddress, Interval], ...] = ()
 
     @property
     def own_airtime_ratio(self) -> float:

@@ -27,7 +27,11 @@ REPORTS_MAX: Final = 8  # messages of one report: 16 neighbours
 RECORDS_PER_MESSAGE: Final = 2  # neighbours in an unsegmented message
 LEFT_LEAST: Final = 0.1  # of the budget for reports, whatever else is spent
 FOREIGN_FLOOD_S: Final = 0.175  # assumed of relays of other segments: five transmissions, 35 ms apart
-OCCUPANCY_SHARE: Final = 0.15  # of a relay's advertiser for reports
+# Of a relay's advertiser for reports of one segment. No gateway knows how many segments share its relays: with three of
+# them reports take less than half, and six would fill a relay. Assumed. It seldom slows a young twin down: in a mesh
+# that floods much the airtime budget is the tighter bound (26 nodes, all relaying thrice, 1 %: 0.74 messages per second
+# against 0.86); in one made lean it is this bound, by a factor of 4 and more, but its links are known by then.
+OCCUPANCY_SHARE: Final = 0.15
 MEAN_JITTER_S: Final = 0.005  # advDelay, 0 to 10 ms; Bluetooth Core 5.4, vol 6, B, 4.4.2.2.1
 READ_BACK_PAUSE_S: Final = 30.0  # between two nodes that a gateway reads back, looking for drift
 READ_BACK_MESSAGES: Final = 6  # three questions and their answers

@@ -31,16 +31,16 @@ class Programs:
     shim: Path
 
 
-def find_programs(cache: Path | None = None) -> Programs:
+def find_programs(cache: Path | None = None, daemon: Path = DAEMON) -> Programs:
     """All programs, the shim compiled if it was not yet; ``cache`` None: the user's cache folder.
 
     Raises `Unavailable` with the reason ``NotInstalled``, ``WrongVersion`` or ``NotCompiled`` and what to do.
     """
-    if not DAEMON.is_file():
-        raise Unavailable(f"bluetooth-meshd is not installed: {INSTALL}", reason="NotInstalled", place=str(DAEMON))
-    _check_version()
+    if not daemon.is_file():
+        raise Unavailable(f"bluetooth-meshd is not installed: {INSTALL}", reason="NotInstalled", place=str(daemon))
+    _check_version(daemon)
     return Programs(
-        daemon=DAEMON,
+        daemon=daemon,
         bus=_find("dbus-daemon"),
         set_privileges=_find("setpriv"),
         shim=_compile(cache or _default_cache()),
@@ -63,19 +63,19 @@ def _find(name: str) -> Path:
     return Path(path)
 
 
-def _check_version() -> None:
+def _check_version(daemon: Path) -> None:
     """The daemon itself does not tell its version; the package manager does."""
     query = ["dpkg-query", "--show", "--showformat=${Version}", "bluez-meshd"]
     try:
         found = subprocess.run(query, capture_output=True, text=True, timeout=COMPILE_LIMIT_S, check=False).stdout  # noqa: S603  # constant
     except OSError as error:
         message = f"version of bluetooth-meshd not known ({error}); {BLUEZ_VERSION} of Debian 12 is needed"
-        raise Unavailable(message, reason="WrongVersion", place=str(DAEMON)) from error
+        raise Unavailable(message, reason="WrongVersion", place=str(daemon)) from error
     if found.strip() != BLUEZ_VERSION:
         message = (
             f"bluez-meshd {found.strip() or 'of unknown version'} instead of {BLUEZ_VERSION}: the shim fits no other"
         )
-        raise Unavailable(message, reason="WrongVersion", place=str(DAEMON))
+        raise Unavailable(message, reason="WrongVersion", place=str(daemon))
 
 
 def _default_cache() -> Path:

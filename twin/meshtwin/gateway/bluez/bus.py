@@ -3,8 +3,10 @@
 import asyncio
 from typing import Any, Final, Self
 
+import structlog
 from dbus_fast import BusType, Message, MessageType
 from dbus_fast.aio import MessageBus
+from dbus_fast.constants import ErrorType
 from dbus_fast.errors import AuthError, InvalidAddressError
 from dbus_fast.service import ServiceInterface
 
@@ -12,8 +14,11 @@ from meshtwin.errors import InvalidInput, MeshTwinError, Unavailable
 
 __all__ = ["MESH_SERVICE", "MeshBus"]
 
+log = structlog.get_logger(__name__)
+
 MESH_SERVICE: Final = "org.bluez.mesh"
 CALL_TIMEOUT_S: Final = 10.0  # the daemon itself gives up questions to applications after 30 s
+FOR_EVERYBODY: Final = frozenset({"org.freedesktop.DBus.Peer", "org.freedesktop.DBus.Introspectable"})
 AWAY: Final = frozenset(
     {
         "org.freedesktop.DBus.Error.ServiceUnknown",
@@ -26,12 +31,19 @@ AWAY: Final = frozenset(
 
 
 class MeshBus:
-    """A connection with the objects that it exports; use `connect`."""
+    """A connection with the objects that it exports; use `connect`.
+
+    Only services that `trust` was called for may call these objects: whoever else is on the bus could say that a
+    message came through the mesh, or that the daemon made our node.
+    """
 
     def __init__(self, bus: MessageBus, place: str) -> None:
         self._bus = bus
         self._place = place
         self._exported: dict[str, list[ServiceInterface]] = {}
+        self._trusted: dict[str, str] = {}  # unique name by service; the bus itself vouches for a message's sender
+        self.denied_total = 0
+        bus.add_message_handler(self._guard)
 
     @classmethod
     async def connect(cls, address: str | None = None) -> Self:
@@ -99,9 +111,29 @@ class MeshBus:
         answer = await self.call(bus, "/org/freedesktop/DBus", bus, "GetNameOwner", "s", service)
         return str(answer[0])
 
+    async def trust(self, service: str) -> str:
+        """Let the process that is ``service`` now call our objects; its unique name.
+
+        Another process that takes the service's name later is a stranger until this is called again. Raises
+        `Unavailable` (``DaemonMissing``) if nobody is the service.
+        """
+        self._trusted[service] = await self.read_owner(service)
+        return self._trusted[service]
+
     def close(self) -> None:
         """End the connection."""
         self._bus.disconnect()
+
+    def _guard(self, message: Message) -> Message | None:
+        """Refuse a call that is not the daemon's."""
+        if message.message_type is not MessageType.METHOD_CALL or message.interface in FOR_EVERYBODY:
+            return None
+        if message.sender in self._trusted.values():
+            return None
+        self.denied_total += 1
+        if self.denied_total == 1:  # whoever calls once can call a thousand times a second
+            log.warning("Call of a stranger refused", sender=message.sender, member=message.member)
+        return Message.new_error(message, ErrorType.ACCESS_DENIED, "only the mesh daemon may call this")
 
 
 def _to_error(reply: Message, place: str) -> MeshTwinError:

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final
 
+from meshtwin.errors import InvalidInput, Unavailable
 from meshtwin.gateway.bluez.application import COMPANY_ID, MONITOR_MODEL, Arrival
 from meshtwin.gateway.bluez.config_client import ConfigClient
 from meshtwin.gateway.bluez.config_messages import (
@@ -19,6 +20,7 @@ from meshtwin.gateway.bluez.config_messages import (
 )
 from meshtwin.gateway.bluez.local_node import APP_KEY_INDEX, LocalNode, NodeKeys
 from meshtwin.gateway.bluez.node_application import NOTIFICATION_TRANSMISSIONS
+from meshtwin.mesh.addresses import UnicastAddress, format_address
 from meshtwin.mesh.configuration import NodeSettings, Transmit
 
 __all__ = ["ALL_NODES", "FIRST_SETTINGS", "MODEL", "commission", "equip"]
@@ -26,7 +28,8 @@ __all__ = ["ALL_NODES", "FIRST_SETTINGS", "MODEL", "commission", "equip"]
 ALL_NODES: Final = 0xFFFF
 MODEL: Final = (COMPANY_ID, MONITOR_MODEL)
 APP_KEY_STATUS: Final = b"\x80\x03"
-APP_KEY_LIMIT_S: Final = 5.0
+APP_KEY_LIMIT_S: Final = 5.0  # two segments and their answer over loopback take some 0.1 s on a busy machine
+SUCCESS: Final = 0  # status code; Mesh Protocol 1.1, 4.3.5
 # BlueZ 5.66 takes the retransmit count for the number of transmissions (mesh/model.c, mesh_model_publish), where
 # the standard has one more; and 0 for sending without end (MESH_IO_TX_COUNT_UNLIMITED).
 FIRST_SETTINGS: Final = NodeSettings(
@@ -50,22 +53,18 @@ async def commission(
 
 
 async def equip(
-    local: LocalNode, keys: NodeKeys, *, groups: Iterable[int], settings: NodeSettings = FIRST_SETTINGS
+    local: LocalNode,
+    keys: NodeKeys,
+    *,
+    groups: Iterable[int],
+    settings: NodeSettings = FIRST_SETTINGS,
+    limit_s: float = APP_KEY_LIMIT_S,
 ) -> ConfigClient:
     """Give an attached node its keys, publication, subscriptions and first settings; may be repeated.
 
-    Raises `Unavailable` if the daemon is silent, `InvalidInput` if it refuses something.
+    Raises `Unavailable` if the daemon or the node in it is silent, `InvalidInput` if it refuses something.
     """
-    added: asyncio.Future[Arrival] = asyncio.get_running_loop().create_future()
-
-    def notice(arrival: Arrival) -> None:
-        if arrival.payload.startswith(APP_KEY_STATUS) and not added.done():
-            added.set_result(arrival)
-
-    local.on_arrival = notice
-    await local.learn_keys(keys)
-    async with asyncio.timeout(APP_KEY_LIMIT_S):
-        await added
+    await _add_keys(local, keys, limit_s)
     client = ConfigClient(local)
     address = keys.address
     questions = [bind_app_key(address, APP_KEY_INDEX, MODEL), set_publication(address, NOTIFICATION, MODEL)]
@@ -74,3 +73,27 @@ async def equip(
     for question in questions:
         await client.ask(address, question)
     return client
+
+
+async def _add_keys(local: LocalNode, keys: NodeKeys, limit_s: float) -> None:
+    """Give the node its application key; returns when the node says that it has it."""
+    place = format_address(UnicastAddress(keys.address))
+    added: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def notice(arrival: Arrival) -> None:
+        is_own = arrival.is_device_key and arrival.source == keys.address
+        if is_own and arrival.payload.startswith(APP_KEY_STATUS) and not added.done():
+            added.set_result(arrival.payload[len(APP_KEY_STATUS) :])
+
+    local.on_arrival = notice
+    await local.learn_keys(keys)
+    try:
+        async with asyncio.timeout(limit_s):
+            status = await added
+    except TimeoutError as error:
+        message = f"the node did not take the application key within {limit_s:g} s; is the daemon overloaded?"
+        raise Unavailable(message, reason="NodeSilent", place=place) from error
+    if not status or status[0] != SUCCESS:
+        code = f"status {status[0]}" if status else "no status"
+        message = f"the node does not take the application key: {code} (Mesh Protocol 1.1, 4.3.5)"
+        raise InvalidInput(message, reason="KeyRefused", place=place)

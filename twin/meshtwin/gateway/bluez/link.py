@@ -25,7 +25,7 @@ from meshtwin.gateway.bluez.continuity import Continuity, ContinuityFile, check_
 from meshtwin.gateway.bluez.credentials import Credentials
 from meshtwin.gateway.bluez.local_node import LocalNode, check_interface
 from meshtwin.gateway.bluez.node_application import NodeApplication
-from meshtwin.gateway.mesh_client import MeshEvent, MeshFault, Observability, Received, Unsent, Welcome
+from meshtwin.gateway.mesh_link import MeshEvent, MeshFault, Observability, Received, Unsent, Welcome
 from meshtwin.mesh.configuration import NodeSettings
 
 __all__ = ["BluezMeshLink"]
@@ -252,12 +252,24 @@ class BluezMeshLink:
             await asyncio.sleep(RECONNECT_S)
             try:
                 await self.connect()
+                self._forget_unsent()
                 log.info("Mesh daemon is back")
                 return
             except Unavailable as error:
                 if error.reason == "StoreUnavailable":
                     raise
                 log.debug("Mesh daemon still away", error=str(error))
+
+    def _forget_unsent(self) -> None:
+        """Messages that were to go out while the daemon was away are lost, as in the air.
+
+        Whoever waits for an answer has asked again or given up since; a setting that came late could undo a newer one.
+        """
+        waiting = [self._outbox.get_nowait() for _ in range(self._outbox.qsize())]
+        for one in waiting:
+            if isinstance(one, _ToHear):
+                self._outbox.put_nowait(one)
+        self.unsent_total += sum(isinstance(one, _ToSend) for one in waiting)
 
     async def _leave_bus(self) -> None:
         if self._application is not None:

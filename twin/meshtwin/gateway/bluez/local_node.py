@@ -103,6 +103,7 @@ class LocalNode:
 
         Raises `InvalidInput` with reason ``AlreadyExists`` if the daemon has a node of that UUID.
         """
+        await self._bus.trust(self.service)  # it calls us back before it answers
         try:
             await self._import(keys)
         except InvalidInput as error:
@@ -135,6 +136,7 @@ class LocalNode:
 
     async def attach(self, token: int) -> None:
         """Take the node over; raises `InvalidInput` with reason ``NotFound`` if the daemon does not know it."""
+        await self._bus.trust(self.service)
         answer = await self._bus.call(self.service, NETWORK_PATH, NETWORK, "Attach", "ot", self._root, token)
         self._path = answer[0]
 

@@ -8,6 +8,7 @@ Nodes share no clock: a press is counted, its latency is not told (`LATENCY_UNKN
 import asyncio
 import random
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -32,9 +33,25 @@ __all__ = ["NOTIFICATION_TRANSMISSIONS", "NodeApplication"]
 log = structlog.get_logger(__name__)
 
 NOTIFICATION_TRANSMISSIONS: Final = 1  # copies of each; one copy tells of the link, several of their burst
-PROBES_KEPT: Final = 4
-PROBE_LIFE_S: Final = 60.0
+TRANSMISSIONS_MAX: Final = 8  # of one message, and what a report's record can hold; Mesh Protocol 1.1, 4.2.19
+PROBES_KEPT: Final = 64  # as many flows as a segment may have: all of them are sent before any is read
+SENDING_MAX: Final = 4  # probes at a time; a gateway lets one source after the other send, and several may ask
+PRESSES_MAX: Final = 256 * RESULTS_PER_PAGE  # the page number is one byte: further ones could not be read
+SPACING_LEAST_S: Final = 0.1  # assumed: a flood over three hops takes as long, and a node must not start a storm
+PROBE_BEGIN_S: Final = 0.5  # for the answer to be on its way
+PROBE_LIFE_S: Final = 60.0  # after the last press, in which the same number is a repeated question
+TRANSMISSIONS: Final = range(1, TRANSMISSIONS_MAX + 1)
 REPORT_SPREAD: Final = 0.8  # of the report interval, over which its messages are spread
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeRun:
+    """What a gateway wants to be sent."""
+
+    probe: int
+    destination: int
+    presses: int
+    spacing_s: float
 
 
 class NodeApplication:
@@ -66,7 +83,8 @@ class NodeApplication:
         self._messages = 1
         self._counter = 0
         self._probes: dict[int, set[int]] = {}
-        self._running: set[int] = set()
+        self._running: set[int] = set()  # probes begun, until a repeated question would be a new one
+        self._sending: set[int] = set()  # those with presses still to come
 
     def take(self, arrival: Arrival) -> None:
         """Handle one message to this node."""
@@ -77,13 +95,13 @@ class NodeApplication:
             return
         p = message.parameters
         match message.opcode:
-            case Opcode.NOTIFICATION if len(p) == 3 and arrival.source != self._node.address:
+            case Opcode.NOTIFICATION if len(p) == 3 and arrival.source != self._node.address and p[2] in TRANSMISSIONS:
                 self._count(arrival.source, int.from_bytes(p[:2], "little"), p[2])
             case Opcode.MONITOR if len(p) == 6:
                 self._monitor(p)
             case Opcode.PROBE_RUN if len(p) == 6:
                 self._run_probe(arrival.source, p)
-            case Opcode.PRESS if len(p) == 5:
+            case Opcode.PRESS if len(p) == 5 and int.from_bytes(p[1:3], "little") < PRESSES_MAX:
                 self._note_press(p[0], int.from_bytes(p[1:3], "little"))
             case Opcode.RESULT_GET if len(p) == 2:
                 self._answer_results(arrival.source, p[0], p[1])
@@ -98,6 +116,7 @@ class NodeApplication:
             timer.cancel()
         self._timers.clear()
         self._running.clear()
+        self._sending.clear()
         self._counts = None
 
     def stop(self) -> None:
@@ -150,21 +169,36 @@ class NodeApplication:
     # Probes
 
     def _run_probe(self, source: int, p: bytes) -> None:
-        probe, destination = p[0], int.from_bytes(p[1:3], "little")
-        presses, spacing_s = int.from_bytes(p[3:5], "little"), p[5] / 100
-        self._send(source, encode_access(Opcode.PROBE_STARTED, bytes((probe,))))
-        if probe in self._running:
+        """Begin a probe and say so; a question that is repeated is answered, one too many or too large is not."""
+        run = ProbeRun(
+            probe=p[0],
+            destination=int.from_bytes(p[1:3], "little"),
+            presses=int.from_bytes(p[3:5], "little"),
+            spacing_s=max(SPACING_LEAST_S, p[5] / 100),
+        )
+        is_known = run.probe in self._running
+        if not is_known and (run.presses > PRESSES_MAX or len(self._sending) >= SENDING_MAX):
+            log.info("Probe refused", node=self._node.address, presses=run.presses, sending=len(self._sending))
             return
-        self._running.add(probe)
-        at_s = 0.5
-        for index in range(presses):
-            at_s += spacing_s * self._rng.uniform(1.0, 1.5)
-            self._after(at_s, partial(self._press, probe, destination, index))
-        self._after(at_s + PROBE_LIFE_S, partial(self._running.discard, probe))
+        self._send(source, encode_access(Opcode.PROBE_STARTED, bytes((run.probe,))))
+        if not is_known:
+            self._running.add(run.probe)
+            self._sending.add(run.probe)
+            self._after(PROBE_BEGIN_S, partial(self._go_on, run, 0))
 
-    def _press(self, probe: int, destination: int, index: int) -> None:
+    def _go_on(self, run: ProbeRun, index: int) -> None:
+        """The next press after a while, or the end: one timer per probe, however many presses it has."""
+        if index < run.presses:
+            self._after(run.spacing_s * self._rng.uniform(1.0, 1.5), partial(self._press, run, index))
+        else:
+            self._sending.discard(run.probe)
+            self._after(PROBE_LIFE_S, partial(self._running.discard, run.probe))
+
+    def _press(self, run: ProbeRun, index: int) -> None:
         no_time = b"\0\0"
-        self._send(destination, encode_access(Opcode.PRESS, bytes((probe,)) + index.to_bytes(2, "little") + no_time))
+        parameters = bytes((run.probe,)) + index.to_bytes(2, "little") + no_time
+        self._send(run.destination, encode_access(Opcode.PRESS, parameters))
+        self._go_on(run, index + 1)
 
     def _note_press(self, probe: int, index: int) -> None:
         self._probes.setdefault(probe, set()).add(index)

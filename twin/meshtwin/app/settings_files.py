@@ -1,0 +1,61 @@
+"""Settings of a process in one JSON file (camelCase), and its secrets, which are files of their own.
+
+Law: nothing that is said about a bad file holds a value out of it, since a password may stand at a wrong place.
+"""
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
+
+from meshtwin.errors import InvalidInput, Unavailable
+
+__all__ = ["SettingsModel", "read_secret", "read_settings", "read_text"]
+
+
+class SettingsModel(BaseModel):
+    """camelCase, unknown fields refused, frozen."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+
+SettingsT = TypeVar("SettingsT", bound=BaseModel)
+
+
+def read_settings(model: type[SettingsT], path: Path) -> SettingsT:
+    """The settings in a JSON file; raises `InvalidInput` with the place of the first fault."""
+    text = read_text(path, str(path))
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        place = f"{path}: {where}" if where else str(path)
+        raise InvalidInput(f"settings not usable: {first['msg']}", place=place) from None
+
+
+def read_text(path: Path, place: str) -> str:
+    """Text of a file, without spaces at its ends; raises `InvalidInput` if it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise InvalidInput(f"not readable: {error.strerror} ({path})", place=place) from error
+    except UnicodeDecodeError:  # which would show a part of what stands there
+        raise InvalidInput(f"not readable: {path} holds no text in UTF-8", place=place) from None
+
+
+def read_secret(path: Path, what: str) -> str:
+    """A password or token that stands alone in a file.
+
+    Raises `Unavailable` if it cannot be read, since who gives out secrets may yet come, and `InvalidInput` if
+    there is no text in it.
+    """
+    try:
+        return path.read_bytes().decode().strip()
+    except OSError as error:
+        raise Unavailable(f"{what} not readable: {error.strerror}", place=str(path)) from error
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{what} is no text in UTF-8", place=str(path)) from None
