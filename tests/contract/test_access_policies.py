@@ -172,6 +172,23 @@ def test_status_is_written_by_the_operator_alone(server: ApiServer, user: str, s
     assert answer.status_code == status_code, answer.text
 
 
+@pytest.mark.parametrize(
+    ("url", "status_code"),
+    [
+        ("http://127.0.0.1:9000", 422),
+        ("http://LocalHost:9000/mesh", 422),
+        ("http://models.localhost", 422),
+        ("http://models.buildings.svc:9000", 201),
+        ("https://localhost.example.org", 201),
+    ],
+)
+def test_model_inside_the_twins_own_pod_is_refused(server: ApiServer, url: str, status_code: int) -> None:
+    spec = {"model": {"http": {"url": url}}}
+    body = read("digitaltwin-minimal.yaml") | {"metadata": {"name": "planned-by-others"}, "spec": spec}
+    answer = server.send("POST", server.place("DigitalTwin"), body, user="admin", groups=MASTERS)
+    assert answer.status_code == status_code, answer.text
+
+
 @pytest.mark.parametrize(("user", "status_code"), [("engineer", 403), (OPERATOR, 201)])
 def test_proposal_of_a_pipeline_comes_from_the_operator_alone(server: ApiServer, user: str, status_code: int) -> None:
     groups = MASTERS if user == OPERATOR else ()

@@ -58,14 +58,15 @@ def find_root(access: ObjectAccess, twin: str) -> str:
 
 
 def mint_token(access: ObjectAccess, twin: str, *, role: str, lifetime_s: float) -> str:
-    """A bearer token for the twins of the tree of ``twin``."""
+    """A bearer token: of a viewer for all twins of the tree of ``twin``, of a higher role for ``twin`` alone."""
     root = find_root(access, twin)
     if isinstance(access, LocalAccess):
         key = access.state.secret(rest_key_name(access.namespace, root)).read_bytes().strip()
     else:
-        from meshtwin_operator.cli.kube_credentials import read_rest_key
+        from meshtwin_operator.cli.kube_credentials import read_own_key, read_rest_key
 
-        key = read_rest_key(_on_cluster(access), root)
+        cluster = _on_cluster(access)
+        key = read_rest_key(cluster, root) if role == "viewer" else read_own_key(cluster, twin)
     return mint(key, access.whoami(), role, lifetime_s, datetime.now(UTC))
 
 
@@ -102,7 +103,7 @@ def _local_credentials(access: LocalAccess, root: str, gateway_id: str, *, rotat
         "port": access.state.port(f"{access.namespace}.{root}-broker"),
         "username": f"gateway.{gateway_id}",
         "password": path.read_text().strip(),
-        "passwordFile": str(path),
+        "passwordFile": str(path.resolve()),
     }
 
 

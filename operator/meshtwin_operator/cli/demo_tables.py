@@ -1,12 +1,14 @@
 """Before and after, predicted beside measured: for people as a table, for programs as JSON."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from meshtwin_operator.cli.demo_story import Story
 from meshtwin_operator.cli.differences import kpi_rows
 
 __all__ = ["print_effects", "result_document"]
+
+WHEN: Final = ("before", "after")
 
 
 def result_document(story: Story, *, seed: int | None, seconds: float) -> dict[str, Any]:
@@ -42,11 +44,9 @@ def print_effects(document: Mapping[str, Any]) -> None:
     console = make_console()
     table = Table("Segment", "Flow", "Figure", "Predicted before", "after", "Measured before", "after", box=None)
     for segment in document["segments"]:
-        columns = [
-            {(flow, title): text for flow, title, text in kpi_rows((segment.get(known) or {}).get(when))}
-            for known in ("predicted", "measured")
-            for when in ("before", "after")
-        ]
+        sides = [(segment.get(known) or {}).get(when) for known in ("predicted", "measured") for when in WHEN]
+        is_whole = any(flow.get("reachedAll") for side in sides[len(WHEN) :] for flow in (side or {}).get("flows", ()))
+        columns = [{(flow, title): text for flow, title, text in kpi_rows(side, is_whole=is_whole)} for side in sides]
         keys = list(dict.fromkeys(key for column in columns for key in column))
         for flow, title in keys:
             table.add_row(segment["segment"], flow, title, *(column.get((flow, title), "–") for column in columns))

@@ -7,7 +7,7 @@ from typing import Any, Final
 from meshtwin.mesh.addresses import UnicastAddress, compress_addresses
 from meshtwin_operator.resources.settings import SettingsSpec
 
-__all__ = ["KPI_ROWS", "SettingChange", "experience_text", "kpi_rows", "setting_changes"]
+__all__ = ["SettingChange", "experience_text", "kpi_rows", "setting_changes"]
 
 SETTINGS: Final = ("relay", "relayRetransmit", "networkTransmit", "defaultTtl")
 
@@ -76,24 +76,47 @@ def _text(value: object) -> str:
     return str(value)
 
 
-KPI_ROWS: Final = ("on time", "delivery", "spread p95", "latency p95", "airtime")
+# Shares and times of a flow: title and field. What was measured by round trips is no figure of the way there, and
+# has titles of its own, so that it never stands beside one.
+ONE_WAY: Final = (
+    (("on time", "onTime"), ("reached all", "reachedAll"), ("delivery", "delivery")),
+    (("spread p95", "spreadP95"), ("latency p95", "latencyP95")),
+)
+ROUND_TRIP: Final = (
+    (("all answered", "reachedAll"), ("answered", "delivery")),
+    (("round trip p95", "latencyP95"),),
+)
 
 
-def kpi_rows(figures: Mapping[str, Any] | None) -> list[tuple[str, str, str]]:
-    """Rows (flow, figure, text) of ``KpiFigures`` as they stand in a resource; airtime's flow is empty."""
+def kpi_rows(figures: Mapping[str, Any] | None, *, is_whole: bool = False) -> list[tuple[str, str, str]]:
+    """Rows (flow, figure, text) of ``KpiFigures`` as they stand in a resource; airtime's flow is empty.
+
+    Of a flow that has "on time", "reached all" is told only if ``is_whole``.
+    """
     rows: list[tuple[str, str, str]] = []
     for flow in (figures or {}).get("flows") or []:
         name = flow["flow"]
-        for title, field in (("on time", "onTime"), ("delivery", "delivery")):
-            if flow.get(field):
+        shares, times = ROUND_TRIP if flow.get("howKnown") == "roundTrip" else ONE_WAY
+        for title, field in shares:
+            if flow.get(field) and (is_whole or field != "reachedAll" or not flow.get("onTime")):
                 rows.append((name, title, _interval(flow[field])))
-        for title, field in (("spread p95", "spreadP95Milliseconds"), ("latency p95", "latencyP95Milliseconds")):
-            if flow.get(field) is not None:
-                rows.append((name, title, f"{flow[field]} ms"))
+        for title, field in times:
+            if flow.get(f"{field}Milliseconds") is not None:
+                bounds = flow.get(f"{field}Bounds") or {}
+                told = _bounds(bounds.get("lowMilliseconds"), bounds.get("highMilliseconds"), "d")
+                rows.append((name, title, f"{flow[f'{field}Milliseconds']} ms{told}"))
     airtime = (figures or {}).get("airtimePerMille")
     if airtime is not None:
-        rows.append(("", "airtime", f"{airtime / 10:.1f} %"))
+        bounds = (figures or {}).get("airtimeBounds") or {}
+        rows.append(("", "airtime, mean", _airtime(airtime, bounds)))
+    for here in (figures or {}).get("airtimeAt") or []:
+        rows.append(("", f"airtime at {here['node']}", _airtime(here["perMille"], here.get("bounds") or {})))
     return rows
+
+
+def _airtime(per_mille: int, bounds: Mapping[str, int]) -> str:
+    low, high = (None if (b := bounds.get(f)) is None else b / 10 for f in ("lowPerMille", "highPerMille"))
+    return f"{per_mille / 10:.1f} %{_bounds(low, high, '.1f')}"
 
 
 def experience_text(prediction: Mapping[str, Any]) -> str | None:
@@ -111,3 +134,11 @@ def experience_text(prediction: Mapping[str, Any]) -> str | None:
 def _interval(figures: Mapping[str, int]) -> str:
     low, high = figures["lowPerMille"] / 10, figures["highPerMille"] / 10
     return f"{figures['estimatePerMille'] / 10:.1f} % ({low:.1f}–{high:.1f})"
+
+
+def _bounds(low: float | None, high: float | None, form: str) -> str:
+    """`` (low–high)``, a question mark for one that is not known; nothing if neither is."""
+    if low is None and high is None:
+        return ""
+    told = ("?" if bound is None else format(bound, form) for bound in (low, high))
+    return f" ({'–'.join(told)})"

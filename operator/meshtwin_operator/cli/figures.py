@@ -1,47 +1,107 @@
 """Figures of simulations, for people and for programs."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import replace
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from meshtwin.mesh.kpis import Interval
     from meshtwin.sim.differences import FlowDifference
-    from meshtwin.sim.result_document import IntervalDocument, ResultDocument, TimesDocument
+    from meshtwin.sim.result_document import IntervalDocument, ResultDocument
 
 __all__ = ["difference_json", "print_differences", "print_result"]
 
 
 def print_result(result: "ResultDocument") -> None:
-    """A table on standard output."""
-    from rich.table import Table
-
+    """Tables on standard output: shares, then times, every estimate with its interval."""
     from meshtwin_operator.cli.console import make_console
 
     console = make_console()
-    trips = any(flow.round_trip_milliseconds for flow in result.flows)
-    headers = ["Flow", "Sent", "On time", "Delivery", "Latency mean p50/p95/p99", "Hops", "Spread p95"]
-    title = f"{result.scenario}: {result.replications} replications, profile {result.profile}, seed {result.seed}"
-    table = Table(*headers, *(["Round trip mean p50/p95/p99"] if trips else []), title=title, box=None)
+    console.print(_headline(result))
+    console.print(_shares_table(result))
+    if any(flow.latency_milliseconds for flow in result.flows):
+        console.print(_times_table(result))
+    totals = result.totals
+    console.print(f"airtime on one channel: {_percent(totals.airtime_ratio)}")
+    each = totals.transmissions_per_replication
+    console.print(
+        f"advertising events: {totals.transmissions}" + (f", {_number(each)} per replication" if each else "")
+    )
+    losses = {cause: count for cause, count in totals.losses_by_cause.items() if count}
+    if losses:
+        console.print("losses per replication: " + ", ".join(_loss(result, cause) for cause in losses))
+    for line in _gaps(result):
+        console.print(line)
+
+
+def _headline(result: "ResultDocument") -> str:
+    level = result.totals.airtime_ratio.level
+    of = "scrambles of preset states" if result.is_selective else "replications"
+    intervals = f", {level:.0%} intervals over them" if result.replications > 1 else ""
+    return f"{result.scenario}: {result.replications} {of}{intervals}, profile {result.profile}, seed {result.seed}"
+
+
+def _shares_table(result: "ResultDocument") -> "Table":
+    from rich.table import Table
+
+    table = Table("Flow", "Sent", "On time", "Delivery", "Hops", box=None)
     for flow in result.flows:
-        cells = [
+        hops = flow.mean_hops_interval
+        known = "–" if flow.mean_hops is None else f"{flow.mean_hops:.1f}"
+        table.add_row(
             flow.name,
             str(flow.sent),
             _percent(flow.on_time_ratio),
             _percent(flow.delivery_ratio),
-            _times(flow.latency_milliseconds),
-            "–" if flow.mean_hops is None else f"{flow.mean_hops:.1f}",
-            "–" if flow.spread_p95_milliseconds is None else f"{flow.spread_p95_milliseconds:.0f} ms",
-        ]
-        table.add_row(*cells, *([_times(flow.round_trip_milliseconds)] if trips else []))
-    console.print(table)
-    console.print(f"airtime on one channel: {_percent(result.totals.airtime_ratio)}")
-    console.print(f"advertising events: {result.totals.transmissions}")
-    if result.replications == 1:
-        console.print("one replication: intervals know nothing of what differs between replications; ask for more")
-    losses = {cause: count for cause, count in result.totals.losses_by_cause.items() if count}
-    if losses:
-        console.print("losses: " + ", ".join(f"{cause} {count}" for cause, count in losses.items()))
+            known if hops is None else _number(hops),
+        )
+    return table
+
+
+def _times_table(result: "ResultDocument") -> "Table":
+    """A row per flow and kind of time, in milliseconds."""
+    from rich.table import Table
+
+    table = Table("Flow", "Milliseconds", "Mean", "p50", "p95", "p99", box=None)
+    for flow in result.flows:
+        for what, times in (("latency", flow.latency_milliseconds), ("round trip", flow.round_trip_milliseconds)):
+            if times is not None:
+                points = (
+                    (times.p50_interval, times.p50),
+                    (times.p95_interval, times.p95),
+                    (times.p99_interval, times.p99),
+                )
+                table.add_row(flow.name, what, _number(times.mean), *(_point(*point) for point in points))
+        if flow.spread_p95_milliseconds is not None:
+            spread = _point(flow.spread_p95_interval, flow.spread_p95_milliseconds)
+            table.add_row(flow.name, "spread", "", "", spread, "")
+    return table
+
+
+def _gaps(result: "ResultDocument") -> list[str]:
+    """Why an interval is open, each reason once, and what was asked for and is missing."""
+    intervals = [result.totals.airtime_ratio]
+    for flow in result.flows:
+        intervals += [flow.on_time_ratio, flow.delivery_ratio]
+        for times in (flow.latency_milliseconds, flow.round_trip_milliseconds):
+            if times is not None:
+                intervals += [i for i in (times.p50_interval, times.p95_interval, times.p99_interval) if i is not None]
+        intervals += [] if flow.spread_p95_interval is None else [flow.spread_p95_interval]
+    lines = [
+        f"{'no interval' if i.low is None and i.high is None else '? for a bound'}: {i.open_because}"
+        for i in intervals
+        if i.open_because
+    ]
+    return [*dict.fromkeys(lines), *(f"missing: {gap}" for gap in result.gaps)]
+
+
+def _loss(result: "ResultDocument", cause: str) -> str:
+    each = result.totals.losses_per_replication.get(cause)
+    count = result.totals.losses_by_cause[cause]
+    return f"{cause} {count} in all" if each is None else f"{cause} {_number(each)}"
 
 
 def print_differences(names: tuple[str, str], differences: Sequence["FlowDifference"], replications: int) -> None:
@@ -50,39 +110,79 @@ def print_differences(names: tuple[str, str], differences: Sequence["FlowDiffere
 
     from meshtwin_operator.cli.console import make_console
 
-    title = f"{names[1]} less {names[0]}: {replications} replications on the same states, 90% intervals"
-    table = Table("Flow", "On time", "Delivery", "Latency of what both delivered", title=title, box=None)
+    intervals = ", 90% intervals over them" if replications > 1 else ""
+    title = f"{names[1]} less {names[0]}: {replications} replications on the same states{intervals}"
+    table = Table("Flow", "On time, points", "Delivery, points", "Latency of what both delivered, ms", box=None)
     for difference in differences:
         gap = difference.latency_ms
         table.add_row(
             difference.flow,
             _points(difference.on_time),
             _points(difference.delivery),
-            "–" if gap is None else f"{gap.estimate:+.1f} ms ({gap.low:+.1f} to {gap.high:+.1f})",
+            "–" if gap is None else f"{gap.estimate:+.1f}{_bounds(gap, '+.1f')}",
         )
-    make_console().print(table)
+    console = make_console()
+    console.print(title)
+    console.print(table)
+    for why in dict.fromkeys(d.on_time.open_because for d in differences if d.on_time.open_because):
+        console.print(f"no interval: {why}")
 
 
 def difference_json(difference: "FlowDifference") -> dict[str, Any]:
-    """As plain JSON; ratios as differences of ratios, latency in milliseconds."""
+    """As plain JSON; ratios as differences of ratios, latency in milliseconds; a bound that is not known is null."""
     return {
         "name": difference.flow,
-        "onTimeRatio": asdict(difference.on_time),
-        "deliveryRatio": asdict(difference.delivery),
-        "latencyMilliseconds": None if difference.latency_ms is None else asdict(difference.latency_ms),
+        "onTimeRatio": _json(difference.on_time),
+        "deliveryRatio": _json(difference.delivery),
+        "latencyMilliseconds": None if difference.latency_ms is None else _json(difference.latency_ms),
         "pairs": difference.pairs,
     }
 
 
+def _json(interval: "Interval") -> dict[str, Any]:
+    is_open = interval.open_because is not None
+    told: dict[str, Any] = {
+        "estimate": interval.estimate,
+        "low": None if is_open else interval.low,
+        "high": None if is_open else interval.high,
+        "level": interval.level,
+    }
+    return {**told, "openBecause": interval.open_because} if is_open else told
+
+
 def _percent(interval: "IntervalDocument") -> str:
-    return f"{interval.estimate:.1%} ({interval.low:.1%}–{interval.high:.1%})"
+    return f"{interval.estimate:.1%}{_bounds(interval, '.1%')}"
 
 
 def _points(interval: "Interval") -> str:
-    return f"{100 * interval.estimate:+.1f} ({100 * interval.low:+.1f} to {100 * interval.high:+.1f}) points"
+    scaled = replace(
+        interval, estimate=100 * interval.estimate, low=100 * interval.low, high=100 * interval.high
+    )  # fmt: skip
+    return f"{scaled.estimate:+.1f}{_bounds(scaled, '+.1f')}"
 
 
-def _times(times: "TimesDocument | None") -> str:
-    if times is None:
-        return "–"
-    return f"{times.mean.estimate:.1f} ms {times.p50:.0f}/{times.p95:.0f}/{times.p99:.0f}"
+def _number(interval: "IntervalDocument") -> str:
+    """``12.3 ±0.4`` where the interval lies evenly about its estimate, else ``12.3 [11.9, 13.0]``."""
+    form = ".1f" if abs(interval.estimate) < 1000 else ".0f"
+    low, high, estimate = interval.low, interval.high, interval.estimate
+    if low is None or high is None or format(estimate - low, form) != format(high - estimate, form):
+        return f"{estimate:{form}}{_bounds(interval, form)}"
+    return f"{estimate:{form}} ±{high - estimate:{form}}"
+
+
+def _point(interval: "IntervalDocument | None", estimate: float) -> str:
+    return f"{estimate:.1f}" if interval is None else _number(interval)
+
+
+def _bounds(interval: "IntervalDocument | Interval", form: str) -> str:
+    """`` [low, high]``, with a question mark for one that is not known; nothing if neither is."""
+    low, high = (
+        "?" if bound is None or not isfinite(bound) or _is_widest(interval) else format(bound, form)
+        for bound in (interval.low, interval.high)
+    )
+    return "" if low == high == "?" else f" [{low}, {high}]"
+
+
+def _is_widest(interval: "IntervalDocument | Interval") -> bool:
+    """Of a difference of shares nothing is known: -1 to 1, here in points."""
+    return interval.open_because is not None and (interval.low, interval.high) in ((-1.0, 1.0), (-100.0, 100.0))

@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 
 from meshtwin.errors import InvalidInput
 from meshtwin_operator.cli.kube_access import KubeAccess
-from meshtwin_operator.kube.tree_secrets import gateway_secret
+from meshtwin_operator.kube.tree_secrets import OWN_KEY, gateway_secret
+from meshtwin_operator.reconcile.naming import parent_workload
 
-__all__ = ["read_credentials", "read_rest_key"]
+__all__ = ["read_credentials", "read_own_key", "read_rest_key"]
 
 PASSWORD_BYTES: Final = 32
 
@@ -41,8 +42,17 @@ def read_credentials(
 
 
 def read_rest_key(access: KubeAccess, root_twin: str) -> bytes:
-    """The key that signs the REST tokens of a tree."""
+    """The key that signs tokens of viewers for a tree."""
     data = access.read_secret(f"{root_twin}-tree")
     if data is None:
         raise InvalidInput(f"no Secret {root_twin}-tree in {access.namespace} yet: is the operator running?")
     return data["rest-key"].strip()
+
+
+def read_own_key(access: KubeAccess, twin: str) -> bytes:
+    """The key that signs tokens of engineers for a parent twin; raises `InvalidInput` where it is not there."""
+    name = f"{parent_workload(twin)}-account"
+    data = access.read_secret(name)
+    if data is None or OWN_KEY not in data:
+        raise InvalidInput(f"no key in Secret {name} of {access.namespace} yet: is the operator running?")
+    return data[OWN_KEY].strip()

@@ -1,9 +1,10 @@
 """``simulate``, ``compare``, ``plot``, ``schema``: scenario files judged on this machine, without a twin."""
 
 import json
+import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -12,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from meshtwin.library import Comparison, Simulation
+    from meshtwin.sim.scenario import Scenario
 
 __all__ = ["register"]
 
@@ -22,7 +24,13 @@ Output = Annotated[Literal["table", "json"], typer.Option("--output", "-o")]
 Selective = Annotated[
     bool, typer.Option("--selective", help="Preset states in place of draws: fewer replications for a precision.")
 ]
+Within = Annotated[
+    float | None,
+    typer.Option(min=1.0, help="Seconds after which it ends with what is done, and says what is missing."),
+]
 Tell = Callable[[float, str], None]
+LONG_S: Final = 20.0  # what is expected to take longer is told before it starts
+INTERRUPTED, TERMINATED = 130, 143  # exit codes, as a shell says of a program that Ctrl-C or SIGTERM ended
 LINE_EVERY_S: Final = 15.0
 
 
@@ -38,24 +46,27 @@ def simulate(
     replications: Replications = 8,
     seed: Seed = 1,
     selective: Selective = False,
+    within: Within = None,
     output: Output = "table",
     output_file: Annotated[
         Path | None, typer.Option(help="Also write the result: .json (the figures), .parquet (a row per message).")
     ] = None,
 ) -> None:
-    """Run a scenario and print its key figures; Ctrl-C keeps the finished replications."""
+    """Run a scenario and print its key figures; Ctrl-C and SIGTERM keep the finished replications."""
     from meshtwin import library
     from meshtwin_operator.cli.figures import print_result
 
     _check_target(output_file)
     scenario = library.read_scenario(file)
-    with progress() as tell:
+    _foretell([scenario], engine or library.DEFAULT_ENGINE, replications, within)
+    with interruptible() as ended, progress() as tell:
         result = library.simulate(
             scenario,
             replications=replications,
             seed=seed,
             engine=engine or library.DEFAULT_ENGINE,
             is_selective=selective,
+            within_s=within,
             progress=tell,
         )
     if output == "json":
@@ -64,7 +75,7 @@ def simulate(
         print_result(result.document)
     if output_file is not None:  # last: a full disk does not cost the figures
         result.save(output_file)
-    _end_early(result)
+    _end_early([] if output == "table" else [result], ended)  # a table has told it
 
 
 def compare(
@@ -74,20 +85,23 @@ def compare(
     replications: Replications = 8,
     seed: Seed = 1,
     selective: Selective = False,
+    within: Within = None,
     output: Output = "table",
 ) -> None:
     """Run two scenarios on the same states and print the second less the first, per flow."""
     from meshtwin import library
     from meshtwin_operator.cli.figures import print_differences
 
-    with progress() as tell:
+    sides = [library.read_scenario(first), library.read_scenario(second)]
+    _foretell(sides, engine or library.DEFAULT_ENGINE, replications, within)
+    with interruptible() as ended, progress() as tell:
         comparison = library.compare(
-            library.read_scenario(first),
-            library.read_scenario(second),
+            *sides,
             replications=replications,
             seed=seed,
             engine=engine or library.DEFAULT_ENGINE,
             is_selective=selective,
+            within_s=within,
             progress=tell,
         )
     if output == "json":
@@ -95,8 +109,7 @@ def compare(
     else:
         names = (comparison.first.scenario.name, comparison.second.scenario.name)
         print_differences(names, comparison.differences, len(comparison.second.runs))
-    _end_early(comparison.first)
-    _end_early(comparison.second)
+    _end_early([comparison.first, comparison.second], ended)
 
 
 def plot(
@@ -190,10 +203,56 @@ def _check_target(path: Path | None) -> None:
         check_target(path, RESULT_SUFFIXES)
 
 
-def _end_early(result: "Simulation") -> None:
-    if not result.is_complete:
-        typer.echo(f"interrupted: {len(result.runs)} of {result.asked} replications are finished and told", err=True)
-        raise typer.Exit(130)  # as a shell says of a program that Ctrl-C ended
+def _foretell(scenarios: "Sequence[Scenario]", engine: str, replications: int, within_s: float | None) -> None:
+    """Says before the work that it will take long, as far as can be known then."""
+    from meshtwin.sim.cost import RECEPTIONS_PER_S, estimate_receptions
+    from meshtwin.sim.engine import resolve_engine
+    from meshtwin.sim.limited import tell_time
+
+    receptions = [estimate_receptions(scenario) for scenario in scenarios]
+    paces = [RECEPTIONS_PER_S.get(resolve_engine(engine, scenario), 1e6) for scenario in scenarios]
+    expected_s = replications * sum(count / pace for count, pace in zip(receptions, paces, strict=True))
+    if expected_s > LONG_S:
+        bound = "--within SECONDS ends it in time" if within_s is None else f"it ends after {within_s:g} s"
+        typer.echo(
+            f"meshtwin: {replications} replications with up to {max(receptions):.1e} receptions each, very roughly "
+            f"{tell_time(expected_s)}; {bound}, Ctrl-C keeps what is done",
+            err=True,
+        )
+
+
+@contextmanager
+def interruptible() -> "Iterator[list[int]]":
+    """SIGTERM ends the work as Ctrl-C does; the list holds the exit code of whichever of them came.
+
+    Where nothing is finished yet, the command ends with that code and says so.
+    """
+    ended: list[int] = []
+
+    def end(number: int, frame: object) -> None:
+        ended.append(TERMINATED if number == signal.SIGTERM else INTERRUPTED)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield ended
+    except KeyboardInterrupt:
+        typer.echo(
+            "meshtwin: interrupted before the first replication was finished: there is nothing to tell", err=True
+        )
+        raise typer.Exit(ended[0] if ended else INTERRUPTED) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end_early(results: "Sequence[Simulation]", ended: Sequence[int]) -> None:
+    """Repeats on the error stream what is missing; an interruption has its exit code, a limit that was asked for 0."""
+    for result in results:
+        for gap in result.gaps:
+            typer.echo(f"meshtwin: missing of {result.scenario.name}: {gap}", err=True)
+    if ended:
+        raise typer.Exit(ended[0])
 
 
 def _comparison_json(comparison: "Comparison") -> dict[str, Any]:

@@ -88,8 +88,11 @@ def mesh(
     seed: Annotated[int | None, typer.Option(help="Instead of the scenario's.")] = None,
 ) -> None:
     """Run an emulated mesh, or one of real Bluetooth Mesh daemons on a virtual air."""
+    from meshtwin.app.logs import configure_logs
     from meshtwin.app.running import run_until_signal
     from meshtwin.errors import InvalidInput
+
+    configure_logs("info", stream=sys.stderr)  # standard output is what gateways are configured with
 
     if (emulate is None) == (bluez is None):
         raise InvalidInput("give exactly one of --emulate and --bluez")
@@ -133,7 +136,7 @@ def gateway(
 
 
 def token(
-    twin: Annotated[str, typer.Argument(help="A DigitalTwin: the token holds for its whole tree.")],
+    twin: Annotated[str, typer.Argument(help="A DigitalTwin: of a viewer for its tree, of an engineer for it alone.")],
     role: Annotated[Literal["viewer", "engineer"], typer.Option(help="What it allows.")] = "viewer",
     hours: Annotated[int, typer.Option(min=1, max=720)] = 12,
     local: Local = None,

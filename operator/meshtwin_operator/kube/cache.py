@@ -14,6 +14,7 @@ import structlog
 from pydantic import ValidationError
 
 from meshtwin_operator.reconcile.indexes import ObjectIndex
+from meshtwin_operator.reconcile.naming import owner_of_workload
 from meshtwin_operator.reconcile.world import ObjectKey
 from meshtwin_operator.resources.base import Resource
 from meshtwin_operator.resources.kinds import KINDS_BY_NAME
@@ -22,6 +23,7 @@ __all__ = ["Cache", "is_newer", "key_of", "owners_of"]
 
 log = structlog.get_logger(__name__)
 
+WORKLOAD_LABEL: Final = "meshtwin.dev/workload"
 PACKING: Final = 1  # zlib level: the fastest; a third of the text is left
 DROPPED_METADATA: Final = ("managedFields", "selfLink")
 
@@ -33,10 +35,14 @@ def key_of(raw: Mapping[str, Any]) -> ObjectKey:
 
 
 def owners_of(raw: Mapping[str, Any]) -> Iterator[ObjectKey]:
-    """Objects of ours that own this one."""
-    for owner in raw["metadata"].get("ownerReferences", []):
-        if owner.get("kind") in KINDS_BY_NAME:
-            yield ObjectKey(owner["kind"], raw["metadata"]["namespace"], owner["name"])
+    """Objects of ours that own this one, or that should by its label: somebody may have taken its owners off."""
+    meta = raw["metadata"]
+    owners = [
+        (one["kind"], one["name"]) for one in meta.get("ownerReferences") or () if one.get("kind") in KINDS_BY_NAME
+    ]
+    named = owner_of_workload((meta.get("labels") or {}).get(WORKLOAD_LABEL, ""))
+    for kind, name in owners or ([named] if named else []):
+        yield ObjectKey(kind, meta["namespace"], name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ announces it was written under the resourceVersion that the decision had read.
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, assert_never
 
@@ -19,6 +18,7 @@ from meshtwin_operator.kube.api import KubeApi, path_of
 from meshtwin_operator.kube.cache import Cache, key_of, owners_of
 from meshtwin_operator.kube.compare import is_as_desired, with_hash
 from meshtwin_operator.kube.events import EventPoster
+from meshtwin_operator.kube.ownership import check_child, is_made_by_operator
 from meshtwin_operator.kube.render import RenderSettings, render_workload
 from meshtwin_operator.kube.tree_secrets import TreeSecrets
 from meshtwin_operator.reconcile.dispatch import reconcile, related
@@ -35,6 +35,7 @@ from meshtwin_operator.reconcile.outcome import (
     WorkloadRole,
 )
 from meshtwin_operator.reconcile.relations import shown_above
+from meshtwin_operator.reconcile.unapplied import say_unapplied
 from meshtwin_operator.reconcile.world import ObjectKey, World
 from meshtwin_operator.resources.kinds import KINDS_BY_NAME
 from meshtwin_operator.resources.twins import DigitalTwin, MeshSegment
@@ -152,8 +153,7 @@ class Driver:
             for action in outcome.before:
                 await self._act(action)
         except MeshTwinError as error:
-            if key.kind == "DigitalTwin" and raw is not None:
-                await self._say_why_not(key, raw, outcome, error)
+            await self._say_why_not(key, raw, outcome, error)
             raise
         if outcome.status is not None and raw is not None:
             await self._write_status(key, raw, outcome)
@@ -167,15 +167,17 @@ class Driver:
             self._queue.add_after(key, outcome.requeue_after_s)
 
     async def _say_why_not(
-        self, key: ObjectKey, raw: Mapping[str, Any], outcome: Outcome, error: MeshTwinError
+        self, key: ObjectKey, raw: Mapping[str, Any] | None, outcome: Outcome, error: MeshTwinError
     ) -> None:
-        """A twin whose children cannot be applied says so; whether they run is looked at, not assumed."""
-        conditions = outcome.status["conditions"] if outcome.status else []
-        for condition in conditions:
-            if (condition["type"], condition["status"]) in (("Ready", "False"), ("Reconciling", "True")):
-                condition |= {"reason": "ChildrenNotApplied", "message": str(error)[:1024]}
-        if any(c["reason"] == "ChildrenNotApplied" for c in conditions):
-            await self._write_status(key, raw, replace(outcome, after=()))
+        """A twin or segment whose children cannot be applied says so."""
+        resource = self._world.get(key)
+        if raw is None or not isinstance(resource, DigitalTwin | MeshSegment):
+            return
+        instead = say_unapplied(outcome, resource, error, self._clock())
+        if instead is not None:
+            await self._write_status(key, raw, instead)
+            for event in instead.events:
+                await self._events.post(key, raw, event)
 
     async def _write_status(self, key: ObjectKey, raw: Mapping[str, Any], outcome: Outcome) -> None:
         if raw.get("status") == outcome.status:
@@ -213,7 +215,8 @@ class Driver:
                 await self._apply_workload(workload)
             case DeleteWorkload(namespace, name, _):
                 for kind in CHILD_KINDS:
-                    if self._cache.raw(ObjectKey(kind, namespace, name)) is not None:
+                    live = self._cache.raw(ObjectKey(kind, namespace, name))
+                    if live is not None and is_made_by_operator(live):
                         await self._api.delete(kind, namespace, name)
             case CreateRecord(manifest):
                 created = await self._api.create(manifest)
@@ -236,8 +239,11 @@ class Driver:
         for manifest in render_workload(workload, self._settings, address, secret_hash):
             desired = with_hash(manifest)
             key = key_of(desired)
-            if is_as_desired(self._cache.raw(key), desired):
+            live = self._cache.raw(key)
+            if is_as_desired(live, desired):
                 continue
+            # What does not carry our label is not watched: before something is made, its place is looked at.
+            check_child(live or await self._api.get(*key), desired)
             await self._apply_child(key, desired)
 
     async def _apply_child(self, key: ObjectKey, desired: Mapping[str, Any]) -> None:

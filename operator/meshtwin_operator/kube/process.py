@@ -134,7 +134,7 @@ class OperatorProcess:
             now=_now,
             service=lambda namespace, name: self._cache.raw(ObjectKey("Service", namespace, name)),
         )
-        runs = Runs(rest_key=secrets.rest_key, changed=self._queue.add, now=_now)
+        runs = Runs(operator_key=secrets.operator_key, changed=self._queue.add, now=_now)
         world = KubeWorld(self._cache, fleet, runs, epoch=lambda: lease.epoch, broker=secrets.broker)
         driver = Driver(
             api=api,

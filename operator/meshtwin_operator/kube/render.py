@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meshtwin_operator.kube.network_policies import broker_spec, twins_spec
+from meshtwin_operator.kube.ownership import MANAGED_BY
+from meshtwin_operator.reconcile.naming import broker_workload
 from meshtwin_operator.reconcile.outcome import Workload, WorkloadRole
 from meshtwin_operator.reconcile.world import ObjectKey
 
@@ -16,10 +19,6 @@ __all__ = ["BROKER_PORT", "REST_PORT", "RenderSettings", "render_workload", "res
 
 REST_PORT: Final = 8080
 BROKER_PORT: Final = 8883
-MANAGED_BY: Final = {
-    "app.kubernetes.io/managed-by": "meshtwin-operator",
-    "app.kubernetes.io/part-of": "meshtwin",
-}
 USER_ID: Final = 65532  # the image's user; numeric, so that runAsNonRoot can be checked
 
 TREE_MOUNT: Final = "/etc/meshtwin/tree"
@@ -67,7 +66,7 @@ def render_workload(
         )
     config = _twin_config(workload, broker)
     # One policy for all twins of a tree, kept with its parents: a policy per segment would be a write per segment.
-    policies = () if workload.role is WorkloadRole.SEGMENT_TWIN else (common.twins_policy(),)
+    policies = () if workload.role is WorkloadRole.SEGMENT_TWIN else (common.twins_policy(broker),)
     return (
         common.config_map({"config.json": json.dumps(config, sort_keys=True, indent=1)}),
         common.claim(),
@@ -80,9 +79,26 @@ def render_workload(
 def image_of(workload: Workload, settings: RenderSettings) -> str:
     """The image asked for if the operator's allow-list has it, else the operator's own."""
     wanted = workload.pod.image
-    if wanted and wanted.startswith(settings.allowed_image_prefixes or (settings.image,)):
+    if wanted and any(_is_below(wanted, prefix) for prefix in settings.allowed_image_prefixes):
         return wanted
     return settings.image
+
+
+def _is_below(image: str, prefix: str) -> bool:
+    """Whether an image is what a prefix of the allow-list names, and not what merely begins with the same letters.
+
+    A prefix ends with ``/`` or ``:``, or at a boundary of its own: a repository allows its tags, its digests and
+    what lies below it; an image with tag or digest allows itself alone, since a digest beside a tag decides.
+    """
+    if not prefix or not image.startswith(prefix):
+        return False
+    rest = image.removeprefix(prefix)
+    if not rest or prefix.endswith(("/", ":")):
+        return True
+    if ":" in prefix.rpartition("/")[2]:  # a tag has nothing below it; a registry's port has
+        return "/" not in prefix and rest.startswith("/")
+    # A colon may also begin a port: then a path follows, and the registry is another one.
+    return rest.startswith(("/", "@")) or (rest.startswith(":") and "/" not in rest)
 
 
 def owner_reference(key: ObjectKey, uid: str) -> dict[str, Any]:
@@ -121,6 +137,7 @@ def _twin_config(workload: Workload, broker: tuple[str, int, bool] | None) -> di
     config["dataFolder"] = DATA_MOUNT
     config["listen"] = {"host": "0.0.0.0", "port": REST_PORT}  # noqa: S104  # a pod serves its own address
     config["restKeyFile"] = f"{TREE_MOUNT}/rest-key"
+    config["ownKeyFile"] = f"{ACCOUNT_MOUNT}/own-key"
     if workload.model_secret is not None:
         files = {"tokenFile": f"{MODEL_MOUNT}/token", "caFile": f"{MODEL_MOUNT}/ca.crt"}
         config["model"] = {**config["model"], "http": {**config["model"]["http"], **files}}
@@ -194,38 +211,29 @@ class _Common:
         }
 
     def broker_policy(self) -> dict[str, Any]:
-        """Anybody may come to the broker's one port: gateways are outside the cluster."""
-        rule = {"ports": [{"port": BROKER_PORT, "protocol": "TCP"}]}
-        return self._policy({"matchLabels": self.selector}, rule)
+        """See `broker_spec`."""
+        return self._policy(broker_spec(self.selector, BROKER_PORT))
 
-    def twins_policy(self) -> dict[str, Any]:
-        """Only twins and the operator reach the REST interface of a tree's twins."""
-        operator = {"matchLabels": {"kubernetes.io/metadata.name": self.settings.operator_namespace}}
-        rule = {
-            "ports": [{"port": REST_PORT, "protocol": "TCP"}],
-            "from": [
-                {"podSelector": {"matchLabels": {"app.kubernetes.io/part-of": "meshtwin"}}},
-                {"namespaceSelector": operator},
-            ],
-        }
-        twins = {
-            "matchLabels": {"meshtwin.dev/twin": self.workload.root_twin},
-            "matchExpressions": [
-                {
-                    "key": "app.kubernetes.io/name",
-                    "operator": "In",
-                    "values": ["meshtwin-parent-twin", "meshtwin-segment-twin"],
-                }
-            ],
-        }
-        return self._policy(twins, rule)
+    def twins_policy(self, broker: tuple[str, int, bool] | None) -> dict[str, Any]:
+        """See `twins_spec`; of a broker of somebody else's the port is told."""
+        workload = self.workload
+        own = f"{broker_workload(workload.root_twin)}.{workload.namespace}.svc"
+        foreign_port = None if broker is None or broker[0] == own else broker[1]
+        return self._policy(
+            twins_spec(
+                workload.root_twin,
+                port=REST_PORT,
+                operator_namespace=self.settings.operator_namespace,
+                foreign_broker_port=foreign_port,
+            )
+        )
 
-    def _policy(self, pods: dict[str, Any], rule: dict[str, Any]) -> dict[str, Any]:
+    def _policy(self, spec: dict[str, Any]) -> dict[str, Any]:
         return {
             "apiVersion": "networking.k8s.io/v1",
             "kind": "NetworkPolicy",
             "metadata": self.metadata(self.workload.name),
-            "spec": {"podSelector": pods, "policyTypes": ["Ingress"], "ingress": [rule]},
+            "spec": spec,
         }
 
     def stateful_set(self, pod_spec: dict[str, Any]) -> dict[str, Any]:

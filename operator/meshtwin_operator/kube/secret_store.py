@@ -14,7 +14,8 @@ import structlog
 
 from meshtwin.errors import MeshTwinError
 from meshtwin_operator.kube.api import KubeApi
-from meshtwin_operator.kube.render import MANAGED_BY, owner_reference
+from meshtwin_operator.kube.ownership import MANAGED_BY, check_secret
+from meshtwin_operator.kube.render import owner_reference
 from meshtwin_operator.reconcile.outcome import Workload
 from meshtwin_operator.reconcile.world import ObjectKey
 
@@ -31,9 +32,13 @@ Data = dict[str, bytes]
 @dataclass(frozen=True, slots=True)
 class _Known:
     data: Data
-    version: str  # resourceVersion
-    labels: Mapping[str, str]
+    metadata: Mapping[str, Any]
     users: tuple[ObjectKey, ...]  # who must be looked at when it changes
+
+    @property
+    def version(self) -> str:
+        """resourceVersion."""
+        return str(self.metadata["resourceVersion"])
 
 
 class SecretStore:
@@ -54,12 +59,19 @@ class SecretStore:
     def has_label(self, namespace: str, name: str, label: str) -> bool:
         """Whether the Secret, as last read, carries ``label: "true"``."""
         known = self._known.get((namespace, name))
-        return known is not None and known.labels.get(label) == "true"
+        return known is not None and (known.metadata.get("labels") or {}).get(label) == "true"
 
     async def ensure(self, workload: Workload, name: str, make: Callable[[], Data]) -> Data:
-        """Content; made by ``make`` if there is no such Secret."""
+        """Content; made by ``make`` if there is no such Secret.
+
+        Raises `InvalidInput` (``ChildConflict``) for somebody else's: who names a twin may not use it that way.
+        """
         found = await self.read(workload.namespace, name, workload.root_twin)
-        return await self.write(workload, name, make()) if found is None else found
+        if found is None:
+            return await self.write(workload, name, make())
+        metadata = self._known[workload.namespace, name].metadata
+        check_secret(metadata, name, workload.namespace, workload.root_twin)
+        return found
 
     async def write(self, workload: Workload, name: str, data: Data) -> Data:
         """Apply a Secret owned by the workload's owner; gives its content."""
@@ -76,10 +88,8 @@ class SecretStore:
             "data": {key: base64.b64encode(value).decode() for key, value in sorted(data.items())},
         }
         applied = await self._api.apply(manifest)
-        version = str(applied["metadata"]["resourceVersion"])
         users = _users(workload.namespace, workload.root_twin, applied)
-        labels = applied["metadata"].get("labels") or {}
-        self._take((workload.namespace, name), _Known(dict(data), version, labels, users))
+        self._take((workload.namespace, name), _Known(dict(data), _kept(applied), users))
         return dict(data)
 
     async def keep_fresh(self) -> None:
@@ -111,8 +121,7 @@ class SecretStore:
             self._take((namespace, name), None)
             return None
         data = {key: base64.b64decode(value) for key, value in (raw.get("data") or {}).items()}
-        meta = raw["metadata"]
-        known = _Known(data, str(meta["resourceVersion"]), meta.get("labels") or {}, _users(namespace, root_twin, raw))
+        known = _Known(data, _kept(raw), _users(namespace, root_twin, raw))
         self._take((namespace, name), known)
         return known
 
@@ -124,6 +133,11 @@ class SecretStore:
             self._known.pop(place, None)
         else:
             self._known[place] = known
+
+
+def _kept(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of an object's metadata what is asked later."""
+    return {key: raw["metadata"].get(key) for key in ("resourceVersion", "labels", "ownerReferences")}
 
 
 def _users(namespace: str, root_twin: str, raw: Mapping[str, Any]) -> tuple[ObjectKey, ...]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 
@@ -36,7 +36,7 @@ from meshtwin_operator.southbound.certificates import (
 from meshtwin_operator.southbound.fleet import Fleet
 from meshtwin_operator.southbound.security_sync import Credential, sync_accounts
 
-__all__ = ["TreeSecrets", "gateway_secret", "outside_address"]
+__all__ = ["OWN_KEY", "TreeSecrets", "gateway_secret", "outside_address"]
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +44,16 @@ SYNC_AGAIN_AFTER: Final = timedelta(minutes=10)  # accounts changed at the broke
 READS_AT_ONCE: Final = 8  # at the first look: a tree of 1,000 gateways has 2,000 Secrets
 CREDENTIALS_LABEL: Final = "meshtwin.dev/broker-credentials"  # set by who may read the Secret: a twin may use it
 MODEL_LABEL: Final = "meshtwin.dev/model-credentials"  # likewise, for somebody else's model
+OWN_KEY: Final = "own-key"  # in a twin's account: signs tokens of engineers and of the operator for that twin alone
 PLUGIN: Final = "/usr/lib/mosquitto_dynamic_security.so"  # the image links it there on every architecture
+
+
+class SyncAccounts(Protocol):
+    """See `meshtwin_operator.southbound.security_sync.sync_accounts`."""
+
+    async def __call__(self, settings: BrokerSettings, wanted: Sequence[Credential], *, client_id: str) -> int:
+        """Number of commands sent."""
+        ...
 
 
 def gateway_secret(gateway_id: str) -> str:
@@ -73,8 +82,10 @@ class TreeSecrets:
         *,
         now: Callable[[], datetime],
         service: Callable[[str, str], Mapping[str, Any] | None] = lambda _namespace, _name: None,
+        sync: SyncAccounts = sync_accounts,
     ) -> None:
         """``service`` gives a Service of ours by namespace and name: its node port is chosen by Kubernetes."""
+        self._sync_accounts = sync
         self._store, self._fleet, self._now, self._service = store, fleet, now, service
         self._trees: dict[tuple[str, str], _Tree] = {}
         self._synced: dict[tuple[str, str], tuple[str, datetime]] = {}
@@ -97,12 +108,12 @@ class TreeSecrets:
             problem=self._fleet.refusal(namespace, root_twin),
         )
 
-    async def rest_key(self, namespace: str, root_twin: str) -> bytes:
-        """The key that signs bearer tokens of a tree; raises `Unavailable` before it exists."""
-        data = await self._store.read(namespace, f"{root_twin}-tree", root_twin)
-        if data is None:
-            raise Unavailable(f"no REST key yet for twin {root_twin}", place=f"Secret {namespace}/{root_twin}-tree")
-        return data["rest-key"]
+    async def operator_key(self, namespace: str, root_twin: str, workload: str) -> bytes:
+        """The key that signs the operator's tokens for one twin; raises `Unavailable` before it exists."""
+        data = await self._store.read(namespace, f"{workload}-account", root_twin)
+        if data is None or OWN_KEY not in data:
+            raise Unavailable(f"no key yet of twin {workload}", place=f"Secret {namespace}/{workload}-account")
+        return data[OWN_KEY]
 
     async def ensure(self, workload: Workload) -> str:
         """Make the Secrets a workload needs; gives a hash of those it reads only at its start."""
@@ -114,8 +125,11 @@ class TreeSecrets:
         account = await self._store.ensure(
             workload,
             f"{workload.name}-account",
-            lambda: {"username": workload.identity.encode(), "password": _password()},
+            lambda: {"username": workload.identity.encode(), "password": _password(), OWN_KEY: _password()},
         )
+        if OWN_KEY not in account:  # made by an operator that knew of no such key
+            name = f"{workload.name}-account"
+            account = await self._store.write(workload, name, {**account, OWN_KEY: _password()})
         if workload.model_secret is not None:
             await self._check_model_secret(workload, workload.model_secret)
         return _hash(tree) + _hash(account)
@@ -194,13 +208,21 @@ class TreeSecrets:
         return _hash({key: broker[key] for key in ("tls.crt", "mosquitto.conf")})
 
     async def _sync(self, workload: Workload) -> None:
-        """Bring the accounts at the broker in step with the Secrets; quietly later if it is away."""
+        """Bring the accounts at the broker in step with the Secrets, and empty what those who left said last.
+
+        Quietly later if the broker is away.
+        """
         tree = (workload.namespace, workload.root_twin)
-        seen = (workload.gateways, workload.twins, self._store.changes_total, self._fleet.is_connected(*tree))
+        departed = self._fleet.departed(*tree, workload.gateways, workload.twins)
+        seen = (
+            workload.gateways, workload.twins, self._store.changes_total, self._fleet.is_connected(*tree), departed
+        )  # fmt: skip
         last = self._looked.get(tree)
         if last is not None and last[0] == seen and self._now() - last[1] < SYNC_AGAIN_AFTER:
             return  # 2,000 Secrets are not gone through for nothing
         await self._sync_credentials(workload)
+        if self._fleet.is_connected(*tree):
+            await self._fleet.clear(*tree, departed)  # their accounts are gone: nobody says it anew
         self._looked[tree] = (seen, self._now())  # what changed meanwhile is seen at the next look
 
     async def _sync_credentials(self, workload: Workload) -> None:
@@ -212,7 +234,7 @@ class TreeSecrets:
             return
         if not self._fleet.is_connected(*tree):
             return
-        sent = await sync_accounts(
+        sent = await self._sync_accounts(
             self._trees[tree].settings, credentials, client_id=f"meshtwin-accounts-{secrets.token_hex(4)}"
         )
         self._synced[tree] = (fingerprint, self._now())

@@ -99,6 +99,10 @@ class LocalBrokers:
         """File with a user's password."""
         return self._state.secret(secret_name(namespace, root_twin, username))
 
+    def workloads(self) -> tuple[Workload, ...]:
+        """All brokers, with the accounts that they should have."""
+        return tuple(self._roots.values())
+
     def roots(self) -> tuple[tuple[str, str], ...]:
         """All (namespace, root twin) that have a broker."""
         return tuple(sorted(self._roots))

@@ -79,7 +79,7 @@ class LocalOperator:
             return view and replace(view, connected=fleet.is_connected(namespace, root_twin))
 
         fleet = Fleet(changed=news, now=_now)
-        runs = Runs(rest_key=self._rest_key, changed=queue.add, now=_now)
+        runs = Runs(operator_key=self._operator_key, changed=queue.add, now=_now)
         world = LocalWorld(cache=cache, fleet=fleet, runs=runs, epoch=epoch, workload=workloads.view, broker=broker)
         driver = LocalDriver(
             store=store,
@@ -142,6 +142,9 @@ class LocalOperator:
                 connected.discard((namespace, root))
             for workload in brokers.refresh():
                 await brokers.apply(workload)
+            for workload in brokers.workloads():
+                tree = (workload.namespace, workload.root_twin)
+                await fleet.clear(*tree, fleet.departed(*tree, workload.gateways, workload.twins))
             await asyncio.sleep(ACCOUNTS_POLL_S if connected else 0.1)
 
     def _child_changed(self, name: str, queue: WorkQueue[ObjectKey], workloads: LocalWorkloads) -> None:
@@ -149,7 +152,8 @@ class LocalOperator:
         if owner is not None:
             queue.add(owner)
 
-    def _rest_key(self, namespace: str, root_twin: str) -> bytes:
+    def _operator_key(self, namespace: str, root_twin: str, _workload: str) -> bytes:
+        """The tree's: all processes are one user's, who reads every file, so keys of twins would divide nothing."""
         return self._state.secret(rest_key_name(namespace, root_twin)).read_bytes().strip()
 
     def _report(self, report: FolderReport, *, first: bool) -> None:

@@ -119,8 +119,9 @@ class LocalWorkloads:
         config["restKeyFile"] = str(self._state.secret(rest_key_name(workload.namespace, workload.root_twin)))
         if workload.inventory is not None:
             config |= self._write_inventory(workload, folder)
-        if workload.model_secret is not None:
-            config["model"] = {**config["model"], "http": config["model"]["http"] | self._model_files(workload)}
+        if (http := (config.get("model") or {}).get("http")) is not None:
+            files = {} if workload.model_secret is None else self._model_files(workload)
+            config["model"] = {**config["model"], "http": {**http, **files, "allowLoopback": True}}
         return config
 
     def _model_files(self, workload: Workload) -> dict[str, str]:

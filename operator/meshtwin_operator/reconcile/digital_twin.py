@@ -50,8 +50,11 @@ from meshtwin_operator.resources.twins import DigitalTwin, DigitalTwinStatus, Em
 __all__ = ["reconcile_twin"]
 
 BROKER_STORAGE_MEBIBYTES: Final = 64  # retained messages and queues of a few hundred gateways
+# Changes bring us here by themselves. This is for what nobody tells: ages in status (coarse), accounts changed at the
+# broker, retained topics that a departed gateway left, a certificate that becomes due. One look costs no request
+# when nothing differs.
 LOOK_AGAIN_S: Final = 120.0
-NAMED_MAX: Final = 8
+NAMED_MAX: Final = 8  # names of up to 40 characters in one condition's message; more would hide what it says
 
 
 def reconcile_twin(twin: DigitalTwin, world: World, now: datetime) -> Outcome:

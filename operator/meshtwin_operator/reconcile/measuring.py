@@ -15,7 +15,7 @@ from meshtwin_operator.reconcile.no_harm import (
     wilson_interval,
 )
 from meshtwin_operator.resources.records import NoHarmVerdict, OutcomeCounts
-from meshtwin_operator.resources.settings import FlowFigures, KpiFigures, PerMilleInterval
+from meshtwin_operator.resources.settings import FlowFigures, KpiFigures, NodeAirtime, PerMilleInterval
 
 __all__ = [
     "answering_nodes",
@@ -53,19 +53,27 @@ def _percentile_ms(histogram: LatencyHistogram | None, share: float) -> int | No
     return histogram.upper_ms[-1]
 
 
-def figures_of(reports: Sequence[FlowReport], airtime_ratio: float | None) -> KpiFigures:
-    """Figures of one probe; the newest report of each flow counts."""
+def figures_of(
+    reports: Sequence[FlowReport], airtime_ratio: float | None, gateway_address: str | None = None
+) -> KpiFigures:
+    """Figures of one probe; the newest report of each flow counts.
+
+    ``airtime_ratio`` was measured at the node ``gateway_address``, and is told as such; None: nobody knows where.
+    A report without a deadline counts messages that reached everybody at all: that is not "on time".
+    """
     newest = {report.flow: report for report in reports}
     flows = []
     for flow in sorted(newest):
         report = newest[flow]
         on_time = report.on_time_presses
         known = report.presses and on_time is not None
+        share = _per_mille(Counts(on_time or 0, report.presses)) if known else None
         flows.append(
             FlowFigures(
                 flow=flow,
                 messages=report.presses,
-                on_time=_per_mille(Counts(on_time or 0, report.presses)) if known else None,
+                on_time=None if report.deadline_ms is None else share,
+                reached_all=share if report.deadline_ms is None else None,
                 delivery=_per_mille(Counts(report.delivered_pairs, report.sent_pairs)),
                 latency_p50_milliseconds=_percentile_ms(report.latency, 0.50),
                 latency_p95_milliseconds=_percentile_ms(report.latency, 0.95),
@@ -74,19 +82,29 @@ def figures_of(reports: Sequence[FlowReport], airtime_ratio: float | None) -> Kp
                 how_known=report.how_known,
             )
         )
-    airtime = None if airtime_ratio is None else round(1000 * airtime_ratio)
-    return KpiFigures(flows=flows, airtime_per_mille=airtime)
+    if airtime_ratio is None or gateway_address is None:
+        return KpiFigures(flows=flows)
+    here = NodeAirtime(node=gateway_address, per_mille=min(1000, round(1000 * airtime_ratio)))
+    return KpiFigures(flows=flows, airtime_at=[here])
 
 
 def _counts(figures: FlowFigures) -> Counts:
-    """Messages on time, out of the share: exact up to 1,000 messages, within half a per mille above."""
-    share = figures.on_time.estimate_per_mille if figures.on_time else 0
+    """Messages on time, out of the share: exact up to 1,000 messages, within half a per mille above.
+
+    Where nodes share no clock, messages that reached everybody.
+    """
+    told = figures.on_time or figures.reached_all
+    share = told.estimate_per_mille if told else 0
     return Counts(min(figures.messages, round(share * figures.messages / 1000)), figures.messages)
 
 
 def _merged_counts(first: PerMilleInterval, n: int, second: PerMilleInterval, m: int) -> Counts:
     good = round(first.estimate_per_mille * n / 1000) + round(second.estimate_per_mille * m / 1000)
     return Counts(min(good, n + m), n + m)
+
+
+def _merged(first: PerMilleInterval | None, n: int, second: PerMilleInterval | None, m: int) -> PerMilleInterval | None:
+    return None if first is None or second is None else _per_mille(_merged_counts(first, n, second, m))
 
 
 def merge_figures(first: KpiFigures | None, second: KpiFigures) -> KpiFigures:
@@ -101,14 +119,12 @@ def merge_figures(first: KpiFigures | None, second: KpiFigures) -> KpiFigures:
             flows.append(flow)
             continue
         n, m = old.messages, flow.messages
-        both = old.on_time is not None and flow.on_time is not None
         flows.append(
             flow.model_copy(
                 update={
                     "messages": n + m,
-                    "on_time": _per_mille(_merged_counts(old.on_time, n, flow.on_time, m))  # type: ignore[arg-type]  # checked by `both`
-                    if both
-                    else None,
+                    "on_time": _merged(old.on_time, n, flow.on_time, m),
+                    "reached_all": _merged(old.reached_all, n, flow.reached_all, m),
                     "delivery": _per_mille(_merged_counts(old.delivery, n, flow.delivery, m)),
                     **{name: _larger(old, flow, name) for name in PERCENTILES},
                 }
@@ -176,7 +192,7 @@ def judge(
         judgement = Judgement.UNDECIDED
     if len(newly_silent) > allowed_silent:
         judgement = Judgement.HARMFUL
-    parts = [_describe(v) for v in verdicts]
+    parts = [_describe(v, _counted(flow)) for v in verdicts for flow in before.flows if flow.flow == v.flow]
     if newly_silent:
         parts.append(describe_silence(newly_silent, allowed_silent))
     if unasked:
@@ -211,14 +227,29 @@ def silence_verdict(message: str, margin_per_mille: int) -> NoHarmVerdict:
     )
 
 
-def _describe(v: FlowVerdict) -> str:
+def _counted(flow: FlowFigures) -> str:
+    """What a message had to be to count as good."""
+    if flow.on_time is not None:
+        return "on time"
+    return "answered by everybody" if flow.how_known == "roundTrip" else "received by everybody"
+
+
+def _describe(v: FlowVerdict, counted: str) -> str:
     text = (
-        f"{v.flow}: {v.before.good} of {v.before.total} on time before, {v.after.good} of {v.after.total} after, "
+        f"{v.flow}: {v.before.good} of {v.before.total} {counted} before, {v.after.good} of {v.after.total} after, "
         f"score {v.score:.2f}, {v.judgement.value}"
     )
     if v.judgement is Judgement.INCONCLUSIVE:
-        text += ": so little was on time before that no harm could show"
+        text += f": so little was {counted} before that no harm could show"
     return text
+
+
+def _are_alike(before: FlowFigures, after: FlowFigures) -> bool:
+    """Whether both sides counted the same: within a deadline or however late, one way or until the answer."""
+    if before.how_known != after.how_known:
+        return False
+    both_on_time = before.on_time is not None and after.on_time is not None
+    return both_on_time or (before.reached_all is not None and after.reached_all is not None)
 
 
 def _flow_verdicts(before: KpiFigures, after: KpiFigures, margin_per_mille: int) -> list[FlowVerdict]:
@@ -228,7 +259,7 @@ def _flow_verdicts(before: KpiFigures, after: KpiFigures, margin_per_mille: int)
         later = known.get(flow.flow)
         if later is None or flow.how_known not in DECIDING or later.how_known not in DECIDING:
             continue
-        if flow.messages == 0 or later.messages == 0 or flow.on_time is None or later.on_time is None:
+        if flow.messages == 0 or later.messages == 0 or not _are_alike(flow, later):
             continue
         verdicts.append(
             judge_flow(

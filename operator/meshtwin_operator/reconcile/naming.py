@@ -13,6 +13,7 @@ __all__ = [
     "broker_workload",
     "configuration_name",
     "gateway_identity",
+    "owner_of_workload",
     "parent_workload",
     "proposal_name",
     "run_id",
@@ -27,6 +28,7 @@ PIPELINE_LABEL: Final = "meshtwin.dev/pipeline"
 CREATED_BY_ANNOTATION: Final = "meshtwin.dev/created-by"
 
 OPERATOR_IDENTITY: Final = "operator"  # MQTT user of the operator at every embedded broker
+OWNER_KINDS: Final = {"-segment": "MeshSegment", "-parent": "DigitalTwin", "-broker": "DigitalTwin"}  # as named below
 ATTEMPT_DIGITS: Final = 24  # 96 bits: attempts never collide, and an id with a suffix stays below 64
 RUN_DIGITS: Final = 24
 
@@ -54,6 +56,18 @@ def configuration_name(segment: str, revision: int) -> str:
 def proposal_name(pipeline: str, segment: str, run: str) -> str:
     """Name of a pipeline's ConfigurationProposal; the same run always gives the same name."""
     return f"{pipeline}-{segment}-{short_hash(run)[:8]}"
+
+
+def owner_of_workload(name: str) -> tuple[str, str] | None:
+    """Kind and name of whom a workload of this name belongs to; None for a name that none of ours has.
+
+    >>> owner_of_workload("north-segment")
+    ('MeshSegment', 'north')
+    """
+    for suffix, kind in OWNER_KINDS.items():
+        if name.endswith(suffix) and name != suffix:
+            return kind, name.removesuffix(suffix)
+    return None
 
 
 def twin_identity(namespace: str, workload: str) -> str:

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from meshtwin.contract.configuration import Command
 from meshtwin_operator.reconcile.world import ObjectKey
 from meshtwin_operator.resources.twins import EmbeddedBroker, PodSpecPart
 
 __all__ = [
+    "REFUSED",
     "Action",
     "ApplyWorkload",
     "CreateRecord",
@@ -22,6 +23,9 @@ __all__ = [
     "Workload",
     "WorkloadRole",
 ]
+
+
+REFUSED: Final = "Refused"  # reason of a failed run that the twin refused: asking the same again would not mend it
 
 
 class WorkloadRole(StrEnum):

@@ -38,7 +38,8 @@ def take_over(
     wanted = {flow.name for flow in case.segment.spec.flows}
     if wanted - {report.flow for report in reports} and not _is_over(push, case.now):
         return status, News(signal=Signal.WAIT)  # figures come on another topic than the result
-    figures = figures_of(reports, case.view.airtime.get(probe))
+    told = case.view.state
+    figures = figures_of(reports, case.view.airtime.get(probe), told.gateway_address if told else None)
     if step is Step.MEASURING_BASELINE:
         return _take_baseline(status, figures, wanted - {r.flow for r in reports if r.presses}, news, news.result)
     after = merge_figures(status.measured_after, figures)

@@ -1,7 +1,8 @@
 """Handing to a segment's twin what was predicted of a push and what was measured of it, for its scorecard.
 
-A push whose verdict is in status is handed over until the twin has answered; only then status says so. The twin
-knows an attempt by its id, so that an operator killed in between hands it over again and nothing counts twice.
+A push whose verdict is in status is handed over until the twin has entered or refused it; only then status says so.
+A failure that may pass (no connection, no answer in time, a fault of the twin) is no refusal. The twin knows an
+attempt by its id, so that an operator killed in between hands it over again and nothing counts twice.
 """
 
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from meshtwin.recipes.figures import KpiFiguresModel, PredictionModel
 from meshtwin.recipes.score_messages import MeasuredPushModel
 from meshtwin_operator.reconcile.conditions import to_seconds
 from meshtwin_operator.reconcile.naming import segment_workload
-from meshtwin_operator.reconcile.outcome import Outcome, StartRun
+from meshtwin_operator.reconcile.outcome import REFUSED, Outcome, StartRun
 from meshtwin_operator.reconcile.tree import TERMINAL, find_lineage
 from meshtwin_operator.reconcile.world import ObjectKey, World
 from meshtwin_operator.resources.base import ResourceModel
@@ -23,7 +24,11 @@ from meshtwin_operator.resources.twins import MeshSegment
 
 __all__ = ["is_unscored", "with_scoring"]
 
+# An answer is news and brings us here by itself; this is for one that came while the operator was busy or down.
+# A twin enters a push within a second, so five tell a lost answer from a slow one without a storm of looks.
 ANSWER_AGAIN_S: Final = 5.0
+# A twin that becomes ready is no news of a configuration: it is looked for. Its verdict is out and nobody waits
+# for the scorecard, so once a minute is enough; a pod is there 10 to 30 s after it was scheduled.
 TWIN_AGAIN_S: Final = 60.0
 Wire = TypeVar("Wire", bound=WireModel)
 # Verdicts under which not all nodes had the configuration: what was measured then is not what was predicted.
@@ -77,9 +82,9 @@ def _score(record: MeshConfiguration, status: MeshConfigurationStatus, world: Wo
     run = f"score-{status.push.attempt_id}"
     view = world.run(namespace, run)
     answer = view.status if view else None
-    if answer is not None and answer.state == "Failed":
-        message = answer.error.message if answer.error else ""
-        return _Scoring(scored=ScoredStatus(result="Refused", at=to_seconds(now), message=message[:1024]))
+    if answer is not None and answer.error is not None and answer.error.reason == REFUSED:
+        message = answer.error.message[:1024]
+        return _Scoring(scored=ScoredStatus(result="Refused", at=to_seconds(now), message=message))
     if answer is not None and answer.state == "Done":
         return _Scoring(scored=ScoredStatus(result="Entered", at=to_seconds(now)))
     workload = segment_workload(name)

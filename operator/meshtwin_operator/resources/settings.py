@@ -10,6 +10,9 @@ from meshtwin_operator.resources.base import UNIQUE, CelRule, Count, LargeCount,
 __all__ = [
     "FlowFigures",
     "KpiFigures",
+    "MillisecondsBounds",
+    "NodeAirtime",
+    "PerMilleBounds",
     "PerMilleInterval",
     "PredictionRecord",
     "ScorecardUsed",
@@ -78,13 +81,34 @@ class PerMilleInterval(ResourceModel):
     high_per_mille: int = Field(ge=0, le=1000)
 
 
+class MillisecondsBounds(ResourceModel):
+    """Bounds of an estimate at the 90 % level, over replications; absent: not known."""
+
+    low_milliseconds: Count | None = None
+    high_milliseconds: Count | None = None
+
+
+class PerMilleBounds(ResourceModel):
+    """Likewise, in per mille."""
+
+    low_per_mille: Count | None = None
+    high_per_mille: Count | None = None
+
+
 class FlowFigures(ResourceModel):
     """Figures of one flow, and how they are known."""
 
     flow: str = Field(max_length=40)
     messages: Count
-    on_time: PerMilleInterval | None = None
-    delivery: PerMilleInterval
+    on_time: PerMilleInterval | None = Field(
+        default=None,
+        description="Messages that reached every member within the deadline. Absent: nodes share no clock.",
+    )
+    reached_all: PerMilleInterval | None = Field(
+        default=None,
+        description="Messages that reached every member, however late; of round trips, that everybody answered.",
+    )
+    delivery: PerMilleInterval = Field(description="Pairs of message and member; of round trips, answered ones.")
     on_time_by_model: PerMilleInterval | None = Field(
         default=None, description="As the model gave it, where the scorecard made another interval of it."
     )
@@ -93,14 +117,31 @@ class FlowFigures(ResourceModel):
     latency_p95_milliseconds: Count | None = None
     latency_p99_milliseconds: Count | None = None
     spread_p95_milliseconds: Count | None = None
+    latency_p50_bounds: MillisecondsBounds | None = None
+    latency_p95_bounds: MillisecondsBounds | None = None
+    latency_p99_bounds: MillisecondsBounds | None = None
+    spread_p95_bounds: MillisecondsBounds | None = None
     how_known: Literal["receiverCounted", "roundTrip", "inferred", "predicted"]
+
+
+class NodeAirtime(ResourceModel):
+    """Share of time in which one node hears or sends something on one advertising channel."""
+
+    node: str = Field(max_length=4, pattern=r"^[0-7][0-9a-f]{3}$")
+    per_mille: int = Field(ge=0, le=1000)
+    bounds: PerMilleBounds | None = None
 
 
 class KpiFigures(ResourceModel):
     """Figures of the flows of a network."""
 
     flows: list[FlowFigures] = Field(default=[], max_length=64)
-    airtime_per_mille: Count | None = None
+    airtime_per_mille: Count | None = Field(default=None, description="Mean over nodes: predicted, never measured.")
+    airtime_bounds: PerMilleBounds | None = None
+    airtime_at: list[NodeAirtime] | None = Field(
+        default=None, max_length=64, description="At the nodes of gateways, where it can be measured."
+    )
+    open_because: str | None = Field(default=None, max_length=256, description="Why bounds are absent.")
     redundancy: Count | None = None
 
 

@@ -6,7 +6,7 @@ Payloads that cannot be read are counted by reason and logged once per reason an
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -31,8 +31,12 @@ HEARD = Counter("meshtwin_southbound_messages_total", "Messages of gateways and 
 
 REPEAT_AFTER_S: Final = 10.0  # an unanswered command is sent again after this
 LOG_EVERY_S: Final = 60.0
+NAMED_MAX: Final = 8  # topics in one line of the log
+
+CLEAR_AGAIN_S: Final = 60.0  # a topic is emptied once in this: whoever is still connected would say it anew at once
 
 LEAVES: Final = ("state", "telemetry/flows", "configuration/result", "configuration/reported")
+RETAINED_LEAVES: Final = ("state", "configuration/reported")
 
 
 @dataclass(slots=True)
@@ -42,6 +46,8 @@ class _Tree:
     task: asyncio.Task[None]
     records: dict[str, GatewayRecord] = field(default_factory=dict)
     sent: dict[tuple[str, str, str], float] = field(default_factory=dict)  # (gateway, attempt, verb) -> when
+    retained: set[str] = field(default_factory=set)  # topics that hold something for who comes later
+    cleared_s: dict[str, float] = field(default_factory=dict)  # topic -> when
 
 
 class Fleet:
@@ -153,6 +159,36 @@ class Fleet:
             del tree.sent[next(iter(tree.sent))]
         log.info("Sending a command", gateway=action.gateway_id, verb=command.verb.value, attempt=command.attempt_id)
 
+    def departed(
+        self, namespace: str, root_twin: str, gateways: Collection[str], twins: Collection[str]
+    ) -> frozenset[str]:
+        """Topics at the broker of a tree that hold what others than these gateways and MQTT users of twins said last.
+
+        For a broker of the tree's own: at somebody else's, strangers are at home.
+        """
+        tree = self._trees.get((namespace, root_twin))
+        known = {f"{TWINS}/{twin.removeprefix('twin.')}/summary" for twin in twins}
+        known |= {gateway_topic(gateway, leaf) for gateway in gateways for leaf in RETAINED_LEAVES}
+        return frozenset(tree.retained - known if tree else ())
+
+    async def clear(self, namespace: str, root_twin: str, topics: Collection[str]) -> None:
+        """Empty retained topics; what the broker does not take now is left for a later call."""
+        tree, now_s = self._trees.get((namespace, root_twin)), time.monotonic()
+        if tree is None or not tree.link.connected.is_set():
+            return
+        due = [t for t in sorted(topics) if now_s - tree.cleared_s.get(t, -CLEAR_AGAIN_S) >= CLEAR_AGAIN_S]
+        try:
+            for topic in due:
+                await tree.link.publish(topic, b"", retain=True)
+                tree.cleared_s[topic] = now_s
+        except Unavailable as error:
+            log.info("Clearing retained topics later", tree=(namespace, root_twin), problem=str(error))
+            return
+        if due:
+            log.info("Cleared retained topics", tree=(namespace, root_twin), topics=due[:NAMED_MAX], count=len(due))
+        for topic in set(tree.cleared_s) - tree.retained - set(due):
+            del tree.cleared_s[topic]
+
     def _keys_of(self, namespace: str, root_twin: str) -> tuple[ObjectKey, ...]:
         tree = self._trees.get((namespace, root_twin))
         gateways = tuple(ObjectKey("Gateway", namespace, name) for name in (tree.records if tree else ()))
@@ -161,6 +197,7 @@ class Fleet:
     async def _read(self, namespace: str, root_twin: str, link: MqttLink) -> None:
         while True:
             message = await link.messages.get()
+            self._note_retained(namespace, root_twin, message)
             try:
                 key = self._fold(namespace, root_twin, message)
             except Exception:
@@ -170,6 +207,12 @@ class Fleet:
             link.acknowledge(message)
             if key is not None:
                 self._changed((key,))
+
+    def _note_retained(self, namespace: str, root_twin: str, message: Message) -> None:
+        tree, leaf = self._trees.get((namespace, root_twin)), message.topic.removeprefix(f"{GATEWAYS}/")
+        is_kept = message.topic.startswith(f"{TWINS}/") or leaf.partition("/")[2] in RETAINED_LEAVES
+        if tree is not None and is_kept:
+            (tree.retained.add if message.payload else tree.retained.discard)(message.topic)
 
     def _fold(self, namespace: str, root_twin: str, message: Message) -> ObjectKey | None:
         found = split_gateway_topic(message.topic)
@@ -193,6 +236,8 @@ class Fleet:
         state = record.view.state
         if state is not None and state.session != session:  # it started again and forgot what was sent
             tree.sent = {memory: sent_s for memory, sent_s in tree.sent.items() if memory[0] != gateway_id}
+        if not message.payload and record.view.state is None and record.view.reported is None:
+            del tree.records[gateway_id]  # it left, perhaps for another tree
         HEARD.labels(leaf).inc()
         return ObjectKey("Gateway", namespace, gateway_id) if changed else None
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from meshtwin.errors import MeshTwinError
 from meshtwin.northbound.tokens import Role, mint
 from meshtwin.recipes.messages import RunError, RunStatus
-from meshtwin_operator.reconcile.outcome import StartRun
+from meshtwin_operator.reconcile.outcome import REFUSED, StartRun
 from meshtwin_operator.reconcile.world import ObjectKey, RunView
 
 __all__ = ["Runs"]
@@ -23,19 +23,23 @@ log = structlog.get_logger(__name__)
 POLL_S: Final = 1.0
 RETRY_S: Final = 3.0  # a twin that starts answers within a few seconds
 GIVE_UP_S: Final = 3600.0  # a run that takes longer is forgotten; the decision may ask again
+# Client errors that pass: a key that was rotated a moment ago or a clock that is behind (401, 403), a request that
+# was slow (408), and a twin with too much to do (425, 429). All other refusals are final for what is handed over.
+PASSING: Final = frozenset({401, 403, 408, 425, 429})
 RUNS_KEPT: Final = 512
 TOKEN_LIFE_S: Final = 300.0
 
-RestKey = Callable[[str, str], bytes | Awaitable[bytes]]
+# Of namespace, root twin and workload: the key that signs the operator's tokens for one twin.
+OperatorKey = Callable[[str, str, str], bytes | Awaitable[bytes]]
 
 
 class Runs:
     """Runs by (namespace, run id). ``changed`` is called with a key of kind ``Run``."""
 
     def __init__(
-        self, *, rest_key: RestKey, changed: Callable[[ObjectKey], object], now: Callable[[], datetime]
+        self, *, operator_key: OperatorKey, changed: Callable[[ObjectKey], object], now: Callable[[], datetime]
     ) -> None:
-        self._rest_key, self._changed, self._now = rest_key, changed, now
+        self._operator_key, self._changed, self._now = operator_key, changed, now
         self._views: dict[tuple[str, str], RunView] = {}
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._client = httpx.AsyncClient(timeout=10.0, trust_env=False)
@@ -51,7 +55,7 @@ class Runs:
         if task is not None and not task.done():
             return
         known = self._views.get(key)
-        if known is not None and known.status is not None and known.status.state != "Running":
+        if known is not None and known.status is not None and not _may_be_asked_again(known.status, action):
             return
         self._views.setdefault(key, RunView(status=None))
         self._tasks[key] = asyncio.create_task(self._follow(action))
@@ -85,7 +89,7 @@ class Runs:
             await asyncio.sleep(POLL_S)
 
     async def _ask(self, action: StartRun, *, post: bool) -> RunStatus:
-        found = self._rest_key(action.namespace, action.root_twin)
+        found = self._operator_key(action.namespace, action.root_twin, action.workload)
         key = await found if inspect.isawaitable(found) else found
         token = mint(key, "meshtwin-operator", Role.OPERATOR, TOKEN_LIFE_S, self._now())
         headers = {"Authorization": f"Bearer {token}"}
@@ -93,9 +97,9 @@ class Runs:
             method = "PUT" if action.handed else "POST"
             url = f"{action.url}{action.path}"
             answer = await self._client.request(method, url, json=dict(action.body), headers=headers)
-            if answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY:
+            if _is_refused(answer.status_code, handed=action.handed):
                 # What the twin refuses for good ends as a failed run: asking again would not mend it.
-                error = RunError(reason="Refused", message=answer.text[:1000])
+                error = RunError(reason=REFUSED, message=answer.text[:1000])
                 return RunStatus(run_id=action.run_id, state="Failed", error=error)
         else:
             answer = await self._client.get(f"{action.url}/api/v1/runs/{action.run_id}", headers=headers)
@@ -109,6 +113,20 @@ class Runs:
         if self._views.get(key) != view:
             self._views[key] = view
             self._changed(ObjectKey("Run", action.namespace, action.run_id))
+
+
+def _is_refused(status: int, *, handed: bool) -> bool:
+    """Whether a twin's answer is final. Of runs only 422 is: a twin that restarts may have lost what it was asked."""
+    if not handed:
+        return status == httpx.codes.UNPROCESSABLE_ENTITY
+    return httpx.codes.is_client_error(status) and status not in PASSING
+
+
+def _may_be_asked_again(status: RunStatus, action: StartRun) -> bool:
+    """While it runs; and what is handed over, until it was taken or refused."""
+    if status.state == "Failed" and action.handed:
+        return status.error is None or status.error.reason != REFUSED
+    return status.state == "Running"
 
 
 def _problem(error: Exception) -> str:

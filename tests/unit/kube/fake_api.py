@@ -34,6 +34,9 @@ class FakeApi:
             return None
         return await self.apply(manifest) if "name" in manifest["metadata"] else dict(manifest)
 
+    async def delete(self, kind: str, namespace: str, name: str) -> None:
+        self.objects.pop((kind, namespace, name), None)
+
     def store(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """As somebody else would write it."""
         place = place_of(manifest)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from meshtwin_operator.kube.cache import Cache
+from meshtwin_operator.kube.cache import Cache, owners_of
 from meshtwin_operator.reconcile.world import ObjectKey
 
 KEY = ObjectKey("Recipe", "n", "r")
@@ -67,3 +67,15 @@ def test_keys_are_listed_by_kind_and_namespace() -> None:
     assert list(cache.keys("Recipe", "other")) == []
     cache.drop(KEY)
     assert list(cache.keys("Recipe")) == []
+
+
+def test_owner_of_a_child_whose_owners_were_taken_off_is_known_by_its_label() -> None:
+    def child(workload: str) -> dict[str, Any]:
+        meta = {"name": workload, "namespace": "buildings", "labels": {"meshtwin.dev/workload": workload}}
+        return {"kind": "Service", "metadata": meta}
+
+    assert list(owners_of(child("north-segment"))) == [ObjectKey("MeshSegment", "buildings", "north")]
+    assert list(owners_of(child("office-parent"))) == [ObjectKey("DigitalTwin", "buildings", "office")]
+    assert list(owners_of(child("office-broker"))) == [ObjectKey("DigitalTwin", "buildings", "office")]
+    assert list(owners_of(child("something-else"))) == []
+    assert list(owners_of(child("-segment"))) == []

@@ -11,6 +11,7 @@ from tests.benchmarks.operator_process import inventory
 from tests.unit.kube.fake_api import FakeApi
 
 from meshtwin.connectors.mqtt import BrokerSettings
+from meshtwin.errors import InvalidInput
 from meshtwin_operator.kube.cache import Cache, key_of
 from meshtwin_operator.kube.driver import Driver
 from meshtwin_operator.kube.render import RenderSettings
@@ -49,7 +50,7 @@ class Rig:
         self.fleet = QuietFleet(changed=lambda _: None, now=now)
         store = SecretStore(api, changed=self.queue.add)  # type: ignore[arg-type]  # what is used of it
         self.secrets = TreeSecrets(store, self.fleet, now=now)
-        self.runs = Runs(rest_key=self.secrets.rest_key, changed=self.queue.add, now=now)
+        self.runs = Runs(operator_key=self.secrets.operator_key, changed=self.queue.add, now=now)
         self.world = KubeWorld(self.cache, self.fleet, self.runs, epoch=lambda: 1, broker=self.secrets.broker)
         self.driver = Driver(
             api=api,  # type: ignore[arg-type]  # what is used of it
@@ -200,3 +201,86 @@ async def test_a_change_of_a_segment_that_the_twin_does_not_show_leaves_the_twin
     put_segment(rig, gatewayId="gw-other")
     rig.driver.queue_with_related(NORTH)
     assert TWIN in rig.queue._timers
+
+
+def shown(rig: Rig, key: ObjectKey) -> dict[str, tuple[str, str, str]]:
+    status = (rig.cache.raw(key) or {}).get("status", {})
+    return {c["type"]: (c["status"], c["reason"], c.get("message", "")) for c in status.get("conditions", [])}
+
+
+def their_service(name: str = "seg-1-segment") -> dict[str, Any]:
+    meta = {"name": name, "namespace": NS, "labels": {"app": "shop"}}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"selector": {"app": "shop"}}}
+
+
+async def test_an_object_that_somebody_else_made_is_not_taken_over_and_the_segment_names_it(rig: Rig) -> None:
+    give_credentials(rig)
+    await rig.look_at(TWIN)
+    theirs = rig.api.store(their_service())
+    with pytest.raises(InvalidInput, match="seg-1-segment"):
+        await rig.driver._look_at(NORTH)
+    assert rig.api.objects["Service", NS, "seg-1-segment"] == theirs
+    status, reason, message = shown(rig, NORTH)["Stalled"]
+    assert (status, reason) == ("True", "ChildConflict")
+    assert "Service seg-1-segment" in message
+    assert shown(rig, NORTH)["Ready"][0] == "False"
+    assert "Synced" in shown(rig, NORTH)
+
+
+async def test_the_conflict_is_said_once_and_ends_when_the_object_is_gone(rig: Rig) -> None:
+    give_credentials(rig)
+    await rig.look_at(TWIN)
+    rig.api.store(their_service())
+    for _ in range(2):
+        rig.api.written.clear()
+        with pytest.raises(InvalidInput):
+            await rig.driver._look_at(NORTH)
+    assert ("MeshSegment", NS, "seg-1") not in rig.api.written
+    del rig.api.objects["Service", NS, "seg-1-segment"]
+    assert ("Service", NS, "seg-1-segment") in await rig.look_at(NORTH)
+    assert shown(rig, NORTH)["Stalled"][0] == "False"
+
+
+async def test_a_secret_that_somebody_else_made_is_not_used_as_an_account(rig: Rig) -> None:
+    give_credentials(rig)
+    await rig.look_at(TWIN)
+    meta = {"name": "seg-1-segment-account", "namespace": NS}
+    rig.api.store({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": {"password": "eA=="}})
+    with pytest.raises(InvalidInput, match="Secret seg-1-segment-account"):
+        await rig.driver._look_at(NORTH)
+    assert shown(rig, NORTH)["Stalled"][:2] == ("True", "ChildConflict")
+    assert ("StatefulSet", NS, "seg-1-segment") not in rig.api.objects
+
+
+async def test_a_conflict_of_the_parent_twin_is_said_at_the_twin(rig: Rig) -> None:
+    give_credentials(rig)
+    rig.api.store(their_service("office-parent"))
+    with pytest.raises(InvalidInput):
+        await rig.driver._look_at(TWIN)
+    assert shown(rig, TWIN)["Stalled"][:2] == ("True", "ChildConflict")
+
+
+async def test_children_that_come_back_from_a_backup_without_owners_are_owned_again(rig: Rig) -> None:
+    give_credentials(rig)
+    await rig.look_at(TWIN, NORTH)
+    for place, raw in rig.api.objects.items():
+        if place[2].startswith("seg-1-segment"):
+            raw["metadata"]["ownerReferences"] = []
+    again = Rig(rig.api)
+    await again.look_at(TWIN, NORTH)
+    owners = rig.api.objects["StatefulSet", NS, "seg-1-segment"]["metadata"]["ownerReferences"]
+    assert [owner["name"] for owner in owners] == ["seg-1"]
+    await again.close()
+
+
+@pytest.mark.parametrize("is_theirs", [True, False])
+async def test_a_broker_that_is_not_wanted_any_more_is_deleted_unless_it_is_somebody_elses(
+    rig: Rig, is_theirs: bool
+) -> None:
+    give_credentials(rig)
+    labels = {"app.kubernetes.io/managed-by": "meshtwin-operator", "meshtwin.dev/twin": "office"}
+    theirs = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop", "uid": "u", "controller": True}
+    meta = {"name": "office-broker", "namespace": NS, "labels": labels, "ownerReferences": [theirs] * is_theirs}
+    rig.cache.put(rig.api.store({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": meta, "spec": {}}))
+    await rig.look_at(TWIN)
+    assert (("StatefulSet", NS, "office-broker") in rig.api.objects) is is_theirs

@@ -1,8 +1,10 @@
 """Workloads as manifests."""
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 
 from meshtwin_operator.kube.render import (
     RenderSettings,
@@ -90,6 +92,40 @@ def test_an_image_outside_the_allow_list_is_not_run() -> None:
     assert image_of(good, SETTINGS) == "registry.example/meshtwin:2"
 
 
+@pytest.mark.parametrize(
+    ("prefix", "image", "is_allowed"),
+    [
+        ("registry.example/meshtwin", "registry.example/meshtwin", True),
+        ("registry.example/meshtwin", "registry.example/meshtwin:2", True),
+        ("registry.example/meshtwin", "registry.example/meshtwin@sha256:00", True),
+        ("registry.example/meshtwin", "registry.example/meshtwin/lab:2", True),
+        ("registry.example/meshtwin", "registry.example/meshtwin-evil:1", False),
+        ("registry.example/meshtwin:1", "registry.example/meshtwin:1", True),
+        ("registry.example/meshtwin:1", "registry.example/meshtwin:12", False),
+        ("registry.example/meshtwin:1", "registry.example/meshtwin:1@sha256:00", False),
+        ("registry.example/meshtwin:1", "registry.example/meshtwin:1/x", False),
+        ("registry.example/meshtwin:", "registry.example/meshtwin:7", True),
+        ("registry.example", "registry.example/any:1", True),
+        ("registry.example", "registry.example.evil.org/any:1", False),
+        ("registry.example", "registry.example:5000/any:1", False),
+        ("registry.example:5000", "registry.example:5000/any:1", True),
+        ("registry.example:5000", "registry.example:50001/any:1", False),
+        ("registry.example/", "registry.example/any:1", True),
+        ("", "evil.example/any:1", False),
+    ],
+)
+def test_a_prefix_of_the_allow_list_ends_where_a_name_ends(prefix: str, image: str, is_allowed: bool) -> None:
+    settings = RenderSettings(image="meshtwin:1", allowed_image_prefixes=(prefix,))
+    asked = workload(pod=PodSpecPart(image=image))
+    assert image_of(asked, settings) == (image if is_allowed else "meshtwin:1")
+
+
+def test_without_an_allow_list_the_operators_own_image_is_allowed_and_not_one_that_begins_like_it() -> None:
+    own = RenderSettings(image="registry.example/meshtwin:1")
+    for image in ("registry.example/meshtwin:1", "registry.example/meshtwin:1.evil", "registry.example/meshtwin:12"):
+        assert image_of(workload(pod=PodSpecPart(image=image)), own) == "registry.example/meshtwin:1"
+
+
 def test_quantities_are_canonical_so_that_the_server_does_not_rewrite_them() -> None:
     assert [quantity_mebibytes(n) for n in (64, 1024, 1536, 2048)] == ["64Mi", "1Gi", "1536Mi", "2Gi"]
     assert [quantity_millicores(n) for n in (50, 1000, 1500)] == ["50m", "1", "1500m"]
@@ -110,3 +146,46 @@ def test_token_of_somebody_elses_model_is_mounted_by_its_keys_alone_and_only_nam
     assert "/etc/meshtwin/model" in [mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]]
     plain = manifests(WorkloadRole.PARENT_TWIN, inventory=None)["StatefulSet"]["spec"]["template"]["spec"]
     assert "model" not in [volume["name"] for volume in plain["volumes"]]
+
+
+def ways_out(host: str) -> list[dict]:  # type: ignore[type-arg]  # raw manifests
+    parent = workload(WorkloadRole.PARENT_TWIN, inventory=None)
+    rendered = {m["kind"]: m for m in render_workload(parent, SETTINGS, (host, 8884, True), "s1")}
+    spec = rendered["NetworkPolicy"]["spec"]
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    return spec["egress"]  # type: ignore[no-any-return]  # raw manifests
+
+
+def test_twins_reach_their_own_tree_and_the_resolver_and_nothing_else() -> None:
+    resolver, tree = ways_out("office-broker.buildings.svc")
+    assert {port["port"] for port in resolver["ports"]} == {53, 5353}
+    (peer,) = tree["to"]
+    labels = peer["podSelector"]["matchLabels"]
+    for role in WorkloadRole:
+        broker = EmbeddedBroker() if role is WorkloadRole.BROKER else None
+        pod = manifests(role, broker=broker)["StatefulSet"]["spec"]["template"]
+        assert labels.items() <= pod["metadata"]["labels"].items()
+        assert "namespaceSelector" not in peer
+
+
+def test_twins_reach_somebody_elses_broker_and_no_metadata_service() -> None:
+    *_, inside, outside = ways_out("mqtt.example.org")
+    assert inside["to"] == [{"namespaceSelector": {}}]
+    assert [port["port"] for port in outside["ports"]] == [8884]
+    assert all(peer["ipBlock"]["except"] for peer in outside["to"])
+
+
+def test_the_broker_reaches_nothing() -> None:
+    spec = manifests(WorkloadRole.BROKER, broker=EmbeddedBroker())["NetworkPolicy"]["spec"]
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    assert spec["egress"] == []
+
+
+def test_the_policy_for_models_selects_parent_twins_alone() -> None:
+    file = Path(__file__).parents[3] / "manifests" / "model-egress" / "network-policy.yaml"
+    spec = yaml.safe_load(file.read_text())["spec"]
+    wanted = spec["podSelector"]["matchLabels"].items()
+    parent, segment = (manifests(role)["StatefulSet"] for role in (WorkloadRole.PARENT_TWIN, WorkloadRole.SEGMENT_TWIN))
+    assert wanted <= parent["spec"]["template"]["metadata"]["labels"].items()
+    assert not wanted <= segment["spec"]["template"]["metadata"]["labels"].items()
+    assert spec["policyTypes"] == ["Egress"]

@@ -1,11 +1,14 @@
 """Secrets of a tree: where a broker is found from outside, and whose Secrets may be used."""
 
+import asyncio
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from tests.unit.kube.fake_api import FakeApi
 
+from meshtwin.connectors.mqtt import BrokerSettings
 from meshtwin.errors import Unavailable
 from meshtwin_operator.kube.secret_store import SecretStore
 from meshtwin_operator.kube.tree_secrets import CREDENTIALS_LABEL, MODEL_LABEL, TreeSecrets, outside_address
@@ -14,6 +17,7 @@ from meshtwin_operator.reconcile.world import ObjectKey
 from meshtwin_operator.resources.hosting import EmbeddedBroker
 from meshtwin_operator.resources.twins import DigitalTwin
 from meshtwin_operator.southbound.fleet import Fleet
+from meshtwin_operator.southbound.security_sync import Credential
 
 NS = "buildings"
 
@@ -102,6 +106,38 @@ async def test_a_secret_that_was_offered_for_models_is_mounted() -> None:
     assert await ensure_with_model(make_secret("planner", {MODEL_LABEL: "true"}, token="b3A="))
 
 
+async def test_each_twin_gets_a_key_of_its_own_also_where_its_account_was_made_without_one() -> None:
+    api = FakeApi()
+    api.store(make_secret("site-tree", **{"rest-key": "b3A=", "ca.crt": "b3A="}))
+    marks = {"app.kubernetes.io/managed-by": "meshtwin-operator", "meshtwin.dev/twin": "site"}
+    api.store(make_secret("old-segment-account", marks, username="b3A=", password="b2xk"))
+    store = SecretStore(api, changed=lambda _: None)  # type: ignore[arg-type]  # what is used of it
+    fleet = Fleet(changed=lambda _: None, now=lambda: datetime.now(UTC))
+    trees = TreeSecrets(store, fleet, now=lambda: datetime.now(UTC))
+    with pytest.raises(Unavailable, match="no key yet of twin new-segment"):
+        await trees.operator_key(NS, "site", "new-segment")
+    hashes = [await trees.ensure(segment(name)) for name in ("old-segment", "new-segment")]
+    keys = {await trees.operator_key(NS, "site", name) for name in ("old-segment", "new-segment")}
+    assert len(keys) == 2
+    assert all(len(key) >= 32 for key in keys)
+    assert api.objects["Secret", NS, "old-segment-account"]["data"]["password"] == "b2xk"
+    api.written.clear()
+    assert [await trees.ensure(segment(name)) for name in ("old-segment", "new-segment")] == hashes
+    assert api.written == []
+
+
+def segment(name: str) -> Workload:
+    return Workload(
+        role=WorkloadRole.SEGMENT_TWIN,
+        namespace=NS,
+        name=name,
+        owner=ObjectKey("MeshSegment", NS, name.removesuffix("-segment")),
+        owner_uid="uid-1",
+        root_twin="site",
+        identity=f"twin.buildings.{name}",
+    )
+
+
 async def ensure_with_model(secret: dict[str, Any] | None) -> str:
     api = FakeApi()
     api.store(make_secret("site-tree", **{"rest-key": "b3A=", "ca.crt": "b3A="}))
@@ -120,3 +156,60 @@ async def ensure_with_model(secret: dict[str, Any] | None) -> str:
         model_secret="planner",
     )
     return await TreeSecrets(store, fleet, now=lambda: datetime.now(UTC)).ensure(workload)
+
+
+LEFT = frozenset({"meshtwin/v1/gateways/gw-gone/state"})
+
+
+class LeavingFleet(Fleet):
+    """A broker at which a gateway that nobody names any more said something; tells in which order it was asked."""
+
+    def __init__(self, told: list[str], *, is_there: bool) -> None:
+        super().__init__(changed=lambda _: None, now=lambda: datetime.now(UTC))
+        self.told, self.is_there, self.cleared = told, is_there, frozenset[str]()
+
+    def connect(self, namespace: str, root_twin: str, settings: BrokerSettings) -> asyncio.Future[None]:
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+    def is_connected(self, namespace: str, root_twin: str) -> bool:
+        return self.is_there
+
+    def departed(
+        self, namespace: str, root_twin: str, gateways: Collection[str], twins: Collection[str]
+    ) -> frozenset[str]:
+        assert (gateways, twins) == (("gw-north",), ())
+        return LEFT - self.cleared
+
+    async def clear(self, namespace: str, root_twin: str, topics: Collection[str]) -> None:
+        self.told.append("cleared")
+        self.cleared |= frozenset(topics)
+
+
+@pytest.mark.parametrize(("is_there", "expected"), [(True, ["accounts", "cleared"]), (False, [])])
+async def test_what_a_departed_gateway_said_is_cleared_after_its_account_and_a_broker_that_is_away_blocks_nothing(
+    is_there: bool, expected: list[str]
+) -> None:
+    told: list[str] = []
+
+    async def sync(settings: BrokerSettings, wanted: Sequence[Credential], *, client_id: str) -> int:
+        told.append("accounts")
+        return len(wanted)
+
+    fleet = LeavingFleet(told, is_there=is_there)
+    store = SecretStore(FakeApi(), changed=lambda _: None)  # type: ignore[arg-type]  # what is used of it
+    trees = TreeSecrets(store, fleet, now=lambda: datetime.now(UTC), sync=sync)
+    broker = Workload(
+        role=WorkloadRole.BROKER,
+        namespace=NS,
+        name="site-broker",
+        owner=ObjectKey("DigitalTwin", NS, "site"),
+        owner_uid="uid-1",
+        root_twin="site",
+        gateways=("gw-north",),
+    )
+    assert await trees.ensure(broker)
+    assert told == expected
+    assert await trees.ensure(broker)
+    assert (fleet.cleared == LEFT) is is_there

@@ -1,5 +1,6 @@
 """Credentials of somebody else's model in local mode, where there are no Secrets."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -61,6 +62,11 @@ async def test_token_is_taken_from_the_state_folder_and_only_named(state: StateF
     assert "buildings.planner.model-token" in text
     assert "s3cret" not in text
     assert "caFile" not in text
+
+
+async def test_model_on_the_same_machine_is_allowed_in_local_mode(state: StateFolder) -> None:
+    (state.secrets / "buildings.planner.model-token").write_text("s3cret")
+    assert json.loads(await write_config(state))["model"]["http"]["allowLoopback"] is True
 
 
 async def test_private_authority_is_taken_where_it_is_there(state: StateFolder) -> None:

@@ -94,6 +94,20 @@ def test_what_the_twin_refuses_is_noted_and_not_tried_for_ever() -> None:
     assert world.condition(REVISION_1, "Ready") == ("True", "Confirmed")
 
 
+@pytest.mark.parametrize("reason", ["Unavailable", "InternalError", "TimeLimit"])
+def test_push_that_the_twin_failed_to_enter_is_handed_over_again(reason: str) -> None:
+    world, driver = make_predicted()
+    driver.settle(REVISION_1)
+    first = handed(driver)[0]
+    answer(world, first, "Failed", RunError(reason=reason, message="no space left on device"))
+    driver.look_at(REVISION_1)
+    assert "scored" not in world.status(REVISION_1)
+    assert handed(driver)[-1] == first
+    answer(world, first)
+    driver.settle(REVISION_1)
+    assert world.status(REVISION_1)["scored"]["result"] == "Entered"
+
+
 def test_push_that_did_harm_is_scored_too() -> None:
     world, driver = make_predicted()
     gateway = world.gateways["gw-north"]

@@ -4,6 +4,7 @@ Loaded when a run asks, since an idle twin needs none of it.
 """
 
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -11,14 +12,16 @@ from concurrent.futures import TimeoutError as NotYet
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import Final, TypeVar
 
 import structlog
 
 from meshtwin.app.settings import HttpModelConfig, ModelConfig
-from meshtwin.app.workers import Parcel, begin_worker, unpack
+from meshtwin.app.crew import begin_worker
+from meshtwin.app.workers import Parcel, unpack
 from meshtwin.errors import InvalidInput, MeshTwinError, Unavailable
-from meshtwin.foreign import HttpJudge, find_judge
+from meshtwin.foreign import Destinations, HttpJudge, find_judge
 from meshtwin.mesh.configuration import Configuration
 from meshtwin.mesh.kpis import NetworkKpis
 from meshtwin.mesh.snapshots import Snapshot
@@ -205,4 +208,19 @@ def _connect(http: HttpModelConfig) -> HttpJudge:
         time_limit_s=float(http.time_limit_seconds),
         ca_file=str(http.ca_file) if is_there else None,
         only_problems=True,
+        refusal=_destinations(http).refusal,
     )
+
+
+def _destinations(http: HttpModelConfig) -> Destinations:
+    """On a cluster the kubelet tells every container the API server's address (as a Service, not its endpoints)."""
+    servers = frozenset(filter(_is_address, [os.environ.get("KUBERNETES_SERVICE_HOST", "")]))
+    return Destinations(loopback=http.allow_loopback, refused=servers)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

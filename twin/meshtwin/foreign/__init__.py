@@ -5,9 +5,10 @@ In process: a package names a function without arguments that gives a `Judge` un
 (``meshtwin schema judge-request``, ``judge-answer``); `serve_judge` makes one of a `Judge`.
 """
 
+from meshtwin.foreign.destinations import Destinations
 from meshtwin.foreign.http_model import HttpJudge
 from meshtwin.foreign.messages import JudgeAnswer, JudgeRequest, ModelMessage
 from meshtwin.foreign.registry import find_judge
 from meshtwin.foreign.serving import serve_judge
 
-__all__ = ["HttpJudge", "JudgeAnswer", "JudgeRequest", "ModelMessage", "find_judge", "serve_judge"]
+__all__ = ["Destinations", "HttpJudge", "JudgeAnswer", "JudgeRequest", "ModelMessage", "find_judge", "serve_judge"]

@@ -12,6 +12,8 @@ from pydantic import ValidationError
 
 from meshtwin.contract.wire import WireModel
 from meshtwin.errors import Inconsistent, InvalidInput, Unavailable
+from meshtwin.foreign.destinations import Refusal
+from meshtwin.foreign.guarded import GuardedTransport
 from meshtwin.foreign.messages import JudgeAnswer, JudgeRequest, ModelMessage, ProblemMessage
 from meshtwin.foreign.patience import wait_for
 from meshtwin.mesh.configuration import Configuration
@@ -22,7 +24,7 @@ from meshtwin.ports import JudgePlan, Progress
 __all__ = ["HttpJudge"]
 
 TIME_LIMIT_S: Final = 60.0  # of one question, from asking to the answer's last byte
-CONNECT_S: Final = 5.0
+CONNECT_S: Final = 5.0  # room for a lost SYN and its second repeat (after 1 s and 3 s, RFC 6298), not for a dead host
 ANSWER_MAX_BYTES: Final = 4 * 1_048_576  # a thousand configurations of ten flows are about 3 MB
 TOLD_MOST: Final = 200  # characters of what the other side says about its failure
 
@@ -44,6 +46,7 @@ class HttpJudge:
     token: str | None = None  # sent as bearer token
     ca_file: str | None = None  # an authority besides those of the system
     only_problems: bool = False  # of a failure tell the detail of a problem document alone, never another body
+    refusal: Refusal | None = None  # None: any address, since the one who names the URL is the one who asks
     clock: Clock = time.monotonic
 
     @classmethod
@@ -55,6 +58,7 @@ class HttpJudge:
         time_limit_s: float = TIME_LIMIT_S,
         ca_file: str | None = None,
         only_problems: bool = False,
+        refusal: Refusal | None = None,
     ) -> Self:
         """A judge that bears the name which ``GET url/model`` says.
 
@@ -69,6 +73,7 @@ class HttpJudge:
             time_limit_s=time_limit_s,
             ca_file=ca_file,
             only_problems=only_problems,
+            refusal=refusal,
         )
         told = unnamed._ask("GET", "/model", None, ModelMessage)
         return replace(unnamed, model=told.model)
@@ -83,8 +88,9 @@ class HttpJudge:
         """See `meshtwin.ports.Judge.judge`; ``progress`` is told before and after, since the other side tells none.
 
         Raises `Unavailable` (reasons ``ModelUnreachable``, ``ModelTimeout``, ``ModelFailed``) where asking again may
-        help, `InvalidInput` (``ModelRefused``) where the question was refused, and `Inconsistent` (``ModelAnswer``)
-        for an answer that is too large, breaks the schema, or answers another question.
+        help, `InvalidInput` where the question was refused (``ModelRefused``) or may not be asked at that address
+        (``ModelAddressRefused``), and `Inconsistent` (``ModelAnswer``) for an answer that is too large, breaks the
+        schema, or answers another question.
         """
         if not configurations:
             return ()
@@ -126,7 +132,7 @@ class HttpJudge:
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
         timeout = httpx.Timeout(self.time_limit_s, connect=min(CONNECT_S, self.time_limit_s))
-        client = httpx.Client(timeout=timeout, follow_redirects=False, verify=self._authorities())
+        client = self._client(timeout)
 
         def talk() -> bytes:
             with client, client.stream(method, self.url + path, content=body, headers=headers) as response:
@@ -143,6 +149,13 @@ class HttpJudge:
             raise InvalidInput(f"not a usable address or token: {error}", place="model") from error
         except httpx.HTTPError as error:
             raise Unavailable(f"can't be reached: {error}", reason="ModelUnreachable", place=self.url) from error
+
+    def _client(self, timeout: httpx.Timeout) -> httpx.Client:
+        authorities = self._authorities()
+        if self.refusal is None:
+            return httpx.Client(timeout=timeout, follow_redirects=False, verify=authorities)
+        transport = GuardedTransport(httpx.HTTPTransport(verify=authorities), self.refusal)
+        return httpx.Client(timeout=timeout, follow_redirects=False, transport=transport)
 
     def _authorities(self) -> ssl.SSLContext:
         context = httpx.create_ssl_context()

@@ -100,6 +100,9 @@ class IntervalMessage(WireModel):
     low: Number
     high: Number
     level: float = Field(default=0.9, gt=0.0, lt=1.0)
+    open_because: str | None = Field(
+        default=None, max_length=256, description="why a bound is not known, and the widest that there can be"
+    )
 
     @model_validator(mode="after")
     def _bounds_hold_it(self) -> Self:
@@ -110,11 +113,15 @@ class IntervalMessage(WireModel):
     @classmethod
     def from_value(cls, value: Interval) -> Self:
         """The wire form of a value."""
-        return cls(estimate=value.estimate, low=value.low, high=value.high, level=value.level)
+        return cls(
+            estimate=value.estimate, low=value.low, high=value.high, level=value.level, open_because=value.open_because
+        )
 
     def to_value(self) -> Interval:
         """The frozen value."""
-        return Interval(estimate=self.estimate, low=self.low, high=self.high, level=self.level)
+        return Interval(
+            estimate=self.estimate, low=self.low, high=self.high, level=self.level, open_because=self.open_because
+        )
 
 
 class RatioMessage(IntervalMessage):
@@ -136,6 +143,10 @@ class FlowKpisMessage(WireModel):
     latency_p95_milliseconds: Milliseconds | None = None
     latency_p99_milliseconds: Milliseconds | None = None
     spread_p95_milliseconds: Milliseconds | None = None
+    latency_p50_interval: IntervalMessage | None = None
+    latency_p95_interval: IntervalMessage | None = None
+    latency_p99_interval: IntervalMessage | None = None
+    spread_p95_interval: IntervalMessage | None = None
 
     @classmethod
     def from_value(cls, value: FlowKpis) -> Self:
@@ -149,6 +160,10 @@ class FlowKpisMessage(WireModel):
             latency_p95_milliseconds=value.latency_p95_ms,
             latency_p99_milliseconds=value.latency_p99_ms,
             spread_p95_milliseconds=value.spread_p95_ms,
+            latency_p50_interval=_to_message(value.latency_p50),
+            latency_p95_interval=_to_message(value.latency_p95),
+            latency_p99_interval=_to_message(value.latency_p99),
+            spread_p95_interval=_to_message(value.spread_p95),
         )
 
     def to_value(self) -> FlowKpis:
@@ -163,6 +178,10 @@ class FlowKpisMessage(WireModel):
             latency_p99_ms=self.latency_p99_milliseconds,
             spread_p95_ms=self.spread_p95_milliseconds,
             how_known=HowKnown.PREDICTED,
+            latency_p50=_to_interval(self.latency_p50_interval),
+            latency_p95=_to_interval(self.latency_p95_interval),
+            latency_p99=_to_interval(self.latency_p99_interval),
+            spread_p95=_to_interval(self.spread_p95_interval),
         )
 
 
@@ -197,3 +216,12 @@ class JudgeAnswer(WireModel):
     contract: Literal[1] = 1
     model: str = Field(min_length=1, max_length=120)
     kpis: list[KpisMessage]
+
+
+def _to_message(value: Interval | None) -> IntervalMessage | None:
+    """None for one with a bound that is not known: a message has finite numbers."""
+    return None if value is None or value.open_because is not None else IntervalMessage.from_value(value)
+
+
+def _to_interval(message: IntervalMessage | None) -> Interval | None:
+    return None if message is None else message.to_value()
