@@ -69,10 +69,11 @@ def test_addresses_without_a_node_are_not_counted() -> None:
 def test_figures_say_their_interval() -> None:
     interval = {"estimatePerMille": 950, "lowPerMille": 900, "highPerMille": 980}
     flow = {"flow": "lights", "onTime": interval, "delivery": interval, "spreadP95Milliseconds": 40}
-    rows = kpi_rows({"flows": [flow], "airtimePerMille": 31})
+    at_gateway = {"node": "0029", "perMille": 42}
+    rows = kpi_rows({"flows": [flow], "airtimePerMille": 31, "airtimeAt": [at_gateway]})
     assert ("lights", "on time", "95.0 % (90.0–98.0)") in rows
     assert ("lights", "spread p95", "40 ms") in rows
-    assert rows[-1] == ("", "airtime", "3.1 %")
+    assert rows[-2:] == [("", "airtime, mean", "3.1 %"), ("", "airtime at 0029", "4.2 %")]
 
 
 def test_prediction_says_on_what_experience_its_intervals_rest() -> None:

@@ -1,10 +1,15 @@
 import json
+import os
+import signal
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
+from meshtwin import library
 from meshtwin.errors import InvalidInput, MeshTwinError
 from meshtwin_operator.cli.main import app
+from meshtwin_operator.cli.modelling import interruptible
 
 PAIR = """
 format: meshtwin.dev/scenario/v1
@@ -34,7 +39,10 @@ def test_simulate_prints_a_versioned_document(pair):
     document = json.loads(run("simulate", "--engine", "reference", pair, "-o", "json", "--replications", 2).stdout)
     assert document["format"] == "meshtwin.dev/result/v1"
     assert document["flows"][0]["sent"] == 40
-    assert set(document["totals"]) == {"messages", "transmissions", "airtimeRatio", "lossesByCause"}
+    assert set(document["totals"]) == {
+        "messages", "transmissions", "airtimeRatio", "lossesByCause", "transmissionsPerReplication",
+        "lossesPerReplication",
+    }  # fmt: skip
 
 
 def test_simulate_prints_a_table(pair):
@@ -90,3 +98,72 @@ def test_validate_without_a_path_compares_with_published_tables():
 def test_validate_refuses_an_unknown_table():
     with pytest.raises(InvalidInput, match="'cellar' is not one of"):
         run("validate", "--table", "cellar")
+
+
+def test_simulate_shows_intervals_and_says_why_there_is_none(pair):
+    several = run("simulate", "--engine", "reference", pair, "--replications", 4).stdout
+    assert "90% intervals over them" in several
+    assert "±" in several or "[" in several
+    one = run("simulate", "--engine", "reference", pair, "--replications", 1).stdout
+    assert "no interval: one replication" in one
+    assert "±" not in one
+
+
+def test_document_of_one_replication_has_null_and_a_reason_for_a_bound(pair):
+    document = json.loads(run("simulate", "--engine", "reference", pair, "-o", "json", "--replications", 1).stdout)
+    flow, totals = document["flows"][0], document["totals"]
+    times = flow["latencyMilliseconds"]
+    for interval in (
+        flow["deliveryRatio"], flow["onTimeRatio"], times["mean"], times["p50Interval"], times["p95Interval"],
+        times["p99Interval"], flow["meanHopsInterval"], totals["airtimeRatio"], totals["transmissionsPerReplication"],
+    ):  # fmt: skip
+        assert (interval["low"], interval["high"]) == (None, None)
+        assert "one replication" in interval["openBecause"]
+
+
+def test_comparison_of_one_replication_has_null_for_a_bound(pair):
+    result = run("compare", "--engine", "reference", pair, pair, "-o", "json", "--replications", 1)
+    assert "Infinity" not in result.stdout
+    difference = json.loads(result.stdout)["differences"][0]
+    assert difference["latencyMilliseconds"]["low"] is None
+    assert "one replication" in difference["deliveryRatio"]["openBecause"]
+
+
+def test_simulation_that_does_not_fit_the_time_ends_well_and_tells_what_is_missing(tmp_path):
+    path = tmp_path / "long.yaml"
+    path.write_text(PAIR.replace("count: 20", "count: 40000"))
+    result = run("simulate", "--engine", "reference", path, "--within", 1, "-o", "json")
+    document = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert "of 40000 messages of press: a whole one takes about" in document["gaps"][0]
+    assert 0 < document["flows"][0]["sent"] < 40_000 * document["replications"]
+    assert "missing of pair" in result.stderr
+
+
+def test_long_work_is_foretold(tmp_path):
+    path = tmp_path / "long.yaml"
+    path.write_text(PAIR.replace("count: 20", "count: 400000"))
+    result = run("simulate", "--engine", "reference", path, "--within", 1)
+    assert "very roughly" in result.stderr
+    assert "it ends after 1 s" in result.stderr
+
+
+def test_terminated_simulation_tells_what_is_finished(pair):
+    def end(share, stage):
+        if share > 0.4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with interruptible() as ended:
+        result = library.simulate(pair, replications=4, engine="reference", progress=end)
+    assert ended == [143]
+    assert 1 <= len(result.runs) < 4
+    assert "interrupted" in result.gaps[0]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_termination_before_anything_is_finished_has_the_exit_code_of_its_signal(capsys):
+    with pytest.raises(typer.Exit) as caught, interruptible():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert caught.value.exit_code == 143
+    assert "nothing to tell" in capsys.readouterr().err

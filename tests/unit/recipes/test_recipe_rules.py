@@ -59,6 +59,16 @@ def test_relay_sets_are_proposed_once_each_and_never_faulty(build_grid):
         assert fault is None or "cut off" in fault
 
 
+def test_relays_in_force_with_fewer_repeats_are_left_where_any_other_set_takes_a_spare_path_away(build_grid):
+    question = question_about(build_grid())
+    candidates = proposals(question, mostRelaysHeard=1)
+    spared = [c for c in candidates if find_fault(question, c.configuration) is None]
+    designs = [design_of(question, c.configuration) for c in spared]
+    assert len(spared) < len(candidates)
+    assert {d.relays for d in designs} == {frozenset(question.segment.addresses)}
+    assert {d.network_transmit.count for d in designs} == {2, 3}
+
+
 def test_change_of_a_frozen_node_is_a_fault(build_grid):
     question = question_about(build_grid(frozen=frozenset({2})))
     said = Configuration.of({2: NodeSettings(relay=False)})

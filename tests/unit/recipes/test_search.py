@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.recipes.figure_builders import kpis
 
-from meshtwin.mesh.configuration import Transmit
+from meshtwin.mesh.configuration import NodeSettings, Transmit
 from meshtwin.mesh.kpis import Objectives
 from meshtwin.ports import QuickAnswer
 from meshtwin.recipes.baselines import Evolution, betweenness_design, dominating_set_design, evolve
@@ -134,6 +134,18 @@ def test_search_finds_the_relays_that_are_needed_and_no_others(build_grid):
     best = propose(question, Formula())[0]
     assert {a for a, s in best.configuration.entries if s.relay} == {3, 5}
     assert "the fast model expects 1000 per mille on time" in best.reason
+
+
+def test_search_also_starts_from_what_is_in_force(build_grid):
+    odd = Transmit(count=3, interval_steps=7)  # as no recipe would choose it
+    in_force = NodeSettings(relay=True, relay_retransmit=odd, network_transmit=odd, default_ttl=9)
+    quick = Formula()
+
+    propose(question_about(build_grid(settings=in_force)), quick, varySettings=0)
+
+    near = [c for c in quick.asked if c.entries and {s.network_transmit for _, s in c.entries} == {odd}]
+    assert near
+    assert all(s.default_ttl == 9 for c in near for _, s in c.entries)
 
 
 def test_search_proposes_nothing_without_a_fast_model(build_grid):

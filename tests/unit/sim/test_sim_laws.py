@@ -188,3 +188,31 @@ def test_every_reception_has_one_fate(profile, network, delivery, seed, busy):
     )
     fates = received + sum(result.losses[cause] for cause in FATES)
     assert 0 <= fates - pairs_heard <= jobs_lost_by_power
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32), delivery=st.sampled_from([0.3, 0.9, 1.0]))
+def test_airtime_is_the_mean_of_what_it_is_at_every_node(seed, delivery):
+    pairs = {(a, b) for a in range(1, 7) for b in range(1, 7) if 0 < abs(a - b) <= 2}
+    scenario = make_scenario(
+        pairs, nodes=range(1, 7), flow=ScenarioFlow(name="f", source=1, members=(6,), count=5, period_s=1.0),
+        delivery=delivery,
+    )  # fmt: skip
+
+    run = simulate(replace(scenario, watched=tuple(range(1, 7))), seed=seed, engine="reference")
+
+    assert sum(run.airtime_at.values()) / 6 == pytest.approx(run.airtime_ratio)
+    assert max(run.airtime_at.values()) > run.airtime_ratio
+
+
+def test_a_watched_node_changes_nothing_else():
+    pairs = {(1, 2), (2, 1), (2, 3), (3, 2)}
+    scenario = make_scenario(
+        pairs, nodes=(1, 2, 3), flow=ScenarioFlow(name="f", source=1, members=(3,), count=5, period_s=1.0)
+    )
+
+    plain = simulate(scenario, seed=3, engine="reference")
+    watched = simulate(replace(scenario, watched=(2,)), seed=3, engine="reference")
+
+    assert set(watched.airtime_at) == {2}
+    assert replace(watched, airtime_at={}) == plain

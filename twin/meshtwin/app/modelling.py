@@ -4,15 +4,39 @@ from collections.abc import Callable
 
 from meshtwin.app.serving import utc_now
 from meshtwin.app.settings import ModelConfig
-from meshtwin.ports import Judge, Progress, Provisional, QuickJudge, no_provisional
+from meshtwin.errors import InvalidInput
+from meshtwin.mesh.snapshots import Snapshot
+from meshtwin.ports import Judge, JudgePlan, Progress, Provisional, QuickJudge, no_provisional
 from meshtwin.recipes.answers import answer_what_if, to_pipeline_response
+from meshtwin.recipes.beliefs import Beliefs, find_segments_of_flows
 from meshtwin.recipes.figures import PredictionModel
 from meshtwin.recipes.messages import PipelineRequest, RunStatus, WhatIfRequest
 from meshtwin.recipes.pipeline import run_pipeline
+from meshtwin.recipes.questions import changes_of
 from meshtwin.recipes.scored import foresee_by_cards
 from meshtwin.twins.partial import PartialSnapshot
+from meshtwin.whatif.forks import fork
+from meshtwin.whatif.sizes import check_size
 
-__all__ = ["run_pipeline_request", "run_what_if_request"]
+__all__ = ["check_request", "run_pipeline_request", "run_what_if_request"]
+
+
+def check_request(request: PipelineRequest | WhatIfRequest, snapshot: Snapshot) -> None:
+    """Raises `InvalidInput` (``TooLarge``) for what could not be simulated anyway, before anything is begun.
+
+    A what-if whose changes can't be is let pass: its run says what is wrong with them.
+    """
+    if isinstance(request, PipelineRequest):  # how many replications it takes is for its rounds to find out
+        check_size(snapshot, 1, JudgePlan(seed=0, replications=1, messages_per_flow=request.messages_per_flow))
+        return
+    plan = JudgePlan(seed=0, replications=request.replications, messages_per_flow=request.messages_per_flow)
+    check_size(snapshot, 1, plan)
+    if request.traffic or request.added_nodes:
+        try:
+            changed = fork(snapshot, changes_of(request, snapshot))
+        except InvalidInput:
+            return
+        check_size(changed, 1, plan)
 
 
 def run_pipeline_request(
@@ -33,7 +57,14 @@ def run_pipeline_request(
 
     def ask(chosen: Judge) -> RunStatus:
         result = run_pipeline(
-            request, partial.snapshot, chosen, seed=seed, progress=progress, quick=quick, provisional=provisional
+            request,
+            partial.snapshot,
+            chosen,
+            seed=seed,
+            progress=progress,
+            quick=quick,
+            provisional=provisional,
+            beliefs=Beliefs(cards=partial.standings),
         )
         response = to_pipeline_response(result)
         foreseen = None if response.prediction is None else _foresee(response.prediction, request, partial)
@@ -96,24 +127,17 @@ def _foresee(
 ) -> PredictionModel:
     """The prediction with intervals that know what the model's earlier ones were worth.
 
-    What was decided by the models' own intervals stays decided: candidates were compared on equal states, and what
-    a model lacks it lacks for all of them.
+    Whether a finalist is sure to meet its objectives was decided by such intervals, too (`meshtwin.recipes.beliefs`).
+    Candidates were compared by the model's own: on equal states, what a model lacks it lacks for all of them.
     """
     return foresee_by_cards(
         prediction,
         request.segment,
         partial.standings,
-        segment_of=_segments_of_flows(partial, request.segment),
+        segment_of=find_segments_of_flows(partial.snapshot, request.segment),
         messages=request.probe_messages,
         now=utc_now().replace(microsecond=0),
     )
-
-
-def _segments_of_flows(partial: PartialSnapshot, default: str) -> Callable[[str], str]:
-    """The segment that holds a flow's source: its gateway counts the flow. ``default``: of one that nobody holds."""
-    owners = {address: view.name for view in partial.snapshot.segments for address in view.addresses}
-    found = {flow.name: owners.get(flow.source, default) for flow in partial.snapshot.flows}
-    return lambda flow: found.get(flow, default)
 
 
 def _gaps(partial: PartialSnapshot) -> list[str]:

@@ -26,6 +26,7 @@ from meshtwin.contract.summaries import TwinSummary
 from meshtwin.contract.topics import twin_topic
 from meshtwin.metrics.parent import ParentMetrics
 from meshtwin.northbound.rest import create_app
+from meshtwin.northbound.tokens import Keys
 from meshtwin.northbound.views import Health
 from meshtwin.twins.partial import PartialSnapshot
 from meshtwin.twins.rollup import roll_up_children
@@ -136,11 +137,11 @@ def _topic_of(settings: ParentTwinSettings, child: ChildConfig) -> str:
 
 async def run_parent_twin(settings: ParentTwinSettings) -> None:
     """Run until a signal; raises `MeshTwinError` if it cannot start."""
-    key = settings.read_rest_key()
+    keys = Keys(tree=settings.read_rest_key(), own=settings.read_own_key())
     settings.data_folder.mkdir(parents=True, exist_ok=True)
-    twin = ParentTwin(settings, key)
+    twin = ParentTwin(settings, keys.tree)
     runs = RunRegistry(settings.data_folder / "runs", twin.snapshot, workers=settings.workers, model=settings.model)
-    app = create_app(title=settings.name, twin=twin, runs=runs, key=key, now=utc_now)
+    app = create_app(title=settings.name, twin=twin, runs=runs, keys=keys, now=utc_now)
     topic = twin_topic(settings.namespace, settings.name, "summary")
     publisher = SummaryPublisher(twin.link, topic, twin.summary)
     twin.link.start()

@@ -37,6 +37,7 @@ log = structlog.get_logger(__name__)
 RUNS_AT_ONCE: Final = 4  # each keeps a thread; the worker processes are shared
 RUNS_KEPT: Final = 64  # finished ones; results of a pipeline take some 10 kB
 RUN_LIMIT_S: Final = 3600.0  # the longest seen, a pipeline on 300 nodes on a busy machine, takes two minutes
+DOOR_S: Final = 0.5  # an asker waits no longer for a snapshot to be refused by; one of 300 nodes takes some 50 ms
 SEED_MAX: Final = 2**31 - 1
 
 ABOUT_MAX: Final = 1024  # characters, as `ProvisionalModel` allows
@@ -48,6 +49,7 @@ Work = Callable[[PartialSnapshot, int, Progress, Provisional], RunStatus]
 class _Run:
     status: RunStatus
     task: asyncio.Task[None] | None = None
+    taking: asyncio.Future[PartialSnapshot] | None = None  # the snapshot, until it is there
     is_cancelled: bool = False
     is_at_work: bool = False  # its thread may go on for a while after the run is settled
 
@@ -65,6 +67,7 @@ class RunRegistry:
     workers: int = 2
     limit_s: float = RUN_LIMIT_S  # a run that takes longer fails
     model: ModelConfig | None = None
+    door_s: float = DOOR_S
     _runs: dict[str, _Run] = field(default_factory=dict)
     _judge: "PoolJudge | None" = None
 
@@ -85,15 +88,16 @@ class RunRegistry:
     async def start_pipeline(self, request: PipelineRequest) -> RunStatus:
         """Start the run, or find the one with this id.
 
-        Raises `InvalidInput` for a recipe or a parameter that is not known, before anything starts.
+        Raises `InvalidInput` for a recipe or a parameter that is not known, or a question too large, before anything
+        starts.
         """
         if self.get(request.run_id) is None:
             await asyncio.to_thread(_check_recipes, request)
-        return self._start(request.run_id, request.seed, self._pipeline_work(request))
+        return await self._admit(request, self._pipeline_work(request))
 
     async def start_what_if(self, request: WhatIfRequest) -> RunStatus:
-        """Start the run, or find the one with this id."""
-        return self._start(request.run_id, request.seed, self._what_if_work(request))
+        """Start the run, or find the one with this id. Raises `InvalidInput` for a question too large."""
+        return await self._admit(request, self._what_if_work(request))
 
     def get(self, run_id: str) -> RunStatus | None:
         """Where a run stands."""
@@ -119,7 +123,25 @@ class RunRegistry:
         if self._judge is not None:
             self._judge.close()
 
-    def _start(self, run_id: str, seed: int | None, work: Work) -> RunStatus:
+    async def _admit(self, request: PipelineRequest | WhatIfRequest, work: Work) -> RunStatus:
+        """Starts what fits. A snapshot that is slow or fails is left to the run."""
+        known = self._find_or_make_room(request.run_id)
+        if known is not None:
+            return known
+        if isinstance(request, WhatIfRequest):  # a person waits for its first answer: the worker starts meanwhile
+            await asyncio.to_thread(self._pool().expect_questions)
+        taking = asyncio.ensure_future(self.snapshot())
+        try:
+            await asyncio.wait({taking}, timeout=self.door_s)
+            if taking.done() and taking.exception() is None:
+                await asyncio.to_thread(_check_request, request, taking.result())
+            return self._start(request.run_id, request.seed, work, taking)
+        finally:
+            if not any(run.taking is taking for run in self._runs.values()):  # refused, or another was quicker
+                taking.cancel()
+
+    def _find_or_make_room(self, run_id: str) -> RunStatus | None:
+        """Where the run with this id stands; raises `Unavailable` if there is none and no place for another one."""
         known = self._runs.get(run_id)
         if known is not None:
             return known.status
@@ -127,7 +149,15 @@ class RunRegistry:
         if running >= RUNS_AT_ONCE:
             message = f"{running} runs are under way, {RUNS_AT_ONCE} are allowed at once; wait for one, or end it"
             raise Unavailable(message, reason="TooManyRuns", place="runs")
-        run = _Run(RunStatus(run_id=run_id, state="Running", stage="taking a snapshot"))
+        return None
+
+    def _start(
+        self, run_id: str, seed: int | None, work: Work, taking: "asyncio.Future[PartialSnapshot] | None" = None
+    ) -> RunStatus:
+        known = self._find_or_make_room(run_id)
+        if known is not None:
+            return known
+        run = _Run(RunStatus(run_id=run_id, state="Running", stage="taking a snapshot"), taking=taking)
         self._runs[run_id] = run
         self._write(run.status)
         chosen = secrets.randbelow(SEED_MAX) if seed is None else seed
@@ -151,7 +181,8 @@ class RunRegistry:
             loop.call_soon_threadsafe(self._expected, run, prediction, about)
 
         try:
-            partial = await self.snapshot()
+            partial = await (self.snapshot() if run.taking is None else run.taking)
+            run.taking = None
             if run.is_cancelled:
                 return
             self._progressed(run, 0.0, "asking the models, which takes longer the first time")
@@ -235,6 +266,12 @@ def _check_recipes(request: PipelineRequest) -> None:
     from meshtwin.recipes.pipeline import find_uses  # deferred: an idle twin needs none of it
 
     find_uses(request)
+
+
+def _check_request(request: PipelineRequest | WhatIfRequest, partial: PartialSnapshot) -> None:
+    from meshtwin.app.modelling import check_request  # deferred: an idle twin needs none of it
+
+    check_request(request, partial.snapshot)
 
 
 def _failed(status: RunStatus, reason: str, message: str) -> RunStatus:

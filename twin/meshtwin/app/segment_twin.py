@@ -30,6 +30,7 @@ from meshtwin.mesh.addresses import format_address
 from meshtwin.mesh.inventory import parse_inventory
 from meshtwin.metrics.segment import SegmentFigures, SegmentMetrics
 from meshtwin.northbound.rest import create_app
+from meshtwin.northbound.tokens import Keys
 from meshtwin.northbound.views import Health
 from meshtwin.twins.freshness import Rollup, roll_up
 from meshtwin.twins.partial import PartialSnapshot
@@ -182,9 +183,8 @@ async def run_segment_twin(settings: SegmentTwinSettings) -> None:
     """Run until a signal; raises `MeshTwinError` if it cannot start."""
     twin = SegmentTwin(settings)
     runs = RunRegistry(settings.data_folder / "runs", twin.snapshot, workers=settings.workers)
-    app = create_app(
-        title=settings.name, twin=twin, runs=runs, key=settings.read_rest_key(), now=utc_now, scores=twin.scores
-    )
+    keys = Keys(tree=settings.read_rest_key(), own=settings.read_own_key())
+    app = create_app(title=settings.name, twin=twin, runs=runs, keys=keys, now=utc_now, scores=twin.scores)
     topic = twin_topic(settings.namespace, settings.name, "summary")
     publisher = SummaryPublisher(twin.link, topic, twin.summary)
     if settings.gateway_id is not None:

@@ -1,41 +1,39 @@
 """Judging in worker processes that start on demand and leave when nobody asks.
 
-A twin that is asked nothing keeps no worker. Workers are spawned, not forked: the twin has threads.
+A twin that is asked nothing keeps no worker. Workers are spawned, not forked: the twin has threads. Quick questions
+have a worker of their own: they do not wait behind a simulation, and it stays longer.
 """
 
 import hashlib
-import multiprocessing
 import os
 import pickle
-import signal
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from meshtwin.errors import Unavailable
+from meshtwin.app.crew import Crew
 from meshtwin.mesh.configuration import Configuration
 from meshtwin.mesh.kpis import NetworkKpis
 from meshtwin.mesh.snapshots import Snapshot
-from meshtwin.ports import Cancelled, JudgePlan, Progress, QuickAnswer
+from meshtwin.ports import JudgePlan, Progress, QuickAnswer
 
 if TYPE_CHECKING:
     from meshtwin.sim.tallies import RunTally
     from meshtwin.whatif.judging import ScenarioSource
     from meshtwin.whatif.quick import InProcessQuickJudge
 
-__all__ = ["Parcel", "PoolJudge", "begin_worker", "unpack"]
+__all__ = ["Parcel", "PoolJudge", "unpack"]
 
 # As in `meshtwin.whatif.judging` and `.quick`, which a twin's own process does not load; a test holds them equal.
 MODEL_NAME: Final = "packet-simulator"
 QUICK_MODEL_NAME: Final = "fast"
-END_S: Final = 5.0  # for the end of a killed process
-IDLE_S: Final = 30.0  # a worker starts in about a second: longer idling buys little
+IDLE_S: Final = 30.0  # a worker starts in about a second, which a simulation takes anyway: longer idling buys little
+# A person who goes on asking after a look at the answer does not wait for a worker again; it holds 90 MiB of its own.
+QUICK_IDLE_S: Final = 600.0
+QUICK_MOST: Final = 2  # configurations of a quick question: base and changed; searches ask for many, on all workers
 MESSAGES_PER_CHUNK: Final = 4000  # some seconds: who is cancelled does not hold the workers for longer
 CHUNKS_PER_WORKER: Final = 8  # small enough for progress and an even load, large enough to amortise pickling
 
@@ -67,20 +65,18 @@ class Parcel:
 class PoolJudge:
     """A `meshtwin.ports.Judge` and `QuickJudge` over worker processes; may be asked from several threads at once.
 
-    ``workers`` processes at most, by default one per usable processor. They leave ``idle_s`` after the last
-    question. Close it, or use it as a context, to end them at once.
+    ``workers`` processes at most, by default one per usable processor, and one for quick questions. They leave
+    ``idle_s`` after the last question, that one ``quick_idle_s`` after. Close it, or use it as a context, to end them
+    at once.
     """
 
-    def __init__(self, *, workers: int | None = None, idle_s: float = IDLE_S) -> None:
+    def __init__(
+        self, *, workers: int | None = None, idle_s: float = IDLE_S, quick_idle_s: float = QUICK_IDLE_S
+    ) -> None:
         self.model = MODEL_NAME
         self.quick_model = QUICK_MODEL_NAME
-        self._workers = workers or max(1, len(os.sched_getaffinity(0)))
-        self._idle_s = idle_s
-        self._lock = threading.Lock()
-        self._executor: ProcessPoolExecutor | None = None
-        self._askers = 0
-        self._is_closed = False
-        self._timer: threading.Timer | None = None
+        self._crew = Crew(workers or max(1, len(os.sched_getaffinity(0))), idle_s, self._forget)
+        self._quick_crew = Crew(1, quick_idle_s, self._forget)
         self._packed: tuple[tuple[Snapshot, Parcel], ...] = ()
 
     def judge(
@@ -98,7 +94,7 @@ class PoolJudge:
         replications = range(plan.first_replication, plan.first_replication + plan.replications)
         tasks = [(i, c, r) for r in replications for i, c in enumerate(configurations)]
         results: list[dict[int, RunTally]] = [{} for _ in configurations]
-        with self._asking() as executor, self._noting_death(executor):
+        with self._crew.asking() as executor:
             for chunk in self._run(executor, snapshot, tasks, plan, progress):
                 for index, replication, result in chunk:
                     results[index][replication] = result
@@ -109,33 +105,28 @@ class PoolJudge:
     ) -> tuple[QuickAnswer, ...]:
         """See `meshtwin.ports.QuickJudge.estimate`. Raises `Unavailable` if a worker died."""
         parcel = self._pack(snapshot)
-        size = max(1, -(-len(configurations) // self._workers))
+        crew = self._quick_crew if len(configurations) <= QUICK_MOST else self._crew
+        size = max(1, -(-len(configurations) // crew.workers))
         parts = [configurations[start : start + size] for start in range(0, len(configurations), size)]
-        with self._asking() as executor, self._noting_death(executor):
+        with crew.asking() as executor:
             futures = [executor.submit(_estimate, parcel, part, seed) for part in parts]
             return tuple(answer for future in futures for answer in future.result())
+
+    def expect_questions(self) -> None:
+        """Has the worker for quick questions start and load its model, if it is not up; does not wait for it."""
+        if not self._quick_crew.running:
+            with self._quick_crew.asking() as executor:
+                executor.submit(_load_quick)
 
     @property
     def running(self) -> bool:
         """Whether workers are up."""
-        with self._lock:
-            return self._executor is not None
+        return self._crew.running or self._quick_crew.running
 
     def close(self) -> None:
         """Ends the workers at once, and for good; what is being judged is given up and raises `Cancelled`."""
-        with self._lock:
-            self._is_closed = True
-            executor, self._executor = self._executor, None
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-        if executor is not None:
-            workers = list((executor._processes or {}).values())  # until 3.14's kill_workers
-            for worker in workers:  # what one of them simulates may take minutes
-                worker.kill()
-            executor.shutdown(wait=False, cancel_futures=True)
-            for worker in workers:
-                worker.join(END_S)
+        self._quick_crew.close()
+        self._crew.close()
 
     def __enter__(self) -> Self:
         return self
@@ -154,7 +145,7 @@ class PoolJudge:
         progress: Progress,
     ) -> Iterator[list[tuple[int, int, "RunTally"]]]:
         most = max(1, MESSAGES_PER_CHUNK // max(1, plan.messages_per_flow * len(snapshot.flows)))
-        size = min(most, max(1, len(tasks) // (self._workers * CHUNKS_PER_WORKER)))
+        size = min(most, max(1, len(tasks) // (self._crew.workers * CHUNKS_PER_WORKER)))
         parcel = self._pack(snapshot)
         futures: list[Future[list[tuple[int, int, RunTally]]]] = [
             executor.submit(_work, parcel, tasks[start : start + size], plan) for start in range(0, len(tasks), size)
@@ -170,42 +161,8 @@ class PoolJudge:
             for future in futures:
                 future.cancel()
 
-    @contextmanager
-    def _asking(self) -> Iterator[ProcessPoolExecutor]:
-        """The workers, started if need be, and kept at least as long as someone asks."""
-        with self._lock:
-            if self._is_closed:
-                raise Cancelled("the workers have ended")
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            if self._executor is None:
-                self._executor = ProcessPoolExecutor(
-                    self._workers, mp_context=multiprocessing.get_context("spawn"), initializer=begin_worker
-                )
-            executor = self._executor
-            self._askers += 1
-        try:
-            yield executor
-        finally:
-            with self._lock:
-                self._askers -= 1
-                if self._askers == 0 and self._executor is not None:
-                    self._timer = threading.Timer(self._idle_s, self._leave_if_idle)
-                    self._timer.daemon = True
-                    self._timer.start()
-
-    @contextmanager
-    def _noting_death(self, executor: ProcessPoolExecutor) -> Iterator[None]:
-        """Tells a worker that died by itself from one that `close` ended."""
-        try:
-            yield
-        except (BrokenProcessPool, CancelledError) as error:
-            if self._is_closed:
-                raise Cancelled("the workers have ended") from error
-            self._discard(executor)
-            message = "a worker died (out of memory?); ask again, or for fewer messages"
-            raise Unavailable(message, reason="WorkerDied") from error
+    def _forget(self) -> None:
+        self._packed = ()
 
     def _pack(self, snapshot: Snapshot) -> Parcel:
         """The parcel of a snapshot, packed once for all questions about it."""
@@ -215,35 +172,6 @@ class PoolJudge:
         parcel = Parcel.of(snapshot)
         self._packed = ((snapshot, parcel), *self._packed[: SNAPSHOTS_KEPT - 1])
         return parcel
-
-    def _leave_if_idle(self) -> None:
-        with self._lock:
-            if self._askers:
-                return
-            self._packed = ()
-            executor, self._executor = self._executor, None
-            self._timer = None
-        if executor is not None:
-            executor.shutdown(wait=True)
-
-    def _discard(self, executor: ProcessPoolExecutor) -> None:
-        with self._lock:
-            if self._executor is executor:
-                self._executor = None
-        executor.shutdown(wait=False, cancel_futures=True)
-
-
-def begin_worker() -> None:
-    """Leaves Ctrl-C to the twin, and dies with it: a worker that waits for work would outlive a killed twin."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
-
-
-def _die_with(parent: multiprocessing.process.BaseProcess) -> None:
-    parent.join()
-    os._exit(1)
 
 
 def _work(parcel: Parcel, tasks: Sequence[Task], plan: JudgePlan) -> list[tuple[int, int, "RunTally"]]:
@@ -255,6 +183,13 @@ def _work(parcel: Parcel, tasks: Sequence[Task], plan: JudgePlan) -> list[tuple[
         (index, replication, tally_run(run_replication(source, configuration, plan, replication), flows))
         for index, configuration, replication in tasks
     ]
+
+
+def _load_quick() -> None:
+    """What the first estimate would wait for: numba, and the kernel from its cache, or compiled."""
+    from meshtwin.fast import compile_ahead  # in the worker only
+
+    compile_ahead()
 
 
 def _estimate(parcel: Parcel, configurations: Sequence[Configuration], seed: int) -> tuple[QuickAnswer, ...]:

@@ -71,6 +71,10 @@ def _draw_curve(axes: "Axes", flow: FlowDocument, colour: str, result: int, plac
     shares = [flow.delivery_ratio.estimate * i / last for i in range(last + 1)]
     dashes = DASHES[(result if result else place // len(CYCLE)) % len(DASHES)]
     axes.step(times.curve, shares, where="post", color=colour, linestyle=dashes, linewidth=1.5)
+    for share, interval in ((0.50, times.p50_interval), (0.95, times.p95_interval), (0.99, times.p99_interval)):
+        if interval is not None and interval.low is not None and interval.high is not None:
+            height = share * flow.delivery_ratio.estimate
+            axes.hlines(height, interval.low, interval.high, color=colour, linewidth=4.0, alpha=0.35)
 
 
 def _finish_curves(axes: "Axes", results: Sequence[ResultDocument], names: Sequence[str]) -> None:
@@ -86,7 +90,7 @@ def _finish_curves(axes: "Axes", results: Sequence[ResultDocument], names: Seque
                 f"deadline {deadline} ms", (deadline, 0.02), xytext=(-3, 0), textcoords="offset points", rotation=90,
                 ha="right", va="bottom", fontsize=7.5, color=GREY,
             )  # fmt: skip
-    axes.set_title("When messages arrive")
+    axes.set_title("When messages arrive (bars: intervals of p50, p95, p99)")
     axes.set_xlabel("latency, ms")
     axes.set_ylabel("share of (message, member) pairs")
     axes.set_xlim(0.0, max(longest * 1.15, 1.0))
@@ -104,12 +108,14 @@ def _draw_delivery(
             flow = next((f for f in result.flows if f.name == name), None)
             if flow is not None:
                 ratio = flow.delivery_ratio
+                low = ratio.estimate if ratio.low is None else ratio.low  # not known: drawn without a bar
+                high = ratio.estimate if ratio.high is None else ratio.high
                 axes.errorbar(
-                    ratio.estimate, row, xerr=[[ratio.estimate - ratio.low], [ratio.high - ratio.estimate]],
+                    ratio.estimate, row, xerr=[[ratio.estimate - low], [high - ratio.estimate]],
                     fmt="os^D"[place % 4], color=CYCLE[colour % len(CYCLE)], capsize=3, markersize=5,
                     markerfacecolor="white" if place else None,
                 )  # fmt: skip
-                lowest = min(lowest, ratio.low)
+                lowest = min(lowest, low)
             labels.append(_short(name) if len(results) == 1 else f"{_short(name)}, {titles[place]}")
             row += 1
     level = results[0].totals.airtime_ratio.level

@@ -25,6 +25,7 @@ from meshtwin.recipes.scoring import segment_redundancy
 from meshtwin.recipes.values import Question, find_segment
 from meshtwin.whatif.comparison import expect, predict
 from meshtwin.whatif.forks import fork
+from meshtwin.whatif.sizes import check_size
 
 __all__ = ["answer_what_if", "to_pipeline_response"]
 
@@ -64,12 +65,15 @@ def answer_what_if(
     """The figures as it is and as it would be, and warnings about nodes that the gateway would lose.
 
     ``provisional`` is told what ``quick`` expects before the simulation starts, unless it declines.
+    Raises `InvalidInput` for changes that can't be, and (``TooLarge``) for more than memory holds.
     """
     changes = changes_of(request, snapshot)
     changed = fork(snapshot, changes)
+    plan = JudgePlan(seed=seed, replications=request.replications, messages_per_flow=request.messages_per_flow)
+    for side in (snapshot, changed):
+        check_size(side, 1, plan)  # before the fast answer: what is refused is refused at once
     if quick is not None and (expected := expect(snapshot, changed, quick=quick, seed=seed)) is not None:
         provisional(expected, "before the simulation")
-    plan = JudgePlan(seed=seed, replications=request.replications, messages_per_flow=request.messages_per_flow)
     prediction = predict(snapshot, changed, judge=judge, plan=plan, progress=progress)
     before, after = _question(snapshot, request.segment), _question(changed, request.segment)
     lost = find_managed(before, snapshot.configuration) - find_managed(after, changed.configuration)

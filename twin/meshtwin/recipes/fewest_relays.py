@@ -6,6 +6,7 @@ from typing import ClassVar, Final
 
 from meshtwin.graph.backbone import Backbone, BackboneQuestion, relay_backbone
 from meshtwin.graph.links import configured_relays
+from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Transmit
 from meshtwin.recipes.building import (
     Design,
@@ -36,9 +37,9 @@ class FewestSufficientRelays:
     parameters: ClassVar[Mapping[str, ParameterBounds]] = BUILT_IN_PARAMETERS[name]
 
     def propose(self, trial: Trial) -> Iterable[Candidate]:
-        """See `meshtwin.recipes.values.Recipe.propose`; incomplete backbones come last."""
+        """See `meshtwin.recipes.values.Recipe.propose`; incomplete backbones come late, the relays in force last."""
         question = trial.question
-        seen: set[frozenset[int]] = set()
+        seen: set[frozenset[UnicastAddress]] = set()
         late: list[Candidate] = []
         folds = range(1, trial.parameters["mostRelaysHeard"] + 1)
         for fold, quality in product(folds, LINK_QUALITIES):
@@ -46,12 +47,19 @@ class FewestSufficientRelays:
             if backbone.relays in seen:
                 continue
             seen.add(backbone.relays)
-            candidates = _with_repeats(trial, backbone, fold, quality)
+            candidates = _with_repeats(trial, backbone.relays, _describe(backbone, fold, quality))
             if backbone.complete:
                 yield from candidates
             else:
                 late += candidates
         yield from late
+        if (in_force := _relays_in_force(question)) not in seen:
+            yield from _with_repeats(trial, in_force, "the relays in force")
+
+
+def _relays_in_force(question: Question) -> frozenset[UnicastAddress]:
+    """What is left where every smaller set takes a spare path away: fewer sends and a smaller TTL may still do."""
+    return configured_relays(question.snapshot, question.snapshot.configuration) & set(question.segment.addresses)
 
 
 def _backbone(question: Question, fold: int, quality: float) -> Backbone:
@@ -68,18 +76,22 @@ def _backbone(question: Question, fold: int, quality: float) -> Backbone:
     )
 
 
-def _with_repeats(trial: Trial, backbone: Backbone, fold: int, quality: float) -> Iterable[Candidate]:
+def _describe(backbone: Backbone, fold: int, quality: float) -> str:
+    gaps = "" if backbone.complete else f"; {len(backbone.short_of)} nodes hear fewer, {backbone.pieces} pieces"
+    return f"every node hears {fold} of the relays over links that deliver {quality:.0%}{gaps}"
+
+
+def _with_repeats(trial: Trial, relays: frozenset[UnicastAddress], why: str) -> Iterable[Candidate]:
     question = trial.question
     ttl = sufficient_ttl(
         question,
-        backbone.relays,
+        relays,
         transmissions=COUNTED_TRANSMISSIONS,
         margin_hops=trial.parameters["ttlMargin"],
     )
-    gaps = "" if backbone.complete else f"; {len(backbone.short_of)} nodes hear fewer, {backbone.pieces} pieces"
     for network, relay in COUNTS:
         design = Design(
-            relays=backbone.relays,
+            relays=relays,
             network_transmit=Transmit(count=network, interval_steps=INTERVAL_STEPS),
             relay_retransmit=Transmit(count=relay, interval_steps=INTERVAL_STEPS),
             ttl=ttl,
@@ -87,5 +99,5 @@ def _with_repeats(trial: Trial, backbone: Backbone, fold: int, quality: float) -
         yield Candidate(
             configuration=complete_configuration(question, design),
             recipe=FewestSufficientRelays.name,
-            reason=(f"{design}: every node hears {fold} of the relays over links that deliver {quality:.0%}{gaps}"),
+            reason=f"{design}: {why}",
         )

@@ -4,16 +4,21 @@ The names and units are those of the resources' ``prediction``, so that an answe
 `ConfigurationProposal` as it is.
 """
 
+from math import ceil, floor, inf
 from typing import Literal, Self
 
 from pydantic import AwareDatetime, Field
 
-from meshtwin.contract.wire import WireModel
+from meshtwin.contract.wire import UnicastText, WireModel
+from meshtwin.mesh.addresses import format_address
 from meshtwin.mesh.kpis import FlowKpis, Interval, NetworkKpis, Prediction
 
 __all__ = [
     "FlowFiguresModel",
     "KpiFiguresModel",
+    "MillisecondsBoundsModel",
+    "NodeAirtimeModel",
+    "PerMilleBoundsModel",
     "PerMilleModel",
     "PredictionModel",
     "ProvisionalModel",
@@ -38,15 +43,56 @@ class PerMilleModel(WireModel):
         )
 
 
+class MillisecondsBoundsModel(WireModel):
+    """Bounds of an estimate at the 90 % level; left out: not known."""
+
+    low_milliseconds: int | None = Field(default=None, ge=0)
+    high_milliseconds: int | None = Field(default=None, ge=0)
+
+    @classmethod
+    def from_value(cls, value: Interval | None) -> Self | None:
+        """Rounded outwards to whole milliseconds; None if neither bound is known."""
+        low_ms, high_ms = _known_bounds(value, inf)
+        if low_ms is None and high_ms is None:
+            return None
+        return cls(
+            low_milliseconds=None if low_ms is None else floor(low_ms),
+            high_milliseconds=None if high_ms is None else ceil(high_ms),
+        )
+
+
+class PerMilleBoundsModel(WireModel):
+    """Likewise, per mille."""
+
+    low_per_mille: int | None = Field(default=None, ge=0)
+    high_per_mille: int | None = Field(default=None, ge=0)
+
+    @classmethod
+    def from_value(cls, value: Interval) -> Self | None:
+        """Of a ratio, rounded outwards to whole per mille; None if neither bound is known."""
+        low, high = _known_bounds(value, 1.0)
+        if low is None and high is None:
+            return None
+        return cls(
+            low_per_mille=None if low is None else floor(1000 * low),
+            high_per_mille=None if high is None else ceil(1000 * high),
+        )
+
+
 class FlowFiguresModel(WireModel):
     """Figures of one flow, and how they are known.
 
     ``...ByModel``: the interval as the model gave it, where a scorecard has made another one of it.
+    ``...Bounds``: the interval of a time, over replications, as the model gave it.
+    ``onTime``: messages that reached every member within the deadline; left out where nodes share no clock.
+    ``reachedAll``: messages that reached every member, however late; left out where ``onTime`` was measured.
+    Of ``roundTrip`` figures a pair is delivered if its answer came, and times are those until the answer.
     """
 
     flow: str = Field(max_length=40)
     messages: int = Field(ge=0)
     on_time: PerMilleModel | None = None
+    reached_all: PerMilleModel | None = None
     delivery: PerMilleModel
     on_time_by_model: PerMilleModel | None = None
     delivery_by_model: PerMilleModel | None = None
@@ -54,6 +100,10 @@ class FlowFiguresModel(WireModel):
     latency_p95_milliseconds: int | None = Field(default=None, ge=0)
     latency_p99_milliseconds: int | None = Field(default=None, ge=0)
     spread_p95_milliseconds: int | None = Field(default=None, ge=0)
+    latency_p50_bounds: MillisecondsBoundsModel | None = None
+    latency_p95_bounds: MillisecondsBoundsModel | None = None
+    latency_p99_bounds: MillisecondsBoundsModel | None = None
+    spread_p95_bounds: MillisecondsBoundsModel | None = None
     how_known: Literal["receiverCounted", "roundTrip", "inferred", "predicted"]
 
     @classmethod
@@ -63,20 +113,46 @@ class FlowFiguresModel(WireModel):
             flow=value.flow,
             messages=value.sent,
             on_time=PerMilleModel.from_value(value.on_time),
+            reached_all=None if value.reached_all is None else PerMilleModel.from_value(value.reached_all),
             delivery=PerMilleModel.from_value(value.delivery),
             latency_p50_milliseconds=_rounded(value.latency_p50_ms),
             latency_p95_milliseconds=_rounded(value.latency_p95_ms),
             latency_p99_milliseconds=_rounded(value.latency_p99_ms),
             spread_p95_milliseconds=_rounded(value.spread_p95_ms),
+            latency_p50_bounds=MillisecondsBoundsModel.from_value(value.latency_p50),
+            latency_p95_bounds=MillisecondsBoundsModel.from_value(value.latency_p95),
+            latency_p99_bounds=MillisecondsBoundsModel.from_value(value.latency_p99),
+            spread_p95_bounds=MillisecondsBoundsModel.from_value(value.spread_p95),
             how_known=value.how_known.value,
         )
 
 
+class NodeAirtimeModel(WireModel):
+    """Share of time in which one node hears or sends something on one advertising channel."""
+
+    node: UnicastText
+    per_mille: int = Field(ge=0, le=1000)
+    bounds: PerMilleBoundsModel | None = None
+
+    @classmethod
+    def from_value(cls, node: int, ratio: Interval) -> Self:
+        """Rounded to whole per mille."""
+        bounds = PerMilleBoundsModel.from_value(ratio)
+        return cls(node=format_address(node), per_mille=_per_mille(ratio.estimate), bounds=bounds)
+
+
 class KpiFiguresModel(WireModel):
-    """Figures of the flows of a network."""
+    """Figures of the flows of a network. ``openBecause``: why bounds are not known that are left out.
+
+    ``airtimePerMille``: mean over nodes, which only a model can tell. ``airtimeAt``: at the nodes of gateways, where it
+    can be measured.
+    """
 
     flows: list[FlowFiguresModel] = Field(default=[], max_length=64)
     airtime_per_mille: int | None = Field(default=None, ge=0)
+    airtime_bounds: PerMilleBoundsModel | None = None
+    airtime_at: list[NodeAirtimeModel] | None = Field(default=None, max_length=64)
+    open_because: str | None = Field(default=None, max_length=256)
     redundancy: int | None = Field(default=None, ge=0)
 
     @classmethod
@@ -85,6 +161,9 @@ class KpiFiguresModel(WireModel):
         return cls(
             flows=[FlowFiguresModel.from_value(f) for f in value.flows[:64]],
             airtime_per_mille=_rounded(value.airtime_ratio.estimate * 1000),
+            airtime_bounds=PerMilleBoundsModel.from_value(value.airtime_ratio),
+            airtime_at=[NodeAirtimeModel.from_value(node, ratio) for node, ratio in value.airtime_at[:64]] or None,
+            open_because=_why_open(value),
             redundancy=value.redundancy,
         )
 
@@ -137,6 +216,28 @@ class ProvisionalModel(WireModel):
 
     prediction: PredictionModel
     message: str = Field(default="", max_length=1024)  # what it is about
+
+
+def _why_open(value: NetworkKpis) -> str | None:
+    """The reasons, each once; of a model that tells no intervals of times: that."""
+    times = [(i, ms) for f in value.flows[:64] for i, ms in (
+        (f.latency_p50, f.latency_p50_ms), (f.latency_p95, f.latency_p95_ms), (f.latency_p99, f.latency_p99_ms),
+        (f.spread_p95, f.spread_p95_ms),
+    )]  # fmt: skip
+    shares = [i for f in value.flows[:64] for i in (f.on_time, f.delivery)]
+    told = [i for i, _ in times if i is not None] + [value.airtime_ratio, *shares]
+    reasons = dict.fromkeys(i.open_because for i in told if i.open_because)
+    if any(i is None and ms is not None for i, ms in times):
+        reasons["the model tells no intervals of some times"] = None
+    return "; ".join(reasons)[:256] or None
+
+
+def _known_bounds(value: Interval | None, most: float) -> tuple[float | None, float | None]:
+    if value is None:
+        return None, None
+    if value.open_because is None:
+        return value.low, value.high
+    return value.low if value.low > 0.0 else None, value.high if value.high < most else None
 
 
 def _per_mille(ratio: float) -> int:

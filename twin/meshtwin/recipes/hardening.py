@@ -18,6 +18,8 @@ from meshtwin.recipes.values import Candidate, Question
 
 __all__ = ["Hardened", "as_it_is", "harden"]
 
+# Additions. Of 85 proposals none took more than 4 (seeds 33,000 to 33,099); what needs twice that costs more than it
+# saves.
 STEPS_MAX: Final = 8
 RELAYS_TRIED: Final = 8  # nodes that may stand in, per step
 TROUBLES_TRIED: Final = 3  # of the worst, while additions are compared

@@ -8,6 +8,7 @@ from meshtwin.mesh.configuration import Configuration, Transmit
 from meshtwin.mesh.kpis import NetworkKpis, Objectives
 from meshtwin.ports import QuickJudge
 from meshtwin.recipes.building import (
+    TTL_LEAST,
     Design,
     complete_configuration,
     design_of,
@@ -36,7 +37,7 @@ USUAL_WORK: Final = 45_000
 
 
 class LocalSearch:
-    """Climbs on the fast model's figures from the best candidates so far, and proposes what it finds.
+    """Climbs on the fast model's figures from the best candidates so far and what is in force, and proposes the best.
 
     Half of the questions are asked with a stricter objective: the fast model errs, and a candidate with a margin
     should be there when the simulator looks closer.
@@ -165,7 +166,7 @@ def _stricter(question: Question) -> Question:
 
 
 def _starts(trial: Trial) -> list[Design]:
-    """The best candidates so far; where there are none, backbones; and always all relays."""
+    """The best candidates so far; where there are none, backbones; and always what is in force, and all relays."""
     question = trial.question
     candidates: Iterable[Candidate] = [judged.candidate for judged in trial.best]
     if not trial.best:
@@ -178,8 +179,20 @@ def _starts(trial: Trial) -> list[Design]:
             designs.append(replace(design, relays=design.relays | kept_relays(question)))
         if len(designs) >= trial.parameters["starts"]:
             break
-    everyone = all_relays_design(question)
-    return [*designs, *([] if everyone in designs else [everyone])]
+    always = [_in_force_design(question), all_relays_design(question)]
+    return list(dict.fromkeys([*designs, *(design for design in always if design is not None)]))
+
+
+def _in_force_design(question: Question) -> Design | None:
+    """The rule that is in force; None where nodes follow several, or where recipes may not propose its TTL.
+
+    What is a step from it bears the troubles that it bears, and falls least; where it is lean, only such steps do.
+    """
+    mine = (node.address for node in question.settable)
+    design = design_of(question, question.snapshot.configuration.restricted(mine))
+    if design is None or design.ttl < TTL_LEAST:
+        return None
+    return replace(design, relays=design.relays | kept_relays(question))
 
 
 def _front(question: Question, asked: Mapping[Design, NetworkKpis | None], before: NetworkKpis) -> list[Looked]:

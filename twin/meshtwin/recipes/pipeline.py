@@ -12,6 +12,7 @@ from meshtwin.mesh.configuration import compute_digest
 from meshtwin.mesh.kpis import Objectives
 from meshtwin.mesh.snapshots import Snapshot
 from meshtwin.ports import Judge, Progress, Provisional, QuickJudge, no_provisional
+from meshtwin.recipes.beliefs import Beliefs, find_segments_of_flows
 from meshtwin.recipes.messages import PipelineRequest
 from meshtwin.recipes.registry import find_recipe
 from meshtwin.recipes.results import Evidence, Outcome, PipelineResult
@@ -33,11 +34,13 @@ def run_pipeline(
     progress: Progress,
     quick: QuickJudge | None = None,
     provisional: Provisional = no_provisional,
+    beliefs: Beliefs | None = None,
 ) -> PipelineResult:
     """The best configuration for one segment that meets the objectives, or why there is none.
 
     ``quick`` prunes what the recipes propose; None: everything is simulated. ``provisional`` is told the best
-    that it expects, each time that is another one.
+    that it expects, each time that is another one. ``beliefs``: scorecards by which a finalist counts as sure to meet
+    the objectives; None: no card is known.
 
     ``seed`` stands for ``request.seed`` (which may leave it to the caller). Equal arguments give equal
     results. Raises `InvalidInput` for an unknown segment, recipe or parameter or a segment that no flow
@@ -55,7 +58,7 @@ def run_pipeline(
         quick=quick,
         provisional=provisional,
     )
-    return _result(rounds, find_best(rounds, uses))
+    return _result(rounds, find_best(rounds, uses, Beliefs() if beliefs is None else beliefs))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,15 +81,17 @@ class Found:
         )
 
 
-def find_best(rounds: Rounds, uses: Sequence[RecipeUse]) -> Found:
-    """Asks the recipes, judges in rounds, and judges finalists on fresh states until one is sure."""
+def find_best(rounds: Rounds, uses: Sequence[RecipeUse], beliefs: Beliefs) -> Found:
+    """Asks the recipes, judges in rounds, and judges finalists on fresh states until one is sure by ``beliefs``."""
     pool = rounds.collect(uses)
     standings = rounds.select(pool.standing)
     confirmed: list[Confirmation] = []
+    segment_of = find_segments_of_flows(rounds.question.snapshot, rounds.question.segment.name)
     for attempt, (finalist, worst) in enumerate(rounds.harden(standings[-1].judged[:CONFIRMATIONS])):
         before = confirmed[0].prediction.before if confirmed else None
         prediction = rounds.confirm(finalist.candidate, attempt, before)
-        confirmed.append(Confirmation.of(rounds.question, finalist, prediction, worst))
+        believed = beliefs.widen(prediction.after, prediction.model, segment_of)
+        confirmed.append(Confirmation.of(rounds.question, finalist, prediction, believed, worst))
         if confirmed[-1].is_sure and confirmed[-1].is_worth_a_push(rounds.question):
             break
     return Found(pool=pool, standings=standings, confirmed=tuple(confirmed))
@@ -151,5 +156,5 @@ def _result(rounds: Rounds, found: Found) -> PipelineResult:
             pareto=find_pareto_points(question, found.standings[1:]),
         ),
         gaps=() if best is None else tuple(gap.text for gap in best.gaps),
-        warnings=(*find_warnings(question, best.prediction if best else None), *pool.refused),
+        warnings=(*find_warnings(question, best.believed if best else None), *pool.refused),
     )

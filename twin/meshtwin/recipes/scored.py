@@ -18,8 +18,9 @@ from meshtwin.recipes.score_messages import MeasuredPushModel
 
 __all__ = ["COUNTED", "entries_of", "foresee_by_cards"]
 
-# Ways of knowing that tell what happened; "inferred" would score a guess by another one.
-COUNTED: Final = frozenset({"receiverCounted", "roundTrip"})
+# What was predicted is the way there: "roundTrip" counts question and answer, and "inferred" would score a guess by
+# another one.
+COUNTED: Final = frozenset({"receiverCounted"})
 
 # Which segment's card a flow of that name goes by.
 SegmentOf = Callable[[str], str]

@@ -26,28 +26,36 @@ TRIALS_REPORTED: Final = 32  # enough to understand, small enough for a status p
 class Confirmation:
     """A finalist judged again on fresh states; ``gaps``: what it misses there, harm included.
 
-    ``doubtful``: flows whose on-time interval reaches below the objective there.
+    ``believed``: the candidate's figures with intervals by what the model's earlier predictions were worth
+    (`meshtwin.recipes.beliefs`); ``doubtful``: flows whose on-time interval reaches below the objective there.
     """
 
     judged: Judged
     prediction: Prediction
+    believed: NetworkKpis
     gaps: tuple[Gap, ...]
     doubtful: int
 
     @classmethod
     def of(
-        cls, question: Question, judged: Judged, prediction: Prediction, worst: Fall | None = None
+        cls,
+        question: Question,
+        judged: Judged,
+        prediction: Prediction,
+        believed: NetworkKpis,
+        worst: Fall | None = None,
     ) -> "Confirmation":
         """The confirmation with its gaps; ``worst``: the largest fall under a trouble, None: not known."""
         return cls(
             judged=judged,
             prediction=prediction,
+            believed=believed,
             gaps=(
                 *find_gaps(question, prediction.after),
                 *find_harm(question, prediction.before, prediction.after),
                 *find_falls(question, prediction.before, prediction.after, worst),
             ),
-            doubtful=count_doubtful(question, prediction.after),
+            doubtful=count_doubtful(question, believed),
         )
 
     @property
@@ -57,7 +65,7 @@ class Confirmation:
 
     @property
     def is_sure(self) -> bool:
-        """Whether it meets the objectives with a margin: by the lower bound of each on-time interval."""
+        """Whether it meets the objectives with a margin: by the lower bound of each believed on-time interval."""
         return not self.gaps and not self.doubtful
 
     @property
@@ -123,8 +131,8 @@ def describe_trials(
     return tuple(records[:TRIALS_REPORTED])
 
 
-def find_warnings(question: Question, prediction: Prediction | None) -> tuple[str, ...]:
-    """What the reader of a proposal should know though it decided nothing."""
+def find_warnings(question: Question, believed: NetworkKpis | None) -> tuple[str, ...]:
+    """What the reader of a proposal should know though it forbade nothing; ``believed``: as in `Confirmation`."""
     warnings: list[str] = []
     if question.segment.gateway_address is None:
         warnings.append("the gateway's address is not known: its reach and redundancy were not judged")
@@ -134,10 +142,10 @@ def find_warnings(question: Question, prediction: Prediction | None) -> tuple[st
         warnings.append(f"{len(silent)} nodes have no known link: {names}")
     least = question.objectives.on_time_at_least
     touching = {f.name for f in question.touching_flows}
-    if prediction is not None and least is not None:
+    if believed is not None and least is not None:
         warnings += [
-            f"onTime of {f.flow}: the model's own interval reaches down to {f.on_time.low * 1000:.0f} per mille"
-            for f in prediction.after.flows
+            f"onTime of {f.flow}: going by earlier predictions, it may be {f.on_time.low * 1000:.0f} per mille"
+            for f in believed.flows
             if f.flow in touching and f.on_time.estimate >= least > f.on_time.low
         ]
     return tuple(warnings)

@@ -17,6 +17,7 @@ __all__ = ["FlowDifference", "compute_differences"]
 class FlowDifference:
     """The second scenario less the first, of one flow that both have; ratios 0..1, latency in milliseconds.
 
+    Intervals are Student's over paired replications; of a single pair they are open (`Interval.open_because`).
     ``latency_ms`` is that of messages and members that both sides reached: a side that loses its slow messages is
     not called fast for it. None: there are none.
     """
@@ -69,8 +70,8 @@ def _difference(flow: str, deadlines: tuple[int, int], pairs: Sequence[tuple[Run
     means = [fmean(gaps) for gaps in latency if gaps]
     return FlowDifference(
         flow=flow,
-        on_time=compute_mean_interval(on_time) if is_same else _share_interval(on_time, messages),
-        delivery=compute_mean_interval(delivery) if is_same else _share_interval(delivery, messages),
+        on_time=_share_interval(on_time, 0 if is_same else messages),
+        delivery=_share_interval(delivery, 0 if is_same else messages),
         latency_ms=compute_mean_interval(means) if means else None,
         pairs=sum(map(len, latency)),
     )
@@ -79,12 +80,14 @@ def _difference(flow: str, deadlines: tuple[int, int], pairs: Sequence[tuple[Run
 def _share_interval(differences: Sequence[float], messages: int, level: float = 0.9) -> Interval:
     """Student's interval over replications, never narrower than what so many messages can show.
 
-    That is the Wilson bound of a share of which not one was seen: replications with equal shares, or a single one,
-    would claim certainty otherwise. (Sides of which every arrival is the same are certain.)
+    That is the Wilson bound of a share of which not one was seen: replications with equal shares would claim
+    certainty otherwise. (``messages`` 0: every arrival is the same on both sides, which is certain.)
     """
-    student = compute_mean_interval(differences, level)
+    student = compute_mean_interval(differences, level, least=-1.0, most=1.0)
+    if student.open_because is not None or not messages:
+        return student
     unseen = compute_ratio_interval([(0.0, float(messages))], level).high
-    half = max(student.high - student.estimate, unseen)
+    half = max(student.high - student.estimate, student.estimate - student.low, unseen)
     low, high = max(-1.0, student.estimate - half), min(1.0, student.estimate + half)
     return Interval(estimate=student.estimate, low=low, high=high, level=level)
 

@@ -81,6 +81,7 @@ def scenario_from_snapshot(
         ),
         background=background_of(snapshot, settings),
         profile=get_profile(snapshot.profile, "snapshot.profile"),
+        watched=tuple(sorted({s.gateway_address for s in snapshot.segments if s.gateway_address in known})),
     )
 
 

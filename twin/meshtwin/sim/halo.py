@@ -66,6 +66,7 @@ def cut_region(scenario: Scenario, region: Collection[UnicastAddress], *, halo_h
                 for change in scenario.changes
                 if change.node in inside
             ),
+            watched=tuple(address for address in scenario.watched if address in inside),
         ),
         halo=halo,
         left_out=tuple(flow.name for flow in scenario.flows if flow.name not in kept_names),

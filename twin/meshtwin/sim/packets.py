@@ -117,6 +117,7 @@ class Monitoring:
     transmissions: int = 0
     losses: Counter[LossCause] = field(default_factory=Counter)
     busy_ns: int = 0  # air occupied on one channel, summed over all nodes that hear or send it
+    watched_ns: Counter[int] = field(default_factory=Counter)  # the same at watched nodes, by index of the node
 
 
 @dataclass(slots=True)

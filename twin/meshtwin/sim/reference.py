@@ -40,6 +40,7 @@ from meshtwin.sim.traffic import (
     find_end_ns,
     make_response,
 )
+from meshtwin.sim.watching import tell
 from meshtwin.units import s_to_ns
 
 __all__ = ["BURST_SALT", "Rank", "ReferenceEngine", "run_reference"]
@@ -70,6 +71,8 @@ class ReferenceEngine:
         self._env = simpy.Environment(initial_time=0)
         self._nodes = build_nodes(scenario, root_key)
         self._index = {node.settings.address: node.index for node in self._nodes}
+        for address in scenario.watched:
+            self._nodes[self._index[address]].is_watched = True
         self._interference = Interference(scenario)
         self._bursts = build_schedule(scenario)
         self._links: dict[tuple[int, int], ScenarioLink] = {}  # those of now, if anything changes
@@ -125,6 +128,7 @@ class ReferenceEngine:
             number += 1
 
     def _enlist(self, node: NodeElements, packet: Packet) -> None:
+        tell(self._scenario, self._now)
         self.packets.append(packet)
         if not self._profile.relays_own_echo:
             node.cache.add(packet.properties.key)
@@ -261,7 +265,7 @@ class ReferenceEngine:
                 on_air.popleft()
             on_air.append((start_ns, end_ns, node))
             if channel == AIRTIME_CHANNEL:
-                packet.monitoring.busy_ns += node.occupy_channel(start_ns, end_ns)
+                packet.monitoring.busy_ns += node.occupy_channel(start_ns, end_ns, packet.monitoring.watched_ns)
         message = packet.properties.key
         links = node.links
         if packet.properties.flow_index < 0:  # background concerns those alone who would relay it

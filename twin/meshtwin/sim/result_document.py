@@ -1,9 +1,12 @@
 """The shape of results. Format version ``meshtwin.dev/result/v1``."""
 
+from math import inf
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
+
+from meshtwin.mesh.kpis import Interval
 
 __all__ = [
     "CURVE_POINTS",
@@ -40,33 +43,55 @@ Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class IntervalDocument(Document):
+    """An estimate and its interval over replications (each an independent scramble where states are preset)."""
+
     estimate: float
-    low: float
-    high: float
+    low: float | None = Field(description="null: not known, see openBecause")
+    high: float | None = Field(description="null: not known, see openBecause")
     level: float = Field(gt=0.0, lt=1.0)
+    open_because: str | None = Field(default=None, max_length=1024, description="why a bound is null")
 
     @model_validator(mode="after")
     def _bounds_hold_it(self) -> Self:
-        if not self.low <= self.estimate <= self.high:
-            raise ValueError(f"estimate {self.estimate} is outside {self.low}..{self.high}")
+        low = self.estimate if self.low is None else self.low
+        high = self.estimate if self.high is None else self.high
+        if not low <= self.estimate <= high:
+            raise ValueError(f"estimate {self.estimate} is outside {low}..{high}")
         return self
+
+    @classmethod
+    def from_value(cls, value: Interval, *, most: float = inf) -> Self:
+        """The document of a value within 0 .. ``most``: a bound that is not known is null, with the reason."""
+        is_open = value.open_because is not None
+        return cls(
+            estimate=value.estimate,
+            low=None if is_open and value.low <= 0.0 else value.low,
+            high=None if is_open and value.high >= most else value.high,
+            level=value.level,
+            open_because=value.open_because,
+        )
 
 
 class RatioDocument(IntervalDocument):
     estimate: Ratio
-    low: Ratio
-    high: Ratio
+    low: Ratio | None
+    high: Ratio | None
 
 
 class TimesDocument(Document):
-    """Milliseconds over all messages that arrived; the mean with its interval over replications."""
+    """Milliseconds over all messages that arrived; intervals over replications (absent in older files)."""
 
     mean: IntervalDocument
     p50: Milliseconds
     p95: Milliseconds
     p99: Milliseconds
+    p50_interval: IntervalDocument | None = None
+    p95_interval: IntervalDocument | None = None
+    p99_interval: IntervalDocument | None = None
     curve: list[Milliseconds] = Field(
-        min_length=CURVE_POINTS, max_length=CURVE_POINTS, description="quantiles 0, 1 % … 100 %, in milliseconds"
+        min_length=CURVE_POINTS,
+        max_length=CURVE_POINTS,
+        description="quantiles 0, 1 % … 100 %, in milliseconds; p50, p95 and p99 of them have intervals",
     )
 
 
@@ -85,6 +110,8 @@ class FlowDocument(Document):
     round_trip_milliseconds: TimesDocument | None
     spread_p95_milliseconds: Milliseconds | None
     mean_hops: float | None
+    spread_p95_interval: IntervalDocument | None = None
+    mean_hops_interval: IntervalDocument | None = None
 
 
 class TotalsDocument(Document):
@@ -94,6 +121,8 @@ class TotalsDocument(Document):
     transmissions: Count = Field(description="advertising events, each on three channels")
     airtime_ratio: IntervalDocument = Field(description="share of time in use on one channel, mean over nodes")
     losses_by_cause: dict[str, int]
+    transmissions_per_replication: IntervalDocument | None = None
+    losses_per_replication: dict[str, IntervalDocument] = Field(default={}, description="by cause")
 
 
 class ResultDocument(Document):
@@ -107,5 +136,6 @@ class ResultDocument(Document):
     is_selective: bool = Field(default=False, description="preset states in place of draws")
     replications: Count = Field(description="finished ones, which all figures are made of")
     replications_asked: Count
+    gaps: list[str] = Field(default=[], max_length=100, description="what was asked for and is not in it, and why")
     flows: list[FlowDocument] = Field(max_length=FLOWS_MAX)
     totals: TotalsDocument

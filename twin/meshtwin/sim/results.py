@@ -2,16 +2,25 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.kpis import NetworkKpis
 from meshtwin.sim.packets import LossCause, Packet, Record
-from meshtwin.sim.scenario import Scenario
+from meshtwin.sim.scenario import Scenario, ScenarioNode
 from meshtwin.sim.tallies import FlowLike, summarise_tallies, tally_run
 
-__all__ = ["Arrival", "FlowLike", "MessageResult", "RunResult", "airtime_ratios", "collect_result", "summarise"]
+__all__ = [
+    "Arrival",
+    "FlowLike",
+    "MessageResult",
+    "RunResult",
+    "airtime_at",
+    "airtime_ratios",
+    "collect_result",
+    "summarise",
+]
 
 EXTERNAL_AIRTIME_S: Final = 304e-6  # a PDU of 20 bytes, the usual size of short messages
 
@@ -61,6 +70,7 @@ class RunResult:
     ``airtime_ratio``: mean over nodes of the share of time in which a node hears or sends something on one
     advertising channel, flows at their declared rates, background and external traffic together.
     ``reporting_airtime_ratio``: the part of it that is monitoring reports.
+    ``airtime_at``: the share of time at each watched node of the scenario itself.
     ``is_selective``: the messages met preset states, so those of one replication are not independent.
     """
 
@@ -75,6 +85,7 @@ class RunResult:
     is_selective: bool = False
     losses: Mapping[LossCause, int]
     records: tuple[Record, ...] = ()
+    airtime_at: Mapping[UnicastAddress, float] = field(default_factory=dict)
 
 
 def collect_result(
@@ -84,10 +95,13 @@ def collect_result(
     losses: Counter[LossCause] = Counter()
     busy_ns: Counter[int] = Counter()
     sent: Counter[int] = Counter()
+    watched_ns: Counter[tuple[int, int]] = Counter()
     for packet in packets:
         losses.update(packet.monitoring.losses)
         busy_ns[packet.properties.flow_index] += packet.monitoring.busy_ns
         sent[packet.properties.flow_index] += packet.instructions.answers is None
+        for index, taken_ns in packet.monitoring.watched_ns.items():
+            watched_ns[packet.properties.flow_index, index] += taken_ns
     airtime, reporting = airtime_ratios(scenario, busy_ns, sent)
     return RunResult(
         scenario=scenario.name,
@@ -100,6 +114,7 @@ def collect_result(
         reporting_airtime_ratio=reporting,
         losses={cause: losses[cause] for cause in LossCause},
         records=records,
+        airtime_at=airtime_at(scenario, watched_ns, sent),
     )
 
 
@@ -133,7 +148,25 @@ def airtime_ratios(scenario: Scenario, busy_ns: Mapping[int, int], sent: Mapping
 
     ``busy_ns`` of one channel, summed over nodes, and messages ``sent`` (answers not counted), both by flow index.
     """
-    on = [node for node in scenario.nodes if node.is_on]
+    return _airtime_of([node for node in scenario.nodes if node.is_on], scenario, busy_ns, sent)
+
+
+def airtime_at(
+    scenario: Scenario, watched_ns: Mapping[tuple[int, int], int], sent: Mapping[int, int]
+) -> dict[UnicastAddress, float]:
+    """The same at each watched node alone; ``watched_ns`` by flow index and index of the node."""
+    ratios = {}
+    for place, node in enumerate(scenario.nodes):
+        if node.address in scenario.watched:
+            busy_ns = Counter({flow: taken_ns for (flow, index), taken_ns in watched_ns.items() if index == place})
+            ratios[node.address] = _airtime_of([node] if node.is_on else [], scenario, busy_ns, sent)[0]
+    return ratios
+
+
+def _airtime_of(
+    on: Sequence[ScenarioNode], scenario: Scenario, busy_ns: Mapping[int, int], sent: Mapping[int, int]
+) -> tuple[float, float]:
+    """Of nodes that are on, mean over them; ``busy_ns`` summed over them."""
     if not on:
         return 0.0, 0.0
 
@@ -169,7 +202,9 @@ def summarise(results: Sequence[RunResult], flows: Sequence[FlowLike], *, level:
     """Key figures over replications, with intervals at ``level``; times in milliseconds.
 
     Shares of messages have Wilson intervals, widened where replications differ more than chance, and narrowed where
-    preset states make them differ less; airtime and latency have Student intervals over replications.
+    preset states make them differ less; airtime has Student's over replications, quantiles those of
+    `meshtwin.sim.intervals.compute_quantile_intervals`. With a single replication shares know the chance of its
+    messages alone, and all other intervals are open.
     A flow with no message in ``results`` gets the interval 0..1.
     """
     return summarise_tallies([tally_run(result, flows) for result in results], flows, level=level)

@@ -151,7 +151,7 @@ class Scenario:
     """One network with its settings and traffic; raises `InvalidInput` for an impossible world.
 
     ``capture``: collisions are judged by signal to interference; otherwise any audible overlap destroys.
-    ``duration_s`` None: run until the air is quiet.
+    ``duration_s`` None: run until the air is quiet. ``watched``: nodes whose own airtime is told besides the mean.
     """
 
     name: str
@@ -165,6 +165,7 @@ class Scenario:
     interference: tuple[ExternalInterference, ...] = ()
     start_of_day_s: float = 0.0  # time of day at which the run begins, for ``interference``
     changes: tuple[NodeChange, ...] = ()
+    watched: tuple[UnicastAddress, ...] = ()
     is_traced: bool = False  # keep a record of every event, for comparing engines
 
     def __post_init__(self) -> None:

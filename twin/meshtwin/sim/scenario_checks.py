@@ -35,6 +35,7 @@ def check_scenario(scenario: "Scenario") -> None:
     _check_ttls(scenario)
     _check_low_power(scenario, known)
     _check_world(scenario, known)
+    _require(f"{scenario.name}.watched", frozenset(scenario.watched), known)
 
 
 def _first_twice(values: Iterable[Thing]) -> Thing:

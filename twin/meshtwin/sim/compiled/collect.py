@@ -6,7 +6,7 @@ import numpy as np
 
 from meshtwin.sim.compiled.layout import ARRIVALS, CAUSES, KINDS, MESSAGES, SENT, TRACES, State
 from meshtwin.sim.packets import LossCause, Record, RecordKind
-from meshtwin.sim.results import Arrival, MessageResult, RunResult, airtime_ratios
+from meshtwin.sim.results import Arrival, MessageResult, RunResult, airtime_at, airtime_ratios
 from meshtwin.sim.scenario import Scenario
 
 __all__ = ["collect"]
@@ -33,7 +33,19 @@ def collect(scenario: Scenario, seed: int, replication: int, state: State) -> Ru
         reporting_airtime_ratio=reporting,
         losses={cause: int(state.losses[i]) for i, cause in enumerate(CAUSES)},
         records=collect_records(scenario, state),
+        airtime_at=airtime_at(scenario, collect_watched(scenario, state), sent),
     )
+
+
+def collect_watched(scenario: Scenario, state: State) -> dict[tuple[int, int], int]:
+    """Airtime at watched nodes in nanoseconds, by flow index and index of the node."""
+    rows, flows = len(state.watched_ns), len(scenario.flows)
+    return {
+        (row if row < flows else row - rows, node): int(state.watched_ns[row, place])
+        for node, place in enumerate(state.watch.tolist())
+        if place >= 0
+        for row in range(rows)
+    }
 
 
 def collect_messages(scenario: Scenario, state: State) -> tuple[MessageResult, ...]:

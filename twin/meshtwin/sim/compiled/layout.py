@@ -110,6 +110,8 @@ class State(NamedTuple):
     heard: Records
     waiting: npt.NDArray[np.int64]  # one per link: link * 32 + bits, see `transmitting`
     busy_ns: npt.NDArray[np.int64]  # one per node: until when its airtime channel is in use
+    watch: npt.NDArray[np.int32]  # one per node: its place among watched nodes, -1: none
+    watched_ns: npt.NDArray[np.int64]  # (flows, watched nodes): airtime there; background has the last rows, as -1, -2
     air_ns: npt.NDArray[np.int64]  # 8 per node: of its two last events, starts on channels 0..2 and airtime
     flows: Records
     backgrounds: Records

@@ -176,6 +176,17 @@ def _prepare_bursts(scenario: Scenario) -> tuple[Records, Indices]:
     return rows, np.cumsum([0, *map(len, entries)]).astype(np.int32)
 
 
+def _number_watched(scenario: Scenario) -> Indices:
+    places = {address: place for place, address in enumerate(scenario.watched)}
+    return np.array([places.get(node.address, -1) for node in scenario.nodes], dtype=np.int32)
+
+
+def _watched_shape(scenario: Scenario) -> tuple[int, int]:
+    """Rows for flows, and behind them for polls and background, whose numbers are negative."""
+    low_power = sum(node.low_power is not None for node in scenario.nodes)
+    return len(scenario.flows) + len(scenario.background) + low_power, len(scenario.watched)
+
+
 def build_state(prepared: Prepared, root_key: int, states: PresetStates | None = None) -> State:
     """The start of one replication; ``states``: preset states in place of draws."""
     scenario, count = prepared.scenario, len(prepared.nodes)
@@ -206,6 +217,8 @@ def build_state(prepared: Prepared, root_key: int, states: PresetStates | None =
         heard=prepared.wiring.heard,
         waiting=np.zeros(len(links), dtype=np.int64),
         busy_ns=np.zeros(count, dtype=np.int64),
+        watch=_number_watched(scenario),
+        watched_ns=np.zeros(_watched_shape(scenario), dtype=np.int64),
         air_ns=np.full(count * 8, LONG_AGO_NS, dtype=np.int64),
         flows=flows,
         backgrounds=backgrounds,

@@ -10,6 +10,7 @@ from meshtwin.sim.draws import extend_key, make_key
 from meshtwin.sim.results import RunResult
 from meshtwin.sim.scenario import Scenario
 from meshtwin.sim.states import PresetStates
+from meshtwin.sim.watching import tell
 
 if TYPE_CHECKING:
     from meshtwin.sim.compiled.layout import State
@@ -52,7 +53,9 @@ def run_state(scenario: Scenario, seed: int, replication: int, states: PresetSta
         if verdict == CHANGED:
             state = changes.apply(state)
             continue
-        if verdict != PAUSED:
+        if verdict == PAUSED:
+            tell(scenario, int(state.queue[0]["time_ns"]))
+        else:
             state = grow(state, GROWING[verdict], room)
 
 

@@ -16,6 +16,7 @@ NODES_MOST: Final = 1 << 24  # bits that a tie has for node, flow or background
 KNOWN: Final[dict[type, str]] = {
     Scenario: """
         name nodes links flows background profile capture duration_s is_traced interference start_of_day_s changes
+        watched
     """,
     ScenarioNode: """
         address relay ttl network_transmit relay_retransmit external_pdus_per_s is_on

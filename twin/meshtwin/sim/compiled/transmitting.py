@@ -6,7 +6,7 @@ import numpy as np
 
 from meshtwin.sim.compiled.event_queue import push
 from meshtwin.sim.compiled.friends import open_window
-from meshtwin.sim.compiled.jit import inlined
+from meshtwin.sim.compiled.jit import apart, inlined
 from meshtwin.sim.compiled.keyed import draw, draw_below_ns, extend, join, wide
 from meshtwin.sim.compiled.layout import CAUSES, KINDS, POLL, SENT, TO_OTHERS, TO_RELAYS, Records, State, code
 from meshtwin.sim.compiled.messages import lose, trace
@@ -148,17 +148,37 @@ def luck_of(s: State, message: int, link: int, node: int, copy: int, time_ns: in
     return PASSES
 
 
+@apart
+def note_watched(s: State, message: int, node: int, taken_ns: int) -> None:
+    """Notes that a watched node heard or sent a part of ``message`` for so long."""
+    flow = wide(s.messages[message].flow)
+    row = flow if flow >= 0 else s.watched_ns.shape[0] + flow
+    s.watched_ns[row, s.watch[node]] += taken_ns
+
+
+@inlined
+def occupy(s: State, message: int, node: int, start_ns: int, end_ns: int) -> int:
+    """Notes that the channel is in use at ``node``; the nanoseconds in which it was not before."""
+    until = s.busy_ns[node]
+    if until >= end_ns:
+        return 0
+    taken_ns = end_ns - max(until, start_ns)
+    s.busy_ns[node] = end_ns
+    if s.watch[node] >= 0:
+        note_watched(s, wide(message), wide(node), wide(taken_ns))
+    return wide(taken_ns)
+
+
 @inlined
 def find_receivers(s: State, now_ns: int, stop_ns: int, node: int, message: int, ttl: int, copy: int) -> int:
     """Lists in ``State.waiting`` who may receive the event; gives a bit per PDU that has to be judged."""
-    nodes, links, known, busy_ns = s.nodes, s.links, s.known, s.busy_ns
+    nodes, links, known = s.nodes, s.links, s.known
     base = node * 8 + nodes[node].air_which * 4
     order = nodes[node].air_order
     airtime_ns = s.air_ns[base + 3]
     start_ns = s.air_ns[base]  # on the channel on which airtime is counted
     end_ns = start_ns + airtime_ns
-    taken_ns = max(end_ns - max(busy_ns[node], start_ns), 0)
-    busy_ns[node] = max(busy_ns[node], end_ns)
+    taken_ns = occupy(s, message, node, start_ns, end_ns)
     groups, only = 1 << TO_OTHERS | 1 << TO_RELAYS, wide(-1)
     if s.messages[message].kind >= POLL:  # the one node that can decrypt it
         groups, only = 0, wide(s.messages[message].asked_by)
@@ -171,10 +191,7 @@ def find_receivers(s: State, now_ns: int, stop_ns: int, node: int, message: int,
     for link in range(first, nodes[node].link_to):
         target = links[link].target
         if links[link].occupies != 0:
-            until = busy_ns[target]
-            if until < end_ns:
-                busy_ns[target] = end_ns
-                taken_ns += end_ns - max(until, start_ns)
+            taken_ns += occupy(s, message, target, start_ns, end_ns)
         if (groups >> links[link].group) & 1 == 0 and target != only:
             continue
         if known[slot, target] & 1:

@@ -1,5 +1,7 @@
 """A node as the composition of its elements."""
 
+from collections import Counter
+
 from meshtwin.sim.elements.bearer import Advertisement
 from meshtwin.sim.elements.friendship import Friendship, ReceiveWindow
 from meshtwin.sim.elements.message_cache import MessageCache
@@ -41,6 +43,7 @@ class NodeElements:
         "friendship",
         "index",
         "is_on",
+        "is_watched",
         "key",
         "links",
         "luck",
@@ -86,6 +89,7 @@ class NodeElements:
         self.audible: tuple[NodeElements, ...] = ()  # whose channel this node's sending occupies, itself first
         self.rx_mw_of: dict[int, float] = {}  # interferer's index: power received here
         self.busy_until_ns = 0  # of one channel, as heard here
+        self.is_watched = False
         self.radio_busy_from_ns = -1
         self.radio_busy_until_ns = -1
         self.radio_previous_until_ns = -1
@@ -102,15 +106,19 @@ class NodeElements:
             return True
         return self.radio_previous_until_ns > start_ns
 
-    def occupy_channel(self, start_ns: int, end_ns: int) -> int:
+    def occupy_channel(self, start_ns: int, end_ns: int, watched_ns: Counter[int]) -> int:
         """Notes that one channel is in use here and where this node is heard.
 
-        Gives the nanoseconds, summed over these nodes, in which it was not in use before.
+        Gives the nanoseconds, summed over these nodes, in which it was not in use before; those of watched nodes go
+        into ``watched_ns``, too, by index.
         """
         taken = 0
         for node in self.audible:
             until = node.busy_until_ns
             if until < end_ns:
                 node.busy_until_ns = end_ns
-                taken += end_ns - (until if until > start_ns else start_ns)
+                here_ns = end_ns - (until if until > start_ns else start_ns)
+                taken += here_ns
+                if node.is_watched:
+                    watched_ns[node.index] += here_ns
         return taken

@@ -15,7 +15,7 @@ MATHWORKS: Final = StackProfile(
         "own messages do not go), helperBLEMeshRetransmissions.m, helperBLEMeshLLGAPBearer.m (an event of 20 ms + "
         "0 to 10 whole ms begins at the end of a scan window and is deaf; first PDU after 1 to 7 ms, each next one 1 "
         "to 8 ms after the start of the one before, channels in random order, in which scanning goes on; all "
-        "scanners begin together). Nothing is fitted. Verification only: it is a simulator"
+        "scanners begin together, in one channel order). Nothing is fitted. Verification only: it is a simulator"
     ),
     processing_ns=0,
     jitter_ns=0,

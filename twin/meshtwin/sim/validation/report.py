@@ -11,7 +11,16 @@ from meshtwin.ports import Progress, no_progress
 from meshtwin.sim.validation.chain import judge_chain, run_chain
 from meshtwin.sim.validation.figures import ValidationFigure, ValidationReport
 from meshtwin.sim.validation.grid import judge_grid, run_grid
-from meshtwin.sim.validation.office import SLOPING_TTLS, judge_office, run_office
+from meshtwin.sim.validation.office import (
+    SLOPING_TTLS,
+    OfficeCell,
+    judge_office,
+    replay_office,
+    run_office,
+    tell_ranking_noise,
+    tell_script_stop,
+)
+from meshtwin.sim.validation.office_replay import SCRIPT_STOP_S
 from meshtwin.sim.validation.physics import judge_hardware, judge_reception
 from meshtwin.sim.validation.tables import TABLES, Table, read_table
 
@@ -107,8 +116,21 @@ def _judge_chain(task: Task) -> Judged:
 
 def _judge_office(task: Task) -> Judged:
     count, ttls = task.runs.office, SLOPING_TTLS if task.is_quick else None
-    cells = run_office(task.table, seed=task.seed, replications=count, ttls=ttls, engine=task.engine, tell=task.tell)
-    return judge_office(cells, count)  # fmt: skip
+
+    def run(ttls: Sequence[int] | None, duration_s: float | None, done: float, share: float) -> list[OfficeCell]:
+        return run_office(
+            task.table, seed=task.seed, replications=count, ttls=ttls, engine=task.engine, duration_s=duration_s,
+            tell=lambda part: task.tell(done + share * part),
+        )  # fmt: skip
+
+    figures, rows = judge_office(run(ttls, None, 0.0, 0.7), count)
+    figures.append(tell_script_stop(run(SLOPING_TTLS, SCRIPT_STOP_S, 0.7, 0.2), count))
+    replayed, cells = replay_office(task.table)
+    for cell in cells:
+        row = next(row for row in rows if (row["relay_set"], row["ttl"]) == (cell.relay_set, cell.ttl))
+        row["replayed"] = cell.simulated
+    task.tell(1.0)
+    return [*figures, *replayed, *tell_ranking_noise(task.table, task.seed)], rows
 
 
 def _judge_grid(task: Task) -> Judged:

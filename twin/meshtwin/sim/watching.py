@@ -1,0 +1,34 @@
+"""Looking at a replication while it runs: how far it is, and a way to end it. Engines tell, whoever waits listens."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from meshtwin.sim.scenario import Scenario
+from meshtwin.sim.traffic import find_end_ns
+from meshtwin.units import s_to_ns
+
+__all__ = ["Look", "tell", "watched"]
+
+# Told the share 0..1 of the simulated time that is over. What it raises ends the replication.
+Look = Callable[[float], None]
+
+_look: ContextVar[Look | None] = ContextVar("look", default=None)
+
+
+@contextmanager
+def watched(look: Look) -> Iterator[None]:
+    """Has ``look`` told of the replications that run inside, in this thread: each half second at least or so."""
+    token = _look.set(look)
+    try:
+        yield
+    finally:
+        _look.reset(token)
+
+
+def tell(scenario: Scenario, now_ns: int) -> None:
+    """For engines: the simulated time is ``now_ns``."""
+    look = _look.get()
+    if look is not None:
+        end_ns = find_end_ns(scenario) if scenario.duration_s is None else s_to_ns(scenario.duration_s)
+        look(min(1.0, now_ns / end_ns) if end_ns > 0 else 1.0)
