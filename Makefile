@@ -32,8 +32,8 @@ demo: install ## the whole loop without a cluster (APPROVE=auto: no human needed
 test: install ## unit, contract and integration tests
 	$(BIN)/pytest -q --numprocesses 2 --dist loadfile
 
-bluez: install ## the whole loop on bluetooth-meshd, in real time: several minutes
-	$(BIN)/pytest -q -m real_time
+bluez: install ## the whole loop on bluetooth-meshd, in real time: under five minutes
+	$(BIN)/pytest -q -m real_time --durations=5 tests/integration
 
 bounds: install ## the tests of compiled engine and fast model with array bounds checked
 	NUMBA_BOUNDSCHECK=1 $(BIN)/pytest -q --numprocesses 2 --dist loadfile tests/unit/fast tests/unit/sim/test_compiled.py tests/unit/sim/test_engines_agree.py

@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 
 from tests.benchmarks.fast_networks import Plan, make_network, with_busy
 from tests.benchmarks.figures import Figure, at_least, at_most, percentile, told
+from tests.benchmarks.following import follow
 
 from meshtwin.fast import estimate, prepare
+from meshtwin.mesh.configuration import NodeSettings
 from meshtwin.mesh.kpis import FlowKpis, NetworkKpis
 from meshtwin.sim.engine import simulate
 from meshtwin.sim.packets import LossCause
@@ -113,7 +115,7 @@ def compare(scenarios: Sequence[Scenario], tell: Callable[[str], None] = lambda 
     cases: list[Case] = []
     declined: list[bool] = []
     carried: list[bool] = []
-    for scenario in scenarios:
+    for scenario in follow(scenarios, len(scenarios), "fast, networks"):
         answer = estimate(scenario, states=STATES)
         if answer.kpis is None:
             results = [simulate(replace(scenario, duration_s=DECLINED_S), seed=17, engine="auto")]
@@ -198,6 +200,9 @@ def _times() -> list[Figure]:
             figures.append(told(f"{name}: all destinations, 32 states", fast_s * 1e3, "ms", COMMAND))
             figures.append(told(f"{name}: engine's cost over it, equal precision", dearer, "times", COMMAND))
         figures.append(told(f"{name}: deviation of the median over seeds", fast_spread, "share of it", COMMAND))
+        anew, again = _change_costs(scenario)
+        figures.append(told(f"{name}: 128 states, a fresh answer", anew * 1e3, "ms", COMMAND))
+        figures.append(told(f"{name}: the same after a relay went off", again * 1e3, "ms", COMMAND))
     figures.append(told("fast: load of the machine over the last minute", os.getloadavg()[0], "", COMMAND))
     return figures
 
@@ -209,6 +214,22 @@ def _fast_median(scenario: Scenario, seed: int) -> tuple[float, float]:
     taken_s = time.process_time() - begin
     assert kpis is not None
     return taken_s, kpis.flows[0].latency_p50_ms or 0.0
+
+
+def _change_costs(scenario: Scenario) -> tuple[float, float]:
+    """Median processor time in seconds of a fresh answer, tables made before, and of one with a relay off."""
+    fresh_s, changed_s = [], []
+    for seed in range(3):
+        prepared = prepare(scenario, seed=seed)
+        begin = time.process_time()
+        prepared.estimate()
+        fresh_s.append(time.process_time() - begin)
+        for number in range(5):
+            node = scenario.nodes[(59 * number + 11 * seed) % len(scenario.nodes)].address
+            begin = time.process_time()
+            prepared.estimate({node: NodeSettings(relay=False)})
+            changed_s.append(time.process_time() - begin)
+    return statistics.median(fresh_s), statistics.median(changed_s)
 
 
 def _engine_median(scenario: Scenario, seed: int) -> tuple[float, float]:

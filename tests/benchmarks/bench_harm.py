@@ -5,18 +5,23 @@ observed as a twin observes it; what the pipeline proposes is then measured in t
 A proposal harms if a flow's on-time share falls by more than 50 per mille, the margin below which the operator's
 own verification takes a push for harmless. Measured with as many presses as stand below, so some harm is luck.
 
-``MESHTWIN_BENCH_HARM_NETWORKS`` sets the number of networks, ``MESHTWIN_BENCH_HARM_SEED`` the first seed. Seeds 7000 to
-7099 and 9000 to 9099 shaped the rules of `meshtwin.recipes.doubts`; 31000 and up did not.
+``MESHTWIN_BENCH_HARM_NETWORKS`` sets the number of networks, ``MESHTWIN_BENCH_HARM_SEED`` the first seed,
+``MESHTWIN_BENCH_HARM_RECORD`` a file that gets a line of JSON for each network. Seeds 7000 to 7099 and 9000 to 9099
+shaped the rules of `meshtwin.recipes.doubts`; 31000 and up did not.
 """
 
+import json
 import os
-import time
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Final
 
 from tests.benchmarks.figures import Figure, at_most, told
+from tests.benchmarks.following import follow
 from tests.truth.network import TruthNetwork, make_network
 from tests.truth.places import KINDS
 
@@ -43,6 +48,7 @@ RECIPES: Final = {
 }
 OBJECTIVE_PER_MILLE: Final = 950
 PROCESSES: Final = 2
+RECORD: Final = os.environ.get("MESHTWIN_BENCH_HARM_RECORD")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +81,10 @@ class Tried:
 def run() -> list[Figure]:
     """Figures of one run; some ten minutes on two cores."""
     numbers = range(NETWORKS)
-    began_s = time.monotonic()
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as executor:
-        tried = list(executor.map(try_network, numbers, chunksize=1))
+        tried = list(follow(executor.map(try_network, numbers, chunksize=1), NETWORKS, "harm, networks"))
+    if RECORD:
+        Path(RECORD).write_text("".join(json.dumps(asdict(one)) + "\n" for one in tried))
     for one in tried:
         if one.is_harm:
             print("HARM", one)
@@ -85,13 +92,14 @@ def run() -> list[Figure]:
     harming = [t for t in proposed if t.is_harm]
     share = compute_ratio_interval([(len(harming), len(proposed))], 0.9)
     gains = sorted(min(a - b for a, b in zip(t.after, t.before, strict=True)) for t in proposed)
-    print(
-        f"{len(proposed)} proposals for {len(tried)} networks, {len(harming)} harm; {time.monotonic() - began_s:.0f} s"
-    )
+    print(f"{len(proposed)} proposals for {len(tried)} networks, {len(harming)} harm")
+    for reason, count in Counter(f"{t.outcome}: {t.reason}" for t in tried if t not in proposed).most_common():
+        print(f"{count} without: {reason}")
     return [
         at_most("proposals that harm on the hidden truth", share.estimate, 0.05, "share", COMMAND),
         told("the same, upper bound at 90 %", share.high, "share", COMMAND),
         told("networks with a proposal", len(proposed) / len(tried), "share", COMMAND),
+        told("proposals with a flow below the objective in truth", _share_below(proposed), "share", COMMAND),
         told("mean change of the worst flow on time", sum(gains) / len(gains) if gains else 0.0, "share", COMMAND),
         told(
             "airtime saved by a proposal, as predicted, mean",
@@ -101,6 +109,11 @@ def run() -> list[Figure]:
         ),
         told("median change of the worst flow on time", gains[len(gains) // 2] if gains else 0.0, "share", COMMAND),
     ]
+
+
+def _share_below(proposed: Sequence[Tried]) -> float:
+    below = [t for t in proposed if min(t.after) < OBJECTIVE_PER_MILLE / 1000 - 1e-9]
+    return len(below) / len(proposed) if proposed else 0.0
 
 
 def try_network(number: int) -> Tried:

@@ -2,7 +2,7 @@
 
 Regret is the share of on-time messages (mean over flows) that the chosen configuration lacks, of what the best one
 found by anybody has, both on states that no search has seen. ``MESHTWIN_BENCH_SEARCH_SECONDS`` shortens the long
-search, ``MESHTWIN_BENCH_SEARCH_LARGE`` says on how many networks of 300 nodes it is run.
+search, ``MESHTWIN_BENCH_SEARCH_LARGE`` says on how many networks of 300 nodes it is run: one, or two with ``--full``.
 ``python -m tests.benchmarks.bench_search small``, ``large`` or ``times`` measures a part. A configuration above the
 airtime limit, or one that cuts a node off, has a regret of 1. Seeds 4001 to 4010 shaped the search and are not used
 here.
@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from typing import Final
 
 import psutil
-from tests.benchmarks.figures import Figure, at_most, told
+from tests.benchmarks.figures import Figure, at_most, is_full, told
+from tests.benchmarks.following import follow
 from tests.benchmarks.search_contest import (
     AIRTIME_SHARES,
     FRESH,
@@ -41,7 +42,7 @@ from meshtwin.recipes.values import Question
 
 COMMAND: Final = "python -m tests.benchmarks search"
 SMALL: Final = tuple((8 + i % 5, 4101 + i) for i in range(10))  # nodes, seed
-LARGE_SEEDS: Final = (5001, 5002)[: int(os.environ.get("MESHTWIN_BENCH_SEARCH_LARGE", "2"))]
+LARGE_SEEDS: Final = (5001, 5002)[: int(os.environ.get("MESHTWIN_BENCH_SEARCH_LARGE", "2" if is_full() else "1"))]
 LARGE_NODES: Final = 300
 LONG_S: Final = float(os.environ.get("MESHTWIN_BENCH_SEARCH_SECONDS", "600"))
 LONG_EVALUATIONS: Final = 1500
@@ -51,7 +52,7 @@ Regrets = dict[str, list[float]]
 
 
 def run() -> list[Figure]:
-    """Figures of one run; about half an hour on two cores."""
+    """Figures of one run; some twenty minutes on two cores, half an hour with ``--full``."""
     with PoolJudge() as judge:
         return [*measure_small(judge), *measure_large(judge), *measure_times(judge)]
 
@@ -59,7 +60,7 @@ def run() -> list[Figure]:
 def measure_small(judge: PoolJudge) -> list[Figure]:
     """Against every relay set, other settings being equal."""
     regrets: Regrets = {}
-    for nodes, seed in SMALL:
+    for nodes, seed in follow(SMALL, len(SMALL), "search, small networks"):
         snapshot = make_snapshot(nodes, seed, degree=3.5, rate_per_minute=60.0, flows=3, deadline_ms=60)
         for share in AIRTIME_SHARES:
             question = pose_question(judge, snapshot, share)
@@ -85,6 +86,8 @@ def measure_large(judge: PoolJudge) -> list[Figure]:
         while time.monotonic() - began_s < LONG_S:
             number = len(found)
             found[f"look {number}"] = search(judge, judge, question, seed + 1000 * number, evaluations=LONG_EVALUATIONS)
+            spent_s = time.monotonic() - began_s
+            print(f"search, seed {seed}: {spent_s:.0f} of {LONG_S:.0f} s", file=sys.stderr, flush=True)
         _add_regrets(judge, question, found, regrets, f"{LARGE_NODES} nodes, seed {seed}")
     return _figures(regrets, f"searches of {LONG_S:.0f} s, {LARGE_NODES} nodes", 0.05)
 

@@ -9,6 +9,7 @@ error of a ratio is about 18 % per network, 25 % for differences. Shares are jud
 
 import math
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -17,7 +18,8 @@ from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
-from tests.benchmarks.figures import Figure, at_least, told
+from tests.benchmarks.figures import Figure, at_least, is_full, told
+from tests.benchmarks.following import follow
 
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Transmit
@@ -34,7 +36,7 @@ MESSAGES = 64
 SCRAMBLES = 128
 DIFFERENCE_SCRAMBLES = 64
 RARE = 0.02  # shares nearer to 0 or 1 rest on a few rare events, of which 64 messages show one or none
-SEEDS = range(7300, 7303)
+SEEDS = range(7340, 7346 if is_full() else 7343)
 REACH_M = 20.0
 CORE_REPLICATIONS = 64
 
@@ -44,10 +46,11 @@ States = Callable[[Scenario, int], PresetStates | None]
 def run() -> list[Figure]:
     """All figures."""
     networks = dict(make_networks())
-    ratios = {name: measure_ratios(scenario) for name, scenario in networks.items()}
+    named = follow(networks.items(), len(networks), "selective, networks")
+    ratios = {name: measure_ratios(scenario) for name, scenario in named}
     return [
         *_ratio_figures(ratios),
-        *_difference_figures(measure_differences(networks)),
+        *_difference_figures(networks),
         *_interval_figures(),
         *_core_figures(),
     ]
@@ -175,33 +178,61 @@ def measure_ratios(scenario: Scenario) -> dict[tuple[str, tuple[int, int]], floa
 SAMPLERS: Mapping[str, States] = {"selective": selective, "random": independent}
 
 
-def measure_differences(networks: Mapping[str, Scenario]) -> dict[str, float]:
-    """Variance of a difference with independent over that with the same states, per (network, change, figure).
-
-    Differences are those of `meshtwin.sim.differences`: latency is compared over what both sides delivered.
-    """
-    ratios: dict[str, float] = {}
-    for name, scenario in networks.items():
-        if not name.startswith("field"):
-            continue
-        base = sample_messages(scenario, 0)
+def measure_differences(networks: Mapping[str, Scenario]) -> dict[str, tuple[float, float]]:
+    """`compare` of each field with its changes, by (network, change, figure)."""
+    ratios: dict[str, tuple[float, float]] = {}
+    fields = {name: scenario for name, scenario in networks.items() if name.startswith("field")}
+    for name, scenario in follow(fields.items(), len(fields), "selective, differences"):
+        base = tuple(sample_messages(scenario, states, 0) for states in (selective, independent))
         for change, changed in make_changes(scenario):
-            same, other = sample_messages(changed, 0), sample_messages(changed, DIFFERENCE_SCRAMBLES)
-            for figure, difference in DIFFERENCES.items():
-                apart, together = (float(np.var(difference(base, side))) for side in (other, same))
-                share = float(np.mean(SHARES[figure](base))) if figure in SHARES else 0.5
-                if together > 0.0 and RARE < share < 1.0 - RARE:
-                    ratios[f"{name}, {change}, {figure}"] = apart / together
+            found = compare((base[0], base[1]), changed)
+            ratios.update({f"{name}, {change}, {figure}": both for figure, both in found.items()})
     return ratios
 
 
-def sample_messages(scenario: Scenario, first: int) -> NDArray[np.float64]:
+def measure_again(networks: Mapping[str, Scenario], which: str) -> tuple[float, float]:
+    """One comparison of `measure_differences` on four times as many scrambles, all of them fresh."""
+    name, change, figure = which.rsplit(", ", 2)
+    first, scrambles = 10_000, 4 * DIFFERENCE_SCRAMBLES
+    scenario, changed = networks[name], dict(make_changes(networks[name]))[change]
+    base = tuple(sample_messages(scenario, states, first, scrambles) for states in (selective, independent))
+    return compare((base[0], base[1]), changed, first, scrambles)[figure]
+
+
+def compare(
+    base: tuple[NDArray[np.float64], NDArray[np.float64]],
+    changed: Scenario,
+    first: int = 0,
+    scrambles: int = DIFFERENCE_SCRAMBLES,
+) -> dict[str, tuple[float, float]]:
+    """Variance of a difference with preset states of other scrambles, and with random draws, over that with the same.
+
+    ``base``: what the unchanged side shows with preset states of scrambles ``first`` onwards, and with random draws.
+    Differences are those of `meshtwin.sim.differences`: latency is compared over what both sides delivered.
+    """
+    same = sample_messages(changed, selective, first, scrambles)
+    other, drawn = (
+        sample_messages(changed, states, first + scrambles, scrambles) for states in (selective, independent)
+    )
+    ratios: dict[str, tuple[float, float]] = {}
+    for figure, difference in DIFFERENCES.items():
+        pairs = ((base[0], same), (base[0], other), (base[1], drawn))
+        together, apart, random = (float(np.var(difference(*sides))) for sides in pairs)
+        share = float(np.mean(SHARES[figure](base[0]))) if figure in SHARES else 0.5
+        if together > 0.0 and RARE < share < 1.0 - RARE:
+            ratios[figure] = apart / together, random / together
+    return ratios
+
+
+def sample_messages(
+    scenario: Scenario, states: States, first: int, scrambles: int = DIFFERENCE_SCRAMBLES
+) -> NDArray[np.float64]:
     """(scrambles, messages, members): latency in ms, NaN where a message did not arrive."""
     index = {address: i for i, address in enumerate(scenario.flows[0].members)}
-    latencies = np.full((DIFFERENCE_SCRAMBLES, MESSAGES, len(index)), math.nan)
-    for turn, replication in enumerate(range(first, first + DIFFERENCE_SCRAMBLES)):
-        states = selective(scenario, replication)
-        for message in simulate(scenario, seed=72, replication=replication, states=states, engine="auto").messages:
+    latencies = np.full((scrambles, MESSAGES, len(index)), math.nan)
+    for turn, replication in enumerate(range(first, first + scrambles)):
+        its = states(scenario, replication)
+        for message in simulate(scenario, seed=72, replication=replication, states=its, engine="auto").messages:
             for arrival in message.arrivals:
                 latencies[turn, message.number, index[arrival.member]] = arrival.latency_ns * 1e-6
     return latencies
@@ -256,13 +287,19 @@ def _ratio_figures(ratios: Mapping[str, Mapping[tuple[str, tuple[int, int]], flo
             yield told(f"{name}, most", max(values), "times", COMMAND)
 
 
-def _difference_figures(ratios: Mapping[str, float]) -> Iterator[Figure]:
-    values = list(ratios.values())
-    name = "variance of a difference, independent / same states"
-    yield at_least(f"{name}, median", median(values), 5.0, "times", COMMAND)
-    least = min(ratios, key=lambda which: ratios[which])
-    yield at_least(f"{name}, least of {len(values)}: {least}", ratios[least], 2.0, "times", COMMAND)
-    yield told("comparisons of them below 2", sum(value < 2.0 for value in values), "comparisons", COMMAND)
+def _difference_figures(networks: Mapping[str, Scenario]) -> Iterator[Figure]:
+    """The least of many is low by chance as well, so the three least are measured again, and those are judged."""
+    ratios = measure_differences(networks)
+    for place, other in enumerate(("independent preset states", "independent random draws")):
+        name = f"variance of a difference, {other} / same preset states"
+        values = {which: both[place] for which, both in ratios.items()}
+        least = sorted(values, key=lambda which: values[which])[:3]
+        again = {which: measure_again(networks, which)[place] for which in least}
+        worst = min(again, key=lambda which: again[which])
+        yield at_least(f"{name}, median of {len(values)}", median(values.values()), 5.0, "times", COMMAND)
+        yield at_least(f"{name}, least, measured again: {worst}", again[worst], 2.0, "times", COMMAND)
+        yield told(f"{name}, least at first sight: {least[0]}", values[least[0]], "times", COMMAND)
+        yield told(f"{name}, below 2", sum(value < 2.0 for value in values.values()), "comparisons", COMMAND)
 
 
 def _interval_figures() -> Iterator[Figure]:
@@ -291,17 +328,28 @@ def _interval_figures() -> Iterator[Figure]:
 
 
 def _core_figures() -> Iterator[Figure]:
-    """64 replications of 300 nodes and a group of ten, over two processes against one."""
+    """64 replications of 300 nodes and a group of ten, over two processes against one.
+
+    Processor time tells what two free processors can give, whatever else the machine does: one process is as fast as
+    its simulations, and two have the parent's work to share with them.
+    """
     scenario = make_field(SEEDS[0], relay_share=1.0, degree=8, nodes=300)
     flow = replace(scenario.flows[0], members=scenario.flows[0].members[9::30], count=256)
     scenario = replace(scenario, flows=(flow,))
-    seconds = []
+    seconds, used_s = [], (0.0, 0.0)
+    load = os.getloadavg()[0]
     for workers in (1, 2):
         with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as executor:
             replicate(scenario, seed=74, replications=4 * workers, executor=executor, workers=workers)  # all loaded
+            before_s = time.process_time(), executor.submit(time.process_time).result()
             start = time.perf_counter()
             replicate(scenario, seed=73, replications=CORE_REPLICATIONS, executor=executor, workers=workers)
             seconds.append(time.perf_counter() - start)
+            if workers == 1:
+                worker_s = executor.submit(time.process_time).result() - before_s[1]
+                used_s = time.process_time() - before_s[0], worker_s
     name = f"{CORE_REPLICATIONS} replications of 300 nodes, one process / two"
     yield at_least(name, seconds[0] / seconds[1], 1.8, "times", COMMAND)
+    yield told(f"{name}, as processor time allows", 2.0 * used_s[1] / sum(used_s), "times", COMMAND)
+    yield told("load of the machine before it", load, "processes", COMMAND)
     yield told(f"{CORE_REPLICATIONS} replications of 300 nodes, two processes", seconds[1], "s", COMMAND)

@@ -1,11 +1,15 @@
 """One measured figure with its bound; every benchmark module offers ``run() -> list[Figure]``."""
 
 import math
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["Figure", "at_least", "at_most", "percentile", "to_json", "told"]
+__all__ = ["FULL", "Figure", "at_least", "at_most", "is_full", "percentile", "to_json", "told"]
+
+
+FULL: Final = "MESHTWIN_BENCH_FULL"  # set in the environment: measure for longer than 20 minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,11 @@ class Figure:
     bound: float | None
     ok: bool
     command: str
+
+
+def is_full() -> bool:
+    """Whether ``--full`` was asked for."""
+    return FULL in os.environ
 
 
 def at_most(name: str, value: float, limit: float, unit: str, command: str) -> Figure:

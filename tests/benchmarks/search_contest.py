@@ -15,6 +15,7 @@ from meshtwin.mesh.kpis import Objectives
 from meshtwin.mesh.snapshots import Snapshot
 from meshtwin.ports import Judge, JudgePlan, QuickJudge, no_progress
 from meshtwin.recipes.baselines import Evolution, betweenness_design, dominating_set_design, evolve
+from meshtwin.recipes.beliefs import Beliefs
 from meshtwin.recipes.building import Design, complete_configuration, relay_capable
 from meshtwin.recipes.faults import FaultFinder, find_fault
 from meshtwin.recipes.local_search import LocalSearch, all_relays_design
@@ -107,7 +108,7 @@ def search(
         progress=no_progress,
         quick=quick,
     )
-    best = find_best(rounds, uses).best_for(question)
+    best = find_best(rounds, uses, Beliefs()).best_for(question)
     if best is None:
         return Configuration()
     return best.judged.candidate.configuration

@@ -1,5 +1,7 @@
 """A virtual Bluetooth Mesh, a broker and gateways as processes, with an operator's view of the broker."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 from tests.integration.gateway_rig import GATEWAY, GatewayRig, until
@@ -36,6 +38,12 @@ class BluezRig(GatewayRig):
 
     async def start(self) -> None:
         self.air_process, self.air = await self.start_mesh("virtual_air")
+
+    async def stop(self) -> None:
+        """End everything; the folder of an air that was killed is removed here."""
+        await super().stop()
+        for told in self.air["gateways"].values() if hasattr(self, "air") else ():
+            shutil.rmtree(Path(told["keysFile"]).parent, ignore_errors=True)
 
     async def start_broker(self) -> None:
         await super().start_broker()

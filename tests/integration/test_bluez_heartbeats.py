@@ -1,5 +1,7 @@
 """Nodes without firmware of ours: who hears whom, by heartbeats and Configuration Servers alone."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -56,3 +58,25 @@ async def test_heartbeats_tell_who_hears_whom_and_how_far_everybody_is(rig: Blue
     assert {tuple(sorted(pair)) for pair in heard} == NEIGHBOURS
     assert {n["transmissions"] for n in heard.values()} == {3}
     assert all(n["received"] + n["receivedUncertainty"] >= 0.9 * n["lastCounter"] for n in heard.values())
+
+
+async def test_every_node_acknowledges_that_it_stops_when_the_gateway_is_started_at_the_other_level(
+    rig: BluezRig,
+) -> None:
+    def publishers() -> list[str]:
+        memory = json.loads((rig.folder / "gateway" / "gateway.json").read_text())
+        publishers: list[str] = memory["heartbeatPublishers"]
+        return publishers
+
+    await rig.command(Verb.ADOPT, nodes=rig.nodes)
+    await rig.command(Verb.MONITOR, nodes=rig.nodes, **MONITOR)
+    await until(lambda: [p for leaf, p in rig.seen if leaf == "telemetry/nodes" and p["nodes"]], 100)
+    assert publishers() == rig.nodes
+    rig.gateway.terminate()
+    assert await asyncio.to_thread(rig.gateway.wait, 20) == 0
+
+    rig.air["gateways"][GATEWAY]["observability"] = "notifications"
+    await rig.start_gateway()
+
+    await until(lambda: publishers() == [], 60)
+    assert rig.observing["level"] == "notifications"

@@ -60,6 +60,11 @@ def config(**changes: object) -> ModelConfig:
     return ModelConfig.model_validate({"plugin": "packet-simulator", **changes})
 
 
+def http(url: str, **more: object) -> dict[str, object]:
+    """A model on this machine, as in local mode."""
+    return {"url": url, "allowLoopback": True, **more}
+
+
 def dead_url() -> str:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -121,14 +126,14 @@ def test_unknown_plug_in_fails_the_run_with_the_known_names() -> None:
 
 
 def test_model_that_is_not_there_fails_the_run_by_default() -> None:
-    settings = config(plugin=None, http={"url": dead_url()})
+    settings = config(plugin=None, http=http(dead_url()))
     with pytest.raises(ModelAtFault, match="can't be reached") as caught:
         judge_with(settings, InProcessJudge(), ask, lambda told, text: told)
     assert caught.value.reason == "ModelUnreachable"
 
 
 def test_where_allowed_our_own_model_answers_and_the_answer_says_so() -> None:
-    settings = config(plugin=None, http={"url": dead_url()}, onFailure="UseOwn")
+    settings = config(plugin=None, http=http(dead_url()), onFailure="UseOwn")
     notes: list[str] = []
     told = judge_with(settings, InProcessJudge(), ask, lambda answer, text: notes.append(text) or answer)
     assert told == ask(InProcessJudge())
@@ -149,11 +154,26 @@ def test_faults_of_the_question_are_not_the_models_and_are_not_asked_again() -> 
 
 
 def test_token_that_is_not_there_is_told_without_its_path(tmp_path: Path) -> None:
-    settings = config(plugin=None, http={"url": dead_url(), "tokenFile": str(tmp_path / "no-such")})
+    settings = config(plugin=None, http=http(dead_url(), tokenFile=str(tmp_path / "no-such")))
     with pytest.raises(ModelAtFault) as caught, open_judge(settings):
         pass
     assert caught.value.reason == "ModelCredentials"
     assert "spec.model.http.secretRef" in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://localhost:9", "http://169.254.169.254"])
+def test_model_of_a_cluster_is_not_asked_inside_its_pod_or_on_its_link(url: str) -> None:
+    settings = config(plugin=None, http={"url": url})
+    with pytest.raises(ModelAtFault) as caught, open_judge(settings):
+        pass
+    assert caught.value.reason == "ModelAddressRefused"
+
+
+def test_api_server_is_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "192.0.2.1")  # as the kubelet tells every container
+    settings = config(plugin=None, http={"url": "https://192.0.2.1"})
+    with pytest.raises(ModelAtFault, match="the API server's address"), open_judge(settings):
+        pass
 
 
 def test_settings_name_one_model() -> None:
@@ -230,7 +250,7 @@ def test_twin_asks_the_model_that_its_settings_name_with_its_token_and_reads_a_n
 ) -> None:
     (tmp_path / "token").write_text("t0ken-one\n")
     with serving(Pessimist(), "t0ken-one") as url:
-        twin = office({"http": {"url": url, "tokenFile": str(tmp_path / "token"), "caFile": str(tmp_path / "none")}})
+        twin = office({"http": http(url, tokenFile=str(tmp_path / "token"), caFile=str(tmp_path / "none"))})
         told = ask_twin(twin, "w1")
         (tmp_path / "token").write_text("t0ken-two")
         refused = ask_twin(twin, "w2")
@@ -247,7 +267,7 @@ def test_twin_asks_the_model_that_its_settings_name_with_its_token_and_reads_a_n
 def test_twin_whose_model_is_away_answers_itself_where_allowed_and_says_so(
     office: Callable[[dict[str, object]], Twin],
 ) -> None:
-    twin = office({"http": {"url": dead_url()}, "onFailure": "UseOwn"})
+    twin = office({"http": http(dead_url()), "onFailure": "UseOwn"})
     told = ask_twin(twin, "w1")
     assert told["state"] == "Done", told
     assert told["whatIfResult"]["prediction"]["model"] == "packet-simulator"

@@ -8,14 +8,17 @@ import json
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from typing import Any
 
+import paho.mqtt.client as mqtt
 import pytest
 from tests.integration.sample_building import Building, is_alive, until
 
 from meshtwin.errors import InvalidInput
 from meshtwin_operator.cli.decisions import condition
+from meshtwin_operator.local.brokers import secret_name
 from meshtwin_operator.local.users import local_user
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -196,6 +199,39 @@ def test_deleting_a_segment_ends_its_twin_and_leaves_the_network_alone(building:
     until(lambda: building.children() != {} and "office-south-segment" not in building.children())
     records = [m["metadata"]["name"] for m in building.access.list_objects("MeshConfiguration")]
     assert any(name.startswith("office-south-r") for name in records)
+    until(lambda: not {topic for topic in retained(building) if "south" in topic}, lambda: sorted(retained(building)))
+    assert {"meshtwin/v1/gateways/gw-north/state", SUMMARY.format("office-north")} <= retained(building)
+
+
+SUMMARY = "meshtwin/v1/twins/buildings.{}-segment/summary"
+
+
+def retained(building: Building) -> set[str]:
+    """Topics at which the broker keeps something, asked as the operator."""
+    password = building.state.secret(secret_name("buildings", "office", "operator")).read_text().strip()
+    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+    client.username_pw_set("operator", password)
+    found: set[str] = set()
+    is_over = threading.Event()
+    client.on_connect = lambda *_: client.subscribe("meshtwin/v1/#", qos=1)
+    # What is kept comes before the answer to a message of our own, which is not kept.
+    client.on_subscribe = lambda *_: client.publish(SUMMARY.format("nobody"), b"end", qos=1)
+
+    def take(_client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        if message.retain:
+            found.add(message.topic)
+        elif message.topic == SUMMARY.format("nobody"):
+            is_over.set()
+
+    client.on_message = take
+    client.connect("127.0.0.1", building.state.port("buildings.office-broker"))
+    client.loop_start()
+    try:
+        assert is_over.wait(10)
+    finally:
+        client.disconnect()
+        client.loop_stop()
+    return found
 
 
 def test_stopping_leaves_no_process_behind(building: Building) -> None:

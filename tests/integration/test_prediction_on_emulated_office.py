@@ -7,6 +7,7 @@ stand-in with a stack profile of its own name: this verifies that the parts fit 
 
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 import yaml
@@ -67,7 +68,7 @@ def compare(seed: int, *, messages_per_flow: int = 40, replications: int = 8, pr
         for revision, name in enumerate(building.segments, start=1):
             snapshot = building.snapshot().snapshot
             request = lighting(name, messages_per_flow, replications)
-            result = run_pipeline(request, snapshot, judge, seed=seed, progress=no_progress)
+            result = run_pipeline(request, snapshot, judge, seed=seed, progress=no_progress, quick=judge)
             assert result.outcome is Outcome.PROPOSED, f"{name}: {result.outcome} {result.message}"
             assert result.configuration is not None
             assert result.prediction is not None
@@ -99,6 +100,7 @@ def as_predicted(kpis: NetworkKpis) -> Side:
         on_time={f.flow: f.on_time.estimate for f in kpis.flows},
         spread_ms={f.flow: f.spread_p95_ms for f in kpis.flows},
         airtime=kpis.airtime_ratio.estimate,
+        airtime_at_gateways=fmean(ratio.estimate for _, ratio in kpis.airtime_at),
     )
 
 
@@ -141,6 +143,8 @@ def test_what_is_predicted_for_both_configurations_is_what_probes_measure(seed):
         for flow, on_time in measured.on_time.items():
             assert predicted.on_time[flow] == pytest.approx(on_time, abs=ON_TIME_TOLERANCE), (flow, comparison)
         assert predicted.airtime == pytest.approx(measured.airtime, rel=AIRTIME_TOLERANCE), comparison
+    before, seen = comparison.predicted[0], comparison.measured[0]
+    assert before.airtime_at_gateways == pytest.approx(seen.airtime_at_gateways, rel=AIRTIME_TOLERANCE), comparison
     assert max(comparison.predicted[0].on_time.values()) < 0.95
     assert max(comparison.measured[0].on_time.values()) < 0.95
     assert min(comparison.predicted[1].on_time.values()) >= 0.97

@@ -97,7 +97,7 @@ def test_killed_twin_has_every_push_that_it_answered_and_counts_none_twice(twin:
 async def test_operators_courier_waits_for_a_twin_that_is_away_and_hands_over_once(twin: Twin) -> None:
     told: list[ObjectKey] = []
     twin.stop(signal.SIGKILL)
-    runs = Runs(rest_key=lambda _namespace, _root: KEY.encode(), changed=told.append, now=lambda: datetime.now(UTC))
+    runs = Runs(operator_key=lambda *_: KEY.encode(), changed=told.append, now=lambda: datetime.now(UTC))
     action = StartRun(
         workload="north-segment",
         path="/api/v1/scorecard/pushes/a1",
@@ -125,9 +125,7 @@ async def test_operators_courier_waits_for_a_twin_that_is_away_and_hands_over_on
 
 
 async def test_push_of_another_segment_ends_refused(twin: Twin) -> None:
-    runs = Runs(
-        rest_key=lambda _namespace, _root: KEY.encode(), changed=lambda _key: None, now=lambda: datetime.now(UTC)
-    )
+    runs = Runs(operator_key=lambda *_: KEY.encode(), changed=lambda _key: None, now=lambda: datetime.now(UTC))
     wrong = {**body(), "segment": "south"}
     action = StartRun("north-segment", "/api/v1/scorecard/pushes/a1", "score-a1", wrong, NAMESPACE, "o", twin.url, True)
     try:

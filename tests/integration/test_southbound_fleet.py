@@ -170,6 +170,79 @@ async def test_bad_messages_are_left_out_and_good_ones_go_on(broker: Broker, gat
     await fleet.close()
 
 
+SUMMARY = twin_topic(NS, "north-segment", "summary")
+NORTH = "twin.buildings.north-segment"
+
+
+async def retained_at(broker: Broker) -> dict[str, bytes]:
+    """What the broker keeps; a message of our own comes behind it."""
+    link, found = MqttLink(broker.settings, client_id="late"), {}
+    link.subscribe("meshtwin/#")
+    link.start()
+    await link.wait_connected(10)
+    await link.publish("meshtwin/end", b"end")
+    while "meshtwin/end" not in found:
+        message = await asyncio.wait_for(link.messages.get(), 10)
+        link.acknowledge(message)
+        found[message.topic] = message.payload
+    await link.stop()
+    del found["meshtwin/end"]
+    return found
+
+
+async def fill_and_listen(broker: Broker, gateway: MqttLink) -> Fleet:
+    """A fleet that heard the retained words of two gateways and a twin."""
+    for name in (GATEWAY, "gw-south"):
+        await gateway.publish(gateway_topic(name, "state"), message(online=True), retain=True)
+        reported = message(phase="idle", epoch=3, revision=7)
+        await gateway.publish(gateway_topic(name, "configuration/reported"), reported, retain=True)
+    summary = message(twin="north-segment", kind="Segment", online=True, ready=True)
+    await gateway.publish(SUMMARY, summary, retain=True)
+    fleet = Fleet(changed=lambda keys: None, now=now)
+    fleet.connect(NS, ROOT, broker.settings)
+    await until(lambda: len(fleet.departed(NS, ROOT, [], [])) == 5)
+    return fleet
+
+
+@needs_mosquitto
+async def test_what_a_departed_gateway_and_twin_said_last_is_cleared_and_nothing_else(
+    broker: Broker, gateway: MqttLink
+) -> None:
+    fleet = await fill_and_listen(broker, gateway)
+    departed = fleet.departed(NS, ROOT, ["gw-south"], [])
+    assert departed == {gateway_topic(GATEWAY, "state"), gateway_topic(GATEWAY, "configuration/reported"), SUMMARY}
+    await fleet.clear(NS, ROOT, departed)
+    assert set(await retained_at(broker)) == {
+        gateway_topic("gw-south", "state"),
+        gateway_topic("gw-south", "configuration/reported"),
+    }
+    await until(lambda: not fleet.departed(NS, ROOT, ["gw-south"], []))
+    assert fleet.gateway(NS, GATEWAY).state is None
+    assert fleet.summary(NS, "north-segment") is None
+    assert fleet.gateway(NS, "gw-south").reported is not None
+    await fleet.close()
+
+
+@needs_mosquitto
+async def test_nothing_has_departed_while_all_are_named(broker: Broker, gateway: MqttLink) -> None:
+    fleet = await fill_and_listen(broker, gateway)
+    assert not fleet.departed(NS, ROOT, [GATEWAY, "gw-south"], [NORTH])
+    await fleet.close()
+
+
+@needs_mosquitto
+async def test_clearing_at_a_broker_that_is_away_harms_nobody_and_is_done_later(
+    broker: Broker, gateway: MqttLink
+) -> None:
+    fleet = await fill_and_listen(broker, gateway)
+    broker.stop()
+    await until(lambda: not fleet.is_connected(NS, ROOT))
+    departed = fleet.departed(NS, ROOT, [], [NORTH])
+    await fleet.clear(NS, ROOT, departed)
+    assert fleet.departed(NS, ROOT, [], [NORTH]) == departed
+    await fleet.close()
+
+
 @needs_mosquitto
 async def test_broker_that_is_gone_makes_commands_unavailable_and_its_return_is_news(broker: Broker) -> None:
     news: list[ObjectKey] = []
@@ -202,6 +275,7 @@ class Twin:
         self.gets = 0
         self.answers: list[tuple[int, dict[str, Any]]] = []
         self.app.add_api_route("/api/v1/whatifs", self._post, methods=["POST"])
+        self.app.add_api_route("/api/v1/scorecard/pushes/{run_id}", self._post, methods=["PUT"])
         self.app.add_api_route("/api/v1/runs/{run_id}", self._get, methods=["GET"])
 
     async def _post(self, request: Request) -> Response:
@@ -236,7 +310,7 @@ def start(url: str) -> StartRun:
 
 
 def make_runs(news: list[ObjectKey]) -> Runs:
-    return Runs(rest_key=lambda namespace, root: KEY, changed=news.append, now=now)
+    return Runs(operator_key=lambda *_: KEY, changed=news.append, now=now)
 
 
 async def ended(runs: Runs) -> str:
@@ -282,6 +356,36 @@ async def test_question_that_the_twin_refuses_ends_as_a_failed_run(twin: tuple[T
     await runs.start(start(url))
     assert await ended(runs) == "Failed"
     assert len(server.posts) == 1
+    await runs.close()
+
+
+def handed(url: str) -> StartRun:
+    path = "/api/v1/scorecard/pushes/r1"
+    return StartRun("north-segment", path, "r1", {"runId": "r1"}, NS, ROOT, url, handed=True)
+
+
+@pytest.mark.parametrize("status", [404, 422])
+async def test_what_is_handed_over_and_refused_is_not_handed_over_again(twin: tuple[Twin, str], status: int) -> None:
+    server, url = twin
+    server.answers = [(status, {"title": "No"})]
+    runs = make_runs([])
+    await runs.start(handed(url))
+    assert await ended(runs) == "Failed"
+    await runs.start(handed(url))
+    assert len(server.posts) == 1
+    await runs.close()
+
+
+@pytest.mark.parametrize("status", [401, 503])
+async def test_what_is_handed_over_and_fails_for_the_moment_is_handed_over_again(
+    twin: tuple[Twin, str], status: int
+) -> None:
+    server, url = twin
+    server.answers = [(status, {"title": "Later"})]
+    runs = make_runs([])
+    await runs.start(handed(url))
+    assert await ended(runs) == "Done"
+    assert len(server.posts) == 2
     await runs.close()
 
 

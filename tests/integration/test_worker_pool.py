@@ -94,6 +94,44 @@ def test_workers_estimate_as_the_own_process_does_and_bear_its_names():
     assert all(answer.kpis is not None for answer in answers)
 
 
+def test_quick_questions_have_a_worker_of_their_own_that_stays_longer():
+    snapshot = chain()
+    with PoolJudge(workers=1, idle_s=0.2, quick_idle_s=600.0) as judge:
+        judge.expect_questions()
+        wait_until(lambda: len(children()) == 1)
+        (quick,) = children()
+        judge.estimate(snapshot, variants(snapshot), seed=3)
+        judge.judge(snapshot, variants(snapshot), PLAN, no_progress)
+        wait_until(lambda: children() == [quick])
+        judge.estimate(snapshot, variants(snapshot), seed=4)
+        assert children() == [quick]
+    wait_until(lambda: not children())
+
+
+def test_quick_answer_does_not_wait_for_a_simulation():
+    snapshot, told, go_on = chain(), threading.Event(), threading.Event()
+    long = JudgePlan(seed=3, replications=4000, messages_per_flow=200)
+
+    def progress(share, stage):
+        told.set()
+        if go_on.is_set():
+            raise Cancelled("seen enough")
+
+    def simulate(judge):
+        with pytest.raises(Cancelled):
+            judge.judge(snapshot, variants(snapshot), long, progress)
+
+    with PoolJudge(workers=1) as judge:
+        asker = threading.Thread(target=simulate, args=(judge,))
+        asker.start()
+        assert told.wait(PATIENCE_S)
+        answers = judge.estimate(snapshot, variants(snapshot), seed=3)
+        assert asker.is_alive()  # it goes on
+        go_on.set()
+        asker.join()
+    assert all(answer.kpis is not None for answer in answers)
+
+
 def test_cancelled_question_leaves_the_workers_usable():
     def cancel(share, stage):
         raise Cancelled("nobody waits any more")
@@ -129,7 +167,7 @@ def test_workers_do_not_outlive_a_killed_twin(tmp_path):
         "from meshtwin.app.workers import PoolJudge\n"
         "if __name__ == '__main__':\n"
         "    judge = PoolJudge(workers=1)\n"
-        "    with judge._asking() as executor:\n"
+        "    with judge._crew.asking() as executor:\n"
         "        executor.submit(int).result()\n"
         "        print('up', flush=True)\n"
         "        time.sleep(600)\n"

@@ -52,6 +52,10 @@ def print_effects(document: Mapping[str, Any]) -> None:
             table.add_row(segment["segment"], flow, title, *(column.get((flow, title), "–") for column in columns))
     console.print(table)
     for segment in document["segments"]:
+        for flow in _round_trips(segment):
+            console.print(
+                f"{segment['segment']} {flow}: measured until the answer came back, predicted one way: not comparable"
+            )
         step = segment.get("step") or segment.get("pipelineResult") or "not reached"
         why = f" ({segment['message']})" if not segment.get("step") and segment.get("message") else ""
         console.print(f"{segment['segment']}: {segment.get('configuration', 'nothing pushed')}, {step}{why}")
@@ -59,3 +63,9 @@ def print_effects(document: Mapping[str, Any]) -> None:
     pushed = sum(1 for segment in segments if "configuration" in segment)
     word = "every pushed configuration was confirmed" if document["ok"] else "not confirmed"
     console.print(f"{pushed} of {len(segments)} segments were changed; {word}; {document['seconds']} s")
+
+
+def _round_trips(segment: Mapping[str, Any]) -> list[str]:
+    """Flows that were measured by questions and answers."""
+    sides = [(segment.get("measured") or {}).get(when) or {} for when in WHEN]
+    return sorted({f["flow"] for side in sides for f in side.get("flows", ()) if f["howKnown"] == "roundTrip"})

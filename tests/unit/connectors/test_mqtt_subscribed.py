@@ -2,7 +2,10 @@
 
 import asyncio
 
+import pytest
+
 from meshtwin.connectors.mqtt import BrokerSettings, MqttLink
+from meshtwin.errors import Unavailable
 
 CONNECT_ACCEPTED = b"\x20\x02\x00\x00"  # CONNACK, MQTT 3.1.1, 3.2
 SUBSCRIBE, SUBSCRIBE_CONFIRMED = 0x82, b"\x90\x03"  # 3.8; SUBACK with one return code, 3.9
@@ -50,3 +53,17 @@ async def test_link_without_subscriptions_is_connected_at_once() -> None:
     await link.stop()
     writer.close()
     server.close()
+
+
+async def test_link_says_that_nobody_is_there_and_goes_on_trying() -> None:
+    server = await asyncio.start_server(lambda _r, _w: None, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+    link = MqttLink(BrokerSettings(host="127.0.0.1", port=port), client_id="test")
+    link.start()
+    with pytest.raises(Unavailable, match="nobody is there"):
+        await link.wait_connected(2)
+
+    assert link.is_turning
+    await link.stop()

@@ -19,6 +19,7 @@ from meshtwin.mesh.scorecards import (
     ScoredPrediction,
     adjust,
     interval_score,
+    residual,
     stand,
 )
 
@@ -79,6 +80,22 @@ def test_errors_to_one_side_move_the_interval_there():
     assert low.low < empty.low
     assert low.high < empty.high
     assert low.low < 0.6 < low.high
+
+
+def test_three_predictions_that_were_all_far_too_good_are_enough_to_expect_the_next_failure():
+    assert said_with(make_card(0.4, 0.42, 0.38)).low < 0.4
+
+
+@given(measured=st.lists(st.floats(0.75, 0.85), min_size=1, max_size=12))
+def test_usual_errors_leave_the_priors_weight_as_it_is(measured):
+    count, standing = len(measured), stand(make_card(*measured), PRIOR, model="m")
+    plain = sum(residual(PRIOR, SAID, value, 100) for value in measured) / (PRIOR.bias_weight + count)
+    assert standing.bias == pytest.approx(plain)
+
+
+def test_single_odd_figure_does_not_throw_the_prior_away():
+    standing = stand(make_card(0.4), PRIOR, model="m")
+    assert abs(standing.bias) < 0.7 * abs(residual(PRIOR, SAID, 0.4, 100))
 
 
 def test_another_models_errors_say_nothing():

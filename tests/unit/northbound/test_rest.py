@@ -18,7 +18,7 @@ from meshtwin.mesh.priors import SIMULATION
 from meshtwin.mesh.scorecards import FigureKind, Standing
 from meshtwin.northbound.messages import SnapshotMessage, parse_snapshot
 from meshtwin.northbound.rest import create_app
-from meshtwin.northbound.tokens import AUDIENCE, Identity, Role, mint, verify
+from meshtwin.northbound.tokens import AUDIENCE, Identity, Keys, Role, mint, verify, verify_at
 from meshtwin.northbound.views import Health
 from meshtwin.recipes.messages import PipelineRequest, RunStatus, WhatIfRequest
 from meshtwin.twins.hierarchy import overlay
@@ -77,15 +77,18 @@ class OneRun:
 class Caller:
     """Asks the application without a socket."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, keys: Keys | None = None) -> None:
+        keys = keys or Keys(tree=KEY)
         self.twin, self.runs = StillTwin(), OneRun()
         scores = ScoreKeeper(folder / "scorecard.json", "north")
-        app = create_app(title="office", twin=self.twin, runs=self.runs, key=KEY, now=lambda: NOW, scores=scores)
+        app = create_app(title="office", twin=self.twin, runs=self.runs, keys=keys, now=lambda: NOW, scores=scores)
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         self._client = httpx.AsyncClient(transport=transport, base_url="http://twin")
 
-    def ask(self, method: str, path: str, role: Role | None = Role.VIEWER, **arguments: Any) -> httpx.Response:
-        headers = {} if role is None else {"Authorization": f"Bearer {mint(KEY, 'me', role, 60, NOW)}"}
+    def ask(
+        self, method: str, path: str, role: Role | None = Role.VIEWER, *, key: bytes = KEY, **arguments: Any
+    ) -> httpx.Response:
+        headers = {} if role is None else {"Authorization": f"Bearer {mint(key, 'me', role, 60, NOW)}"}
         return asyncio.run(self._client.request(method, path, headers=headers, **arguments))
 
 
@@ -269,6 +272,44 @@ def test_token_of_another_key_or_without_signature_is_refused() -> None:
     for token in (mint(b"x" * 40, "me", "operator", 60, NOW), jwt.encode(claims, "", algorithm="none"), "x"):
         with pytest.raises(InvalidInput):
             verify(KEY, token, NOW)
+
+
+OWN = b"o" * 40
+
+
+@pytest.mark.parametrize(
+    ("key", "role", "status_code"),
+    [
+        (KEY, Role.VIEWER, 200),
+        (KEY, Role.OPERATOR, 401),
+        (OWN, Role.VIEWER, 200),
+        (OWN, Role.OPERATOR, 200),
+        (b"x" * 40, Role.VIEWER, 401),
+    ],
+)
+def test_key_that_every_twin_of_a_tree_has_only_reads_where_a_twin_has_its_own(
+    tmp_path: Path, key: bytes, role: Role, status_code: int
+) -> None:
+    caller = Caller(tmp_path, Keys(tree=KEY, own=OWN))
+    assert caller.ask("GET", "/api/v1/snapshot", role, key=key).status_code == status_code
+
+
+def test_push_is_not_entered_in_the_operators_name_by_another_twin(tmp_path: Path) -> None:
+    caller = Caller(tmp_path, Keys(tree=KEY, own=OWN))
+    path = "/api/v1/scorecard/pushes/a1"
+    assert caller.ask("PUT", path, Role.OPERATOR, json=measured_push()).status_code == 401
+    assert caller.ask("PUT", path, Role.OPERATOR, key=OWN, json=measured_push()).status_code == 200
+
+
+def test_token_of_ones_own_key_that_has_ended_is_told_as_such() -> None:
+    token = mint(OWN, "me", Role.OPERATOR, 60, NOW)
+    with pytest.raises(InvalidInput, match="expired"):
+        verify_at(Keys(tree=KEY, own=OWN), token, NOW + timedelta(seconds=120))
+
+
+def test_keys_are_not_shown() -> None:
+    assert "kkk" not in repr(Keys(tree=KEY, own=OWN))
+    assert "ooo" not in repr(Keys(tree=KEY, own=OWN))
 
 
 def measured_push() -> dict[str, Any]:

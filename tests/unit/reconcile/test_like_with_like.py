@@ -141,3 +141,13 @@ def test_measured_airtime_is_told_of_the_node_at_which_it_was_measured() -> None
     assert figures.airtime_per_mille is None
     assert [title for _, title, _ in kpi_rows(to_json(figures))] == ["airtime at 0029"]
     assert figures_of([], 0.0571, None).airtime_at is None
+
+
+def test_the_demo_says_that_round_trips_are_not_comparable(capsys: pytest.CaptureFixture[str]) -> None:
+    said = to_json(measure(how_known="roundTrip"))
+    segment = {"segment": "north", "predicted": {"before": predict()}, "measured": {"before": said, "after": said}}
+
+    print_effects({"segments": [segment], "ok": True, "seconds": 1.0})
+
+    told = " ".join(capsys.readouterr().out.split())
+    assert "north lights: measured until the answer came back, predicted one way: not comparable" in told

@@ -127,3 +127,55 @@ def test_parquet_that_can_not_be_written_is_told_as_such(finished, tmp_path):
     document = describe_result(scenario, runs, seed=1, engine="reference")
     with pytest.raises(InvalidInput, match="there is no folder"):
         write_result(tmp_path / "none" / "r.parquet", document, scenario, runs)
+
+
+def test_parquet_holds_the_document_with_its_intervals(finished, tmp_path):
+    scenario, runs = finished
+    document = describe_result(scenario, runs, seed=3, engine="reference", gaps=["it's a gap"])
+    write_result(tmp_path / "r.parquet", document, scenario, runs)
+    assert read_result(tmp_path / "r.parquet") == document
+
+
+def test_parquet_of_somebody_else_is_no_result(tmp_path):
+    duckdb.sql("select 1 as x").write_parquet(str(tmp_path / "other.parquet"))
+    with pytest.raises(InvalidInput, match=r"not a result: there is no meshtwin\.dev/result in its metadata"):
+        read_result(tmp_path / "other.parquet")
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 and nothing")
+    with pytest.raises(InvalidInput, match="not a result"):
+        read_result(tmp_path / "broken.parquet")
+
+
+def test_every_estimate_has_an_interval_that_holds_it(finished):
+    scenario, runs = finished
+    document = describe_result(scenario, runs, seed=3, engine="reference")
+    group, asked = document.flows
+    for estimate, interval in (
+        (group.latency_milliseconds.p50, group.latency_milliseconds.p50_interval),
+        (group.latency_milliseconds.p95, group.latency_milliseconds.p95_interval),
+        (group.spread_p95_milliseconds, group.spread_p95_interval),
+        (group.mean_hops, group.mean_hops_interval),
+        (asked.round_trip_milliseconds.p50, asked.round_trip_milliseconds.p50_interval),
+        (document.totals.transmissions / 3, document.totals.transmissions_per_replication),
+        *(
+            (count / 3, document.totals.losses_per_replication[cause])
+            for cause, count in document.totals.losses_by_cause.items()
+        ),
+    ):
+        assert interval.estimate == pytest.approx(estimate)
+        assert interval.low <= interval.estimate
+        assert interval.estimate <= interval.high if interval.open_because is None else interval.high is None
+
+
+def test_result_of_an_earlier_version_is_read(finished, tmp_path):
+    """It had no intervals of quantiles, and bounds of equal value for one replication."""
+    scenario, runs = finished
+    document = json.loads(describe_result(scenario, runs, seed=1, engine="reference").model_dump_json(by_alias=True))
+    for flow in document["flows"]:
+        for name in ("spreadP95Interval", "meanHopsInterval"):
+            del flow[name]
+        for times in (flow["latencyMilliseconds"], flow["roundTripMilliseconds"] or {}):
+            for name in ("p50Interval", "p95Interval", "p99Interval"):
+                times.pop(name, None)
+    del document["gaps"], document["totals"]["transmissionsPerReplication"], document["totals"]["lossesPerReplication"]
+    (tmp_path / "old.json").write_text(json.dumps(document))
+    assert read_result(tmp_path / "old.json").flows[0].latency_milliseconds.p95_interval is None

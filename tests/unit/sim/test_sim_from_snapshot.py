@@ -6,9 +6,11 @@ from statistics import fmean
 import pytest
 
 from meshtwin.errors import InvalidInput
+from meshtwin.fast.declining import find_reason
 from meshtwin.mesh.configuration import Configuration, NodeSettings, Transmit
 from meshtwin.mesh.nodes import Flow, Node
 from meshtwin.mesh.snapshots import LinkEstimate, SegmentView, Snapshot
+from meshtwin.sim.compiled.support import unsupported
 from meshtwin.sim.engine import simulate, simulate_replications
 from meshtwin.sim.from_snapshot import scenario_from_snapshot
 from meshtwin.sim.results import summarise
@@ -154,3 +156,27 @@ def test_flow_to_nobody_is_left_out():
 def test_unknown_profile_is_refused_with_those_that_exist():
     with pytest.raises(InvalidInput, match="zephyr"):
         scenario_from_snapshot(make_snapshot(profile="abacus"))
+
+
+def test_airtime_is_predicted_at_the_gateways_where_it_can_be_measured():
+    segments = tuple(
+        SegmentView(
+            name=name,
+            addresses=(1, 2, 3),
+            inventory_hash="",
+            revision=0,
+            newest_report=None,
+            gateway_address=gateway,
+        )
+        for name, gateway in (("here", 2), ("planned", None), ("elsewhere", 9))
+    )
+    scenario = scenario_from_snapshot(make_snapshot(segments=segments, notification_interval_s=10.0))
+
+    kpis = summarise([simulate(scenario, seed=1, replication=r, engine="reference") for r in range(3)], scenario.flows)
+
+    [(node, airtime)] = kpis.airtime_at
+    assert node == 2
+    assert airtime.low <= airtime.estimate <= airtime.high
+    assert airtime.estimate > kpis.airtime_ratio.estimate  # the node in the middle hears both others
+    assert unsupported(scenario) is None
+    assert find_reason(scenario) is None

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import combinations
 from statistics import fmean, pvariance
 
 import numpy as np
@@ -43,11 +44,17 @@ def test_every_column_has_one_point_in_each_of_its_equal_parts(count):
     assert (parts == np.arange(count)[:, None]).all()
 
 
-def test_columns_beyond_the_known_directions_are_stratified_too(monkeypatch):
-    monkeypatch.setattr("meshtwin.sim.states.SOBOL_COLUMNS", 5)
-    table = preset_states(make_line(count=32), seed=3).table
-    assert (np.sort(np.floor(table * 32), axis=0) == np.arange(32)[:, None]).all()
-    assert len({tuple(column) for column in table.T}) == table.shape[1]
+def test_more_columns_than_points_have_scrambles_of_their_own():
+    table = preset_states(make_line(length=12, count=32), seed=3).table
+    assert len({tuple(column) for column in table.T}) == table.shape[1] > 32
+
+
+def test_deciding_columns_of_neighbours_fill_the_quarters_of_their_square_equally():
+    table = preset_states(make_line(length=12, count=64), seed=3).table
+    decisive = [node * SLOTS_PER_NODE + slot for node in range(12) for slot in (Slot.FIRST_DELAY, Slot.RECEPTION)]
+    for one, other in combinations(decisive, 2):
+        quarters = np.bincount((table[:, one] >= 0.5) * 2 + (table[:, other] >= 0.5))
+        assert quarters.tolist() == [16, 16, 16, 16]
 
 
 def test_pairs_of_decisive_columns_fill_the_square_more_evenly_than_chance():

@@ -17,8 +17,8 @@ from typing import Final, TypeVar
 
 import structlog
 
-from meshtwin.app.settings import HttpModelConfig, ModelConfig
 from meshtwin.app.crew import begin_worker
+from meshtwin.app.settings import HttpModelConfig, ModelConfig
 from meshtwin.app.workers import Parcel, unpack
 from meshtwin.errors import InvalidInput, MeshTwinError, Unavailable
 from meshtwin.foreign import Destinations, HttpJudge, find_judge

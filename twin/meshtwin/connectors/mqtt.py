@@ -99,6 +99,7 @@ class MqttLink:
         self.dropped_total = 0
         self.reconnects_total = 0
         self.refusal: str | None = None  # why the broker refused us last; None: it did not
+        self.is_unreachable = False  # no connection could be made at the last try
         self.last_alive_s = time.monotonic()
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2,
@@ -117,6 +118,7 @@ class MqttLink:
         if will is not None:
             self._client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
         self._client.on_connect = self._connect_seen
+        self._client.on_connect_fail = self._connect_fail_seen
         self._client.on_disconnect = self._disconnect_seen
         self._client.on_message = self._message_seen
         self._client.on_publish = self._publish_seen
@@ -133,7 +135,7 @@ class MqttLink:
             await asyncio.wait_for(self.connected.wait(), timeout_s)
         except TimeoutError as error:
             place = f"{self._settings.host}:{self._settings.port}"
-            why = self.refusal or "no answer"
+            why = self.refusal or ("nobody is there" if self.is_unreachable else "no answer")
             raise Unavailable(f"broker not connected within {timeout_s} s: {why}", place=place) from error
 
     async def stop(self) -> None:
@@ -209,6 +211,9 @@ class MqttLink:
             self._read_password_again()
         self._hand_over(self._connected_now, reason.is_failure, str(reason))
 
+    def _connect_fail_seen(self, _client: Any, _data: Any) -> None:
+        self._hand_over(self._not_reachable_now)
+
     def _read_password_again(self) -> None:
         """Use what the password file holds now at the next attempt; in paho's thread, which makes it."""
         path = self._settings.password_file
@@ -223,6 +228,7 @@ class MqttLink:
             self._client.username_pw_set(self._settings.username, password)
 
     def _connected_now(self, failed: bool, reason: str) -> None:
+        self.is_unreachable = False
         if failed:
             self.refusal = reason
             log.warning("Broker refused the connection", host=self._settings.host, reason=reason)
@@ -232,6 +238,11 @@ class MqttLink:
         sent = (self._client.subscribe(topic_filter, qos) for topic_filter, qos in self._subscriptions.items())
         self._unconfirmed = {mid for _, mid in sent if mid is not None}
         self._serve_if_subscribed()
+
+    def _not_reachable_now(self) -> None:
+        if not self.is_unreachable:  # once, not at every try
+            log.warning("Broker not reachable, trying again", host=self._settings.host, port=self._settings.port)
+        self.is_unreachable = True
 
     def _serve_if_subscribed(self) -> None:
         """Connected means subscribed, too: what somebody sends as soon as we say so must not pass us by."""

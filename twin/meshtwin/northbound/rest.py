@@ -16,7 +16,7 @@ from meshtwin.northbound.messages import SnapshotAnswer
 from meshtwin.northbound.problems import add_problem_handlers
 from meshtwin.northbound.rfc8345 import to_rfc8345
 from meshtwin.northbound.token_first import TokenFirst
-from meshtwin.northbound.tokens import Identity, Role, verify
+from meshtwin.northbound.tokens import Identity, Keys, Role, verify_at
 from meshtwin.northbound.views import Health, RunDesk, ScoreDesk, TwinView
 from meshtwin.recipes.messages import PipelineRequest, RunStatus, WhatIfRequest
 from meshtwin.recipes.score_messages import MeasuredPushModel, ScorecardModel
@@ -32,17 +32,17 @@ def create_app(
     title: str,
     twin: TwinView,
     runs: RunDesk,
-    key: bytes,
+    keys: Keys,
     now: Callable[[], datetime],
     scores: ScoreDesk | None = None,
 ) -> FastAPI:
-    """The application; ``key`` signs the tokens of the tree, ``title`` is the twin's name.
+    """The application; ``keys`` sign its tokens, ``title`` is the twin's name.
 
     ``scores``: the scorecard of the segment; None: a parent, which keeps none of its own.
     """
     app = FastAPI(title=f"meshtwin {title}", version="v1", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     add_problem_handlers(app)
-    allow = _make_guard(key, now)
+    allow = _make_guard(keys, now)
     app.add_middleware(BodyLimit)
     app.add_middleware(TokenFirst, prefix=API, check=allow(Role.VIEWER))  # the lowest: outermost, before any body
     app.include_router(_health_routes(twin, allow))
@@ -56,13 +56,13 @@ def create_app(
 Guard = Callable[[Role], Callable[..., Identity]]
 
 
-def _make_guard(key: bytes, now: Callable[[], datetime]) -> Guard:
+def _make_guard(keys: Keys, now: Callable[[], datetime]) -> Guard:
     def allow(role: Role) -> Callable[..., Identity]:
         def check(authorization: Annotated[str | None, Header()] = None) -> Identity:
             scheme, _, token = (authorization or "").partition(" ")
             if scheme.lower() != "bearer" or not token:
                 raise InvalidInput("a bearer token is needed", reason="Unauthorized", place="Authorization")
-            identity = verify(key, token.strip(), now())
+            identity = verify_at(keys, token.strip(), now())
             if identity.role < role:
                 message = f"role {identity.role.claim} of {identity.subject!r} is below {role.claim}"
                 raise InvalidInput(message, reason="Forbidden", place="role")

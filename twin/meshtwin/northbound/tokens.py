@@ -1,6 +1,11 @@
-"""Bearer tokens of the REST interface: JWT, HS256, signed with the key of a tree of twins."""
+"""Bearer tokens of the REST interface: JWT, HS256.
 
-from dataclasses import dataclass
+The key of a tree of twins is in each of them: it signs tokens of viewers, with which a parent reads its children. A
+key of its own, which nobody else but the operator has, signs a twin's tokens of higher roles: so a twin that was
+broken into asks nothing of another one in the operator's name.
+"""
+
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Final
@@ -9,7 +14,7 @@ import jwt
 
 from meshtwin.errors import InvalidInput
 
-__all__ = ["AUDIENCE", "Identity", "Role", "mint", "verify"]
+__all__ = ["AUDIENCE", "Identity", "Keys", "Role", "mint", "verify", "verify_at"]
 
 AUDIENCE: Final = "meshtwin"
 ALGORITHM: Final = "HS256"
@@ -35,6 +40,14 @@ class Identity:
 
     subject: str
     role: Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """Keys by which one twin knows whom it may answer."""
+
+    tree: bytes = field(repr=False)
+    own: bytes | None = field(default=None, repr=False)  # None: the tree's key signs every role
 
 
 def mint(key: bytes, subject: str, role: Role | str, lifetime_s: float, now: datetime) -> str:
@@ -66,6 +79,21 @@ def verify(key: bytes, token: str, now: datetime) -> Identity:
     if not isinstance(expiry, int | float) or expiry + LEEWAY.total_seconds() < now.timestamp():
         raise InvalidInput(f"token expired at {expiry}", reason="Unauthorized", place="exp")
     return Identity(str(claims["sub"]), _parse_role(claims["role"]))
+
+
+def verify_at(keys: Keys, token: str, now: datetime) -> Identity:
+    """Who a token speaks for at the twin of ``keys``; raises as `verify`, also for a role that its key may not give."""
+    if keys.own is not None:
+        try:
+            return verify(keys.own, token, now)
+        except InvalidInput as error:
+            if not isinstance(error.__cause__, jwt.InvalidSignatureError):
+                raise
+    identity = verify(keys.tree, token, now)
+    if keys.own is not None and identity.role > Role.VIEWER:
+        message = f"role {identity.role.claim} of {identity.subject!r} is signed with the tree's key, not this twin's"
+        raise InvalidInput(message, reason="Unauthorized", place="role")
+    return identity
 
 
 def _parse_role(text: object) -> Role:

@@ -16,19 +16,17 @@ from numpy.typing import NDArray
 
 from meshtwin.errors import InvalidInput
 from meshtwin.sim.air import mean_delivery
-from meshtwin.sim.draws import GOLDEN, MIX_1, MIX_2, TO_UNIT, make_key
+from meshtwin.sim.draws import make_key
 from meshtwin.sim.identity import Identity
+from meshtwin.sim.point_sets import extend_keys, scrambled_points
 from meshtwin.sim.scenario import Scenario, ScenarioFlow
 
 __all__ = ["SLOTS_PER_NODE", "PresetStates", "Slot", "advertising_slot", "count_hops", "preset_states", "rank_nodes"]
 
 SLOTS_PER_NODE: Final = 6
 COPIES_WITH_SLOT: Final = 3  # later copies hardly ever decide when a node is reached first
-SOBOL_COLUMNS: Final = 21_201  # dimensions for which Joe and Kuo (2008) give direction numbers, as SciPy has them
 TABLE_MAX_BYTES: Final = 256 * 1024**2  # messages beyond it keep their keyed draws
 HEARD_DELIVERY: Final = 0.3  # a link that counts as one hop when nodes are ranked
-
-U64 = NDArray[np.uint64]
 
 
 class Slot(IntEnum):
@@ -46,7 +44,7 @@ class Slot(IntEnum):
     SCAN = 5
 
 
-DECISIVE: Final = (Slot.FIRST_DELAY, Slot.RECEPTION, Slot.SCAN)  # the rest explains less than 3 % of the variance
+DECISIVE: Final = (Slot.FIRST_DELAY, Slot.RECEPTION)  # what others explain by themselves is 2 % of the variance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,11 +91,10 @@ def preset_states(
 ) -> PresetStates | None:
     """The states of one replication, as many per flow as its largest count; None where no flow sends.
 
-    Owen-scrambled Sobol points; the dimensions of the best quality go to the nodes nearest to the flow's source.
+    Scrambled points of `meshtwin.sim.point_sets`; nodes that are near to each other, in hops from the flow's source,
+    have columns that are even two by two.
     A count that is a power of 2 is balanced in every column.
     ``ranked_as``: the other side of a comparison whose links differ, so that both meet equal states.
-    Columns beyond `SOBOL_COLUMNS` are stratified each by itself.
-    Source: Owen (1995), nested uniform scrambling; Joe and Kuo (2008), direction numbers.
     """
     columns = len(scenario.nodes) * SLOTS_PER_NODE
     most = max((flow.count for flow in scenario.flows), default=0)
@@ -156,8 +153,9 @@ def _flow_table(
     rank = np.array([ranks.get(n.address, len(ranks) + i) for i, n in enumerate(scenario.nodes)])
     dimension = _dimensions(rank, max(len(ranks), int(rank.max()) + 1)).ravel()
     flow_key = np.array([make_key(luck[0], "states", luck[1], flow.name)], dtype=np.uint64)
-    keys = _extend(_extend(flow_key, addresses)[:, None], np.arange(SLOTS_PER_NODE, dtype=np.uint64)[None, :]).ravel()
-    return _scramble((points - 1).bit_length(), dimension, keys)[:points]
+    slots = np.arange(SLOTS_PER_NODE, dtype=np.uint64)
+    keys = extend_keys(extend_keys(flow_key, addresses)[:, None], slots[None, :]).ravel()
+    return scrambled_points(points, dimension, keys)
 
 
 def _dimensions(rank: NDArray[np.int64], ranks: int) -> NDArray[np.int64]:
@@ -169,38 +167,3 @@ def _dimensions(rank: NDArray[np.int64], ranks: int) -> NDArray[np.int64]:
     for place, slot in enumerate(minor):
         dimension[:, slot] = len(DECISIVE) * ranks + rank * len(minor) + place
     return dimension
-
-
-def _scramble(levels: int, dimension: NDArray[np.int64], keys: U64) -> NDArray[np.float64]:
-    """(2**levels, columns): the columns' Sobol coordinates, each scrambled by its key: nested, bit by bit."""
-    cells = _cells(levels, dimension, keys)
-    scrambled = np.zeros_like(cells)
-    for level in range(levels):
-        prefix = cells >> np.uint64(levels - level)
-        flips = _extend(keys[None, :], prefix + np.uint64(1 << level)) & np.uint64(1)
-        bit = (cells >> np.uint64(levels - 1 - level)) & np.uint64(1)
-        scrambled = (scrambled << np.uint64(1)) | (bit ^ flips)
-    within = _extend(keys[None, :], cells + np.uint64(1 << levels)) >> np.uint64(11)
-    return (scrambled + within * TO_UNIT) / float(1 << levels)
-
-
-def _cells(levels: int, dimension: NDArray[np.int64], keys: U64) -> U64:
-    """(2**levels, columns): which of 2**levels cells each point lies in, a permutation per column."""
-    from scipy.stats import qmc  # takes a second to load; an idle twin never needs it
-
-    known = min(int(dimension.max()) + 1, SOBOL_COLUMNS)
-    points = qmc.Sobol(known, scramble=False).random_base2(levels)
-    cells: U64 = (points * float(1 << levels)).astype(np.uint64)[:, np.minimum(dimension, known - 1)]
-    beyond = dimension >= known
-    if beyond.any():
-        part = np.arange(1 << levels, dtype=np.uint64)[:, None]
-        cells[:, beyond] = np.argsort(_extend(keys[None, beyond] ^ np.uint64(MIX_1), part), axis=0)
-    return cells
-
-
-def _extend(key: U64, part: U64) -> U64:
-    """`meshtwin.sim.draws.extend_key` over arrays."""
-    z: U64 = key + (part + np.uint64(1)) * np.uint64(GOLDEN)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(MIX_1)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(MIX_2)
-    return z ^ (z >> np.uint64(31))

@@ -170,7 +170,7 @@ def _record(
         counter.since_counter,
         counter.last_counter,
         counter.received,
-        evidence,
+        _within_resolution(evidence, counter),
         at_s,
         heard_s,
         at_s,
@@ -183,6 +183,25 @@ def _heard_and_missed(expected: int, received: int) -> tuple[float, float]:
     """Numbers of notifications; more received than expected counts as all heard."""
     heard = min(max(received, 0), max(expected, 0))
     return float(heard), float(max(expected, 0) - heard)
+
+
+def _within_resolution(
+    evidence: tuple[tuple[int, float, float], ...], counter: NeighbourCounter
+) -> tuple[tuple[int, float, float], ...]:
+    """Evidence worth no more than the counter's ``received_uncertainty`` allows, however long it was gathered.
+
+    A count that stands for a range of +-w (a share of what was expected) says no more than 3 q (1 - q) / w^2 trials
+    do, whose variance is that of a uniform distribution over the range. The error does not average out: a steady link
+    falls into the same range each time.
+    """
+    expected = counter.last_counter - counter.since_counter
+    total = sum(heard + missed for _, heard, missed in evidence)
+    if counter.received_uncertainty == 0 or expected <= 0 or total <= 0.0:
+        return evidence
+    half_width = counter.received_uncertainty / expected
+    mean = (sum(heard for _, heard, _ in evidence) + 1.0) / (total + 2.0)
+    factor = min(1.0, 3.0 * mean * (1.0 - mean) / half_width**2 / total)
+    return tuple((k, heard * factor, missed * factor) for k, heard, missed in evidence)
 
 
 def _add_evidence(

@@ -31,11 +31,14 @@ class Programs:
     shim: Path
 
 
-def find_programs(cache: Path | None = None, daemon: Path = DAEMON) -> Programs:
-    """All programs, the shim compiled if it was not yet; ``cache`` None: the user's cache folder.
+def find_programs(cache: Path | None = None, daemon: Path | None = None) -> Programs:
+    """All programs, the shim compiled if it was not yet.
+
+    ``cache`` None: the user's cache folder; ``daemon`` None: where Debian's package puts it.
 
     Raises `Unavailable` with the reason ``NotInstalled``, ``WrongVersion`` or ``NotCompiled`` and what to do.
     """
+    daemon = DAEMON if daemon is None else daemon
     if not daemon.is_file():
         raise Unavailable(f"bluetooth-meshd is not installed: {INSTALL}", reason="NotInstalled", place=str(daemon))
     _check_version(daemon)

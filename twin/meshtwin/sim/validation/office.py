@@ -202,7 +202,7 @@ def tell_script_stop(cells: Sequence[OfficeCell], runs: int) -> ValidationFigure
     """The error of ``cells`` that ran as long as the script behind the table says."""
     return told(
         "office", f"delivery, TTL 4-6, mean absolute error: runs of {SCRIPT_STOP_S:g} s, as in the table's script",
-        _error(cells), floor=_floor(cells), runs=runs, note="the table says 10.2 s; the ranking stays as it is",
+        _error(cells), floor=_floor(cells), runs=runs, note="the table says 10.2 s",
     )  # fmt: skip
 
 

@@ -1,0 +1,140 @@
+"""Time to the first answer over REST: a real broker and segment twin of 300 nodes, a client that asks what-ifs.
+
+From the moment the request is sent to the moment a look at the run shows the fast model's answer (asked every 5 ms),
+each question about another configuration. *Warm*: the twin answered one just now. *After a pause*: its workers have
+left. The start of the twin's own process is not counted.
+"""
+
+import json
+import math
+import statistics
+import tempfile
+import time
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+from tests.benchmarks.bench_ingest import make_inventory
+from tests.benchmarks.figures import Figure, at_most, is_full, percentile, told
+from tests.integration.twin_processes import (
+    Gateway,
+    Twin,
+    bearer,
+    neighbour,
+    running_broker,
+    running_twin,
+    wait_until,
+)
+
+from meshtwin.northbound.tokens import Role
+
+NODES = 300
+SIDE = 18
+DEGREE = 8
+WARM = 30
+PAUSES, PAUSES_OF_FULL = 3, 10
+PAUSE_S = 32.0  # a little longer than workers idle
+LIMIT_MS = 200.0
+LOOK_EVERY_S = 0.005
+GIVE_UP_S = 180.0  # the first one may compile
+SEED = 4107
+FOLDED = "meshtwin_observations_total"
+COMMAND = "python -m tests.benchmarks first_answer"
+
+
+def run() -> list[Figure]:
+    """Median and 95th percentile warm, and the median after a pause, in milliseconds."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with (
+            running_broker(folder / "broker") as broker,
+            running_twin("segment_twin", folder / "twin", broker, _config(folder)) as twin,
+        ):
+            gateway = Gateway(broker, "gw-bench")
+            _report(gateway)
+            gateway.stop()
+            wait_until(lambda: twin.metric(FOLDED) >= NODES, 60.0)
+            return _measure(twin)
+
+
+def _measure(twin: Twin) -> list[Figure]:
+    runs, random = count(), Random(SEED)
+    pauses = PAUSES_OF_FULL if is_full() else PAUSES
+    with httpx.Client(base_url=twin.url, headers=bearer(Role.ENGINEER), timeout=20.0, trust_env=False) as client:
+        first_ms = _ask(client, random, next(runs))
+        warm_ms = [_ask(client, random, next(runs)) for _ in range(WARM)]
+        after_ms = []
+        for _ in range(pauses):
+            time.sleep(PAUSE_S)
+            after_ms.append(_ask(client, random, next(runs)))
+    return [
+        told("first answer, first question to the twin, 300 nodes", round(first_ms), "ms", COMMAND),
+        at_most("first answer, warm, 300 nodes, median", round(statistics.median(warm_ms)), LIMIT_MS, "ms", COMMAND),
+        at_most("first answer, warm, 300 nodes, p95", round(percentile(warm_ms, 95)), LIMIT_MS, "ms", COMMAND),
+        at_most("first answer, after a pause, median", round(statistics.median(after_ms)), LIMIT_MS, "ms", COMMAND),
+        told("first answer, after a pause, longest", round(max(after_ms)), "ms", COMMAND),
+    ]
+
+
+def _ask(client: httpx.Client, random: Random, number: int) -> float:
+    """Milliseconds to the provisional answer; returns when the run is over, so that the next one meets none."""
+    silent = sorted(random.sample(range(2, NODES), 20))
+    question = {
+        "runId": f"first-{number}",
+        "segment": "bench",
+        "settings": [{"nodes": [f"{n:04x}" for n in silent], "relay": "Disabled"}],
+        "seed": number,
+        "messagesPerFlow": 1,  # what is simulated after the first answer shall not be in the way of the next one
+        "replications": 1,
+    }
+    begun_s = time.perf_counter()
+    client.post("/api/v1/whatifs", json=question).raise_for_status()
+    while True:
+        status = client.get(f"/api/v1/runs/first-{number}").json()
+        passed_s = time.perf_counter() - begun_s
+        if status.get("provisional"):
+            break
+        if status["state"] == "Failed" or passed_s > GIVE_UP_S:
+            raise RuntimeError(f"no first answer: {json.dumps(status)[:500]}")
+        time.sleep(LOOK_EVERY_S)
+    wait_until(lambda: client.get(f"/api/v1/runs/first-{number}").json()["state"] != "Running", GIVE_UP_S)
+    time.sleep(1.0)  # a look at the answer; the twin takes a new snapshot for the next question
+    return passed_s * 1000.0
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """Two flows to single nodes and one to a group of every fifth node, reports as in a building."""
+    inventory = make_inventory(NODES)
+    for number, node in enumerate(inventory["nodes"]):
+        if number % 5 == 0:
+            node["elements"] = [{"models": [{"modelId": "1000", "subscribe": ["C000"], "bind": []}]}]
+    path = folder / "network.json"
+    path.write_text(json.dumps(inventory))
+    flows = [
+        {"name": "across", "source": "0001", "destination": f"{NODES:04x}"},
+        {"name": "near", "source": "0014", "destination": "0030"},
+        {"name": "lamps", "source": "0002", "destination": "c000"},
+    ]
+    return {"name": "bench", "gatewayId": "gw-bench", "inventoryPath": str(path), "flows": flows}
+
+
+def _report(gateway: Gateway) -> None:
+    """Every node tells of the eight nodes around it on a grid; links differ."""
+    random = Random(SEED)
+    gateway.say_online("0001")
+    gateway.say_configuration([f"0001-{NODES:04x}"])
+    for node in range(1, NODES + 1):
+        heard = [neighbour(f"{n:04x}", 40, random.randint(12, 40)) for n in _around(node)]
+        gateway.send("telemetry/neighbours", {"node": f"{node:04x}", "neighbours": heard})
+
+
+def _around(node: int) -> list[int]:
+    x, y = (node - 1) % SIDE, (node - 1) // SIDE
+    near = [
+        1 + other
+        for other in range(NODES)
+        if other != node - 1 and math.hypot(other % SIDE - x, other // SIDE - y) < 1.5
+    ]
+    return near[:DEGREE]
