@@ -161,7 +161,7 @@ async def test_a_gateway_restores_without_waiting_for_a_broker_that_is_away(rig:
 
     await rig.start_gateway(wait=False)
     async with asyncio.timeout(60):
-        while await true_settings(rig) != before:
+        while await true_settings(rig) != before:  # noqa: ASYNC110  # nodes are asked; nobody tells us
             await asyncio.sleep(0.2)
 
     await rig.start_broker()

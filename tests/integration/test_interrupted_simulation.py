@@ -1,4 +1,4 @@
-"""Ctrl-C at a real process: what is finished is kept and told."""
+"""Ctrl-C and SIGTERM at a real process: what is finished is kept and told."""
 
 import json
 import os
@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+
+import pytest
 
 PAIR = """
 format: meshtwin.dev/scenario/v1
@@ -17,7 +19,8 @@ flows: [{name: press, source: "0001", destination: "0002", count: 20, periodSeco
 """
 
 
-def test_interrupted_simulate_tells_the_finished_replications(tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_simulate_tells_the_finished_replications(tmp_path, number, code):
     pair = tmp_path / "pair.yaml"
     pair.write_text(PAIR)
     command = [
@@ -38,12 +41,14 @@ def test_interrupted_simulate_tells_the_finished_replications(tmp_path):
     # it says nothing before it ends: by the processor time that it has had, it is past its imports (1 s)
     while cpu_seconds(process.pid) < 3.0 and process.poll() is None:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     output, errors = process.communicate(timeout=60)
     document = json.loads(output)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert 0 < document["replications"] < document["replicationsAsked"] == 10_000
-    assert f"interrupted: {document['replications']} of 10000 replications" in errors
+    gap = f"replications {document['replications'] + 1} to 10000: interrupted"
+    assert document["gaps"] == [gap]
+    assert f"missing of pair: {gap}" in errors
 
 
 def cpu_seconds(pid):

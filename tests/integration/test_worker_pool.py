@@ -180,6 +180,23 @@ def test_workers_do_not_outlive_a_killed_twin(tmp_path):
     wait_until(lambda: not any(w.is_running() and w.status() != psutil.STATUS_ZOMBIE for w in workers))
 
 
+def test_workers_of_a_twin_do_not_import_its_server(tmp_path):
+    script = tmp_path / "twin.py"
+    script.write_text(
+        "from meshtwin.app.crew import Crew\n"
+        "from meshtwin.app.running import hide_main_module\n"
+        "print('imported', flush=True)\n"
+        "if __name__ == '__main__':\n"
+        "    hide_main_module()\n"
+        "    crew = Crew(1, 60.0)\n"
+        "    with crew.asking() as executor:\n"
+        "        print(executor.submit(int).result())\n"
+        "    crew.close()\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["imported", "0"]
+
+
 def test_judge_that_was_asked_nothing_loads_no_simulator():
     script = (
         "import sys\n"

@@ -54,8 +54,8 @@ def _shares_table(result: "ResultDocument") -> "Table":
         table.add_row(
             flow.name,
             str(flow.sent),
-            _percent(flow.on_time_ratio),
-            _percent(flow.delivery_ratio),
+            _percent(flow.on_time_ratio) if flow.sent else "–",
+            _percent(flow.delivery_ratio) if flow.sent else "–",
             known if hops is None else _number(hops),
         )
     return table
@@ -108,17 +108,18 @@ def print_differences(names: tuple[str, str], differences: Sequence["FlowDiffere
     """A table on standard output: the second scenario less the first."""
     from rich.table import Table
 
+    from meshtwin.sim.intervals import NOTHING_SENT
     from meshtwin_operator.cli.console import make_console
 
     intervals = ", 90% intervals over them" if replications > 1 else ""
     title = f"{names[1]} less {names[0]}: {replications} replications on the same states{intervals}"
     table = Table("Flow", "On time, points", "Delivery, points", "Latency of what both delivered, ms", box=None)
     for difference in differences:
-        gap = difference.latency_ms
+        gap, is_known = difference.latency_ms, difference.on_time.open_because != NOTHING_SENT
         table.add_row(
             difference.flow,
-            _points(difference.on_time),
-            _points(difference.delivery),
+            _points(difference.on_time) if is_known else "–",
+            _points(difference.delivery) if is_known else "–",
             "–" if gap is None else f"{gap.estimate:+.1f}{_bounds(gap, '+.1f')}",
         )
     console = make_console()

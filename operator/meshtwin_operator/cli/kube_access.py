@@ -19,6 +19,7 @@ from meshtwin_operator.resources.kinds import KINDS_BY_NAME
 __all__ = ["KubeAccess"]
 
 TIMEOUT_S: Final = 15  # of one request
+HINT: Final = "name one with --kubeconfig, or a local state folder with --local"
 Manifest = dict[str, Any]
 
 
@@ -32,9 +33,12 @@ class KubeAccess:
             if context is not None:
                 contexts, _ = kubernetes.config.list_kube_config_contexts(kubeconfig)
                 active = next(c for c in contexts if c["name"] == context)
-        except (ConfigException, OSError, TypeError, yaml.YAMLError) as error:  # TypeError: YAML of another shape
-            hint = "name one with --kubeconfig, or a local state folder with --local"
-            raise InvalidInput(f"no usable kubeconfig: {error}; {hint}") from error
+        except yaml.YAMLError as error:  # whose text holds lines of the file, and there are tokens in it
+            mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", "not YAML")
+            where = f", line {mark.line + 1}" if mark else ""
+            raise InvalidInput(f"no usable kubeconfig: {problem}{where}; {HINT}") from None
+        except (ConfigException, OSError, TypeError) as error:  # TypeError: YAML of another shape
+            raise InvalidInput(f"no usable kubeconfig: {error}; {HINT}") from error
         self.namespace: str = namespace or active["context"].get("namespace") or "default"
         self._objects = kubernetes.client.CustomObjectsApi()
         self._core = kubernetes.client.CoreV1Api()

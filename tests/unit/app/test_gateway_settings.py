@@ -36,3 +36,10 @@ def test_what_cannot_be_on_bluez_is_refused_with_its_place(tmp_path: Path, field
     with pytest.raises(InvalidInput) as caught:
         read_settings(GatewaySettings, write(tmp_path, **{field: value}))
     assert (field if field != "kind" else "mesh") in str(caught.value)
+
+
+def test_broker_without_a_name_is_refused_with_its_place(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    path.write_text(path.read_text().replace('"host": "broker"', '"host": ""'))
+    with pytest.raises(InvalidInput, match=r"broker\.host"):
+        read_settings(GatewaySettings, path)

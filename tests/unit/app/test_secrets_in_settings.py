@@ -71,6 +71,16 @@ def test_what_is_no_json_is_not_shown(text: str, tmp_path: Path) -> None:
     assert SECRET not in shown(caught.value)
 
 
+def test_a_secret_without_end_is_refused_and_not_read_into_memory() -> None:
+    with pytest.raises(InvalidInput, match="more bytes than 65536"):
+        read_secret(Path("/dev/zero"), "token")
+
+
+def test_settings_without_end_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="more bytes than"):
+        read_settings(GatewaySettings, Path("/dev/zero"))
+
+
 def test_a_secret_that_is_no_text_is_refused_without_showing_it(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_bytes(b"\xff" + SECRET.encode())

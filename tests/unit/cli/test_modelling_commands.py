@@ -167,3 +167,13 @@ def test_termination_before_anything_is_finished_has_the_exit_code_of_its_signal
         os.kill(os.getpid(), signal.SIGTERM)
     assert caught.value.exit_code == 143
     assert "nothing to tell" in capsys.readouterr().err
+
+
+def test_flow_without_messages_has_no_shares_in_any_table(pair, tmp_path):
+    silent = tmp_path / "silent.yaml"
+    silent.write_text(PAIR.replace("count: 20", "count: 0"))
+    alone = run("simulate", "--engine", "reference", silent, "--replications", 2).stdout
+    assert alone.splitlines()[2].split() == ["press", "0", "–", "–", "–"]
+    assert "no interval: no message was sent" in alone
+    against = run("compare", "--engine", "reference", pair, silent, "--replications", 2).stdout
+    assert against.splitlines()[2].split() == ["press", "–", "–", "–"]

@@ -1,11 +1,12 @@
 """What "connected" promises, told by a broker that says no more than it has to."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from meshtwin.connectors.mqtt import BrokerSettings, MqttLink
-from meshtwin.errors import Unavailable
+from meshtwin.errors import InvalidInput, Unavailable
 
 CONNECT_ACCEPTED = b"\x20\x02\x00\x00"  # CONNACK, MQTT 3.1.1, 3.2
 SUBSCRIBE, SUBSCRIBE_CONFIRMED = 0x82, b"\x90\x03"  # 3.8; SUBACK with one return code, 3.9
@@ -67,3 +68,13 @@ async def test_link_says_that_nobody_is_there_and_goes_on_trying() -> None:
 
     assert link.is_turning
     await link.stop()
+
+
+async def test_authority_that_is_not_there_may_yet_come_and_one_that_is_none_may_not(tmp_path: Path) -> None:
+    ca_file = tmp_path / "ca.crt"
+    with pytest.raises(Unavailable, match=r"certificate is not readable: No such file.*ca\.crt"):
+        MqttLink(BrokerSettings(host="broker", port=8883, ca_file=str(ca_file)), client_id="test")
+
+    ca_file.write_text("no certificate")
+    with pytest.raises(InvalidInput, match="there is none in PEM"):
+        MqttLink(BrokerSettings(host="broker", port=8883, ca_file=str(ca_file)), client_id="test")

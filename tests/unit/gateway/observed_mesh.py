@@ -15,8 +15,10 @@ from meshtwin.contract.access import (
     encode_status,
 )
 from meshtwin.contract.configuration import Command, CommandResult, Verb
+from meshtwin.contract.model_messages import Publication
 from meshtwin.contract.telemetry import GatewayState, Observing
 from meshtwin.contract.wire import WireModel
+from meshtwin.emulation.model_server import MODEL_OPCODES, ModelServer
 from meshtwin.gateway.core import GatewayCore
 from meshtwin.gateway.effects import Effect, Publish, Save, SendMesh
 from meshtwin.gateway.memory import Memory, parse_memory, to_bytes
@@ -44,6 +46,7 @@ IDENTITY = Identity(
     measures_round_trips=True,
     occupancy_share=0.7,
 )
+NOTIFICATION = Publication(address=0xFFFF, ttl=0, retransmit=Transmit(count=1, interval_steps=0))
 MONITOR: dict[str, Any] = {
     "notification_interval_seconds": 10,
     "report_interval_seconds": 60,
@@ -84,12 +87,14 @@ class ObservedMesh:
     said: list[Publish] = field(default_factory=list)
     asked: list[tuple[int, Access]] = field(default_factory=list)
     heartbeats: dict[int, HeartbeatState] = field(default_factory=dict)
+    models: dict[int, ModelServer] = field(default_factory=dict)
     _coming: list[tuple[datetime, int, bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.nodes = [UnicastAddress(a) for a in range(1, self.size + 1)]
         self.names = [format_address(a) for a in self.nodes]
         self.heartbeats = {int(node): HeartbeatState() for node in self.nodes}
+        self.models = {int(node): ModelServer(node, NOTIFICATION, groups={GROUP}) for node in self.nodes}
         self.start()
 
     def start(self) -> None:
@@ -203,6 +208,8 @@ class ObservedMesh:
                 return self._subscription(node)
             case Opcode.HEARTBEAT_SUBSCRIPTION_GET:
                 return self._subscription(node)
+            case opcode if opcode in MODEL_OPCODES:
+                return self.models[node].answer(message)
             case opcode if opcode in STATUS_OF:
                 said = SETTINGS.overlaid(decode_status(message))
                 return encode_status(STATUS_OF[opcode], said)

@@ -67,3 +67,12 @@ def test_nothing_delivered_on_both_sides_has_no_latency():
     (difference,) = compute_differences(make_pair(), run(make_pair()), dead, run(dead))
     assert difference.latency_ms is None
     assert difference.pairs == 0
+
+
+def test_flow_that_one_side_never_sends_differs_by_nothing_that_is_known():
+    silent = make_pair()
+    silent = replace(silent, flows=(replace(silent.flows[0], count=0),))
+    (difference,) = compute_differences(make_pair(), run(make_pair()), silent, run(silent))
+    assert (difference.on_time.low, difference.on_time.high) == (-1.0, 1.0)
+    assert difference.on_time.open_because == difference.delivery.open_because == "no message was sent"
+    assert difference.latency_ms is None

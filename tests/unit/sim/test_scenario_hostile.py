@@ -40,6 +40,26 @@ def test_numbers_with_exponents_are_numbers_however_yaml_reads_them(value):
     assert parse_scenario(BASE.replace("periodSeconds: 1", f"periodSeconds: {value}")).flows[0].period_s == 0.001
 
 
+@pytest.mark.parametrize("value", ["010", "0100", "-07", "00"])
+def test_numbers_that_yaml_reads_as_octal_are_refused_with_their_line(value):
+    error = refused("count: 10", f"count: {value}")
+    assert (error.message.split(";")[0], error.place) == (
+        f"{value} would be read as an octal number",
+        "f.yaml: line 9",
+    )
+
+
+def test_size_of_a_message_is_said_once():
+    error = refused("count: 10", "count: 10, accessBytes: 8, pduBytes: 20")
+    assert "give accessBytes or pduBytes, not both" in error.message
+    assert error.place == "f.yaml: line 9: flows.0"
+
+
+def test_place_has_no_part_that_the_file_has_not():
+    error = refused('{address: "0002"}', '{address: "0002", replayListEntries: 0}')
+    assert error.place == "f.yaml: line 4: nodes.1.replayListEntries"
+
+
 def test_number_of_thousands_of_digits_is_refused_with_its_line():
     error = refused("count: 10", "count: " + "9" * 5000)
     assert (error.message, error.place) == ("a number of 5000 digits, more than 400", "f.yaml: line 9")

@@ -39,7 +39,7 @@ def test_node_without_relay_feature_does_not_relay():
 
 def test_full_cache_forgets_the_oldest_message():
     cache = MessageCache(2)
-    assert [cache.add(k) for k in (1, 2, 2, 3, 1)] == [True, True, False, True, True]
+    assert [cache.add((k, 0)) for k in (1, 2, 2, 3, 1)] == [True, True, False, True, True]
 
 
 def test_scanner_turns_through_the_channels_and_rests_between_window_and_interval():

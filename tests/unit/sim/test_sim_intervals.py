@@ -135,3 +135,13 @@ def test_intervals_of_shares_cover_about_as_promised(share):
         interval = compute_ratio_interval(runs)
         hits += interval.low <= share <= interval.high
     assert 0.86 <= hits / 600 <= 0.97  # a share near 1 takes steps, and the interval errs to the wide side
+
+
+def test_reason_of_an_open_bound_never_asks_for_fewer_messages_than_there_were():
+    differing = [[float(30 * k + i) for i in range(30)] for k in range(3)]
+    (interval,) = compute_quantile_intervals(differing, [0.95])
+    assert interval.open_because == (
+        "90 messages do not bound it from above where replications differ that much; ask for more replications"
+    )
+    (few,) = compute_quantile_intervals(differing, [0.99])
+    assert few.open_because == "90 messages do not bound it from above; ask for more (at least 268)"

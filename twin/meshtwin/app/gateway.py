@@ -216,6 +216,7 @@ class GatewayProcess:
             network_nodes=welcome.network_nodes,
             neighbours_at_most=welcome.neighbours_at_most,
             measures_round_trips=welcome.measures_round_trips,
+            notification=welcome.notification,
         )
 
     async def _say_goodbye(self) -> None:

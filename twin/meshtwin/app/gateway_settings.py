@@ -23,7 +23,7 @@ __all__ = ["BrokerModel", "GatewaySettings", "make_link"]
 class BrokerModel(SettingsModel):
     """The broker; the password comes from a file."""
 
-    host: str
+    host: str = Field(min_length=1, max_length=253)
     port: int = Field(ge=1, le=65_535)
     username: str | None = None
     password_file: Path | None = None

@@ -4,7 +4,7 @@ Law: nothing that is said about a bad file holds a value out of it, since a pass
 """
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
@@ -12,6 +12,9 @@ from pydantic.alias_generators import to_camel
 from meshtwin.errors import InvalidInput, Unavailable
 
 __all__ = ["SettingsModel", "read_secret", "read_settings", "read_text"]
+
+SETTINGS_MAX_BYTES: Final = 64 * 2**20  # an inventory of 2,000 nodes takes about 1 MB
+SECRET_MAX_BYTES: Final = 65_536  # a Secret's values are some hundred bytes
 
 
 class SettingsModel(BaseModel):
@@ -38,9 +41,9 @@ def read_settings(model: type[SettingsT], path: Path) -> SettingsT:
 
 
 def read_text(path: Path, place: str) -> str:
-    """Text of a file, without spaces at its ends; raises `InvalidInput` if it cannot be read."""
+    """Text of a file, without spaces at its ends; raises `InvalidInput` if it cannot be read, or is too large."""
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return _read_bounded(path, SETTINGS_MAX_BYTES, place).decode("utf-8").strip()
     except OSError as error:
         raise InvalidInput(f"not readable: {error.strerror} ({path})", place=place) from error
     except UnicodeDecodeError:  # which would show a part of what stands there
@@ -51,11 +54,23 @@ def read_secret(path: Path, what: str) -> str:
     """A password or token that stands alone in a file.
 
     Raises `Unavailable` if it cannot be read, since who gives out secrets may yet come, and `InvalidInput` if
-    there is no text in it.
+    there is no text in it, or more than a secret takes.
     """
     try:
-        return path.read_bytes().decode().strip()
+        return _read_bounded(path, SECRET_MAX_BYTES, str(path)).decode().strip()
     except OSError as error:
         raise Unavailable(f"{what} not readable: {error.strerror}", place=str(path)) from error
     except UnicodeDecodeError:
         raise InvalidInput(f"{what} is no text in UTF-8", place=str(path)) from None
+
+
+def _read_bounded(path: Path, limit_bytes: int, place: str) -> bytes:
+    """A device such as /dev/zero has no end, and would fill the memory."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(limit_bytes + 1)
+    except ValueError as error:  # a zero byte in the path
+        raise InvalidInput(f"no path of a file: {error}", place=place) from error
+    if len(content) > limit_bytes:
+        raise InvalidInput(f"more bytes than {limit_bytes} ({path})", reason="FileTooLarge", place=place)
+    return content

@@ -19,7 +19,7 @@ import paho.mqtt.client as paho
 import structlog
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from meshtwin.errors import Unavailable
+from meshtwin.errors import InvalidInput, Unavailable
 
 __all__ = ["BrokerSettings", "Message", "MqttLink", "Will"]
 
@@ -71,7 +71,8 @@ class MqttLink:
     """One connection that comes back by itself.
 
     Read from ``messages``; call `acknowledge` once a QoS 1 message is safe. ``in_flight`` bounds the number
-    of unacknowledged messages the broker sends ahead.
+    of unacknowledged messages the broker sends ahead. Making one raises `Unavailable` where the certificate of the
+    authority is not there, and `InvalidInput` where it is none.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class MqttLink:
         if settings.username is not None:
             self._client.username_pw_set(settings.username, settings.password)
         if settings.ca_file is not None:
-            self._client.tls_set(ca_certs=settings.ca_file, tls_version=ssl.PROTOCOL_TLS_CLIENT)
+            self._client.tls_set_context(_trust(settings.ca_file))
         if will is not None:
             self._client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
         self._client.on_connect = self._connect_seen
@@ -302,3 +303,17 @@ class MqttLink:
         future = self._published.get(mid)
         if future is not None and not future.done():
             future.set_result(None)
+
+
+def _trust(ca_file: str) -> ssl.SSLContext:
+    """TLS that trusts one authority alone."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(ca_file)
+    except ssl.SSLError as error:  # which is an OSError
+        message = "the authority's certificate can't be read: there is none in PEM in this file"
+        raise InvalidInput(message, reason="BrokerAuthority", place=ca_file) from error
+    except OSError as error:
+        message = f"the authority's certificate is not readable: {error.strerror}"
+        raise Unavailable(message, reason="BrokerAuthority", place=ca_file) from error
+    return context

@@ -67,20 +67,30 @@ class Opcode(IntEnum):
     """One- and two-byte opcodes are the standard's; three-byte ones are vendor opcode and company.
 
     Of composition data and heartbeats only the opcodes are here; `meshtwin.gateway.foundation` has their fields.
+    Those of models' publications and subscriptions are in `meshtwin.contract.model_messages`.
     """
 
     COMPOSITION_STATUS = 0x02
+    MODEL_PUBLICATION_SET = 0x03
     HEARTBEAT_PUBLICATION_STATUS = 0x06
     COMPOSITION_GET = 0x8008
     DEFAULT_TTL_GET = 0x800C
     DEFAULT_TTL_SET = 0x800D
     DEFAULT_TTL_STATUS = 0x800E
+    MODEL_PUBLICATION_GET = 0x8018
+    MODEL_PUBLICATION_STATUS = 0x8019
+    MODEL_SUBSCRIPTION_ADD = 0x801B
+    MODEL_SUBSCRIPTION_STATUS = 0x801F
     NETWORK_TRANSMIT_GET = 0x8023
     NETWORK_TRANSMIT_SET = 0x8024
     NETWORK_TRANSMIT_STATUS = 0x8025
     RELAY_GET = 0x8026
     RELAY_SET = 0x8027
     RELAY_STATUS = 0x8028
+    SIG_SUBSCRIPTION_GET = 0x8029
+    SIG_SUBSCRIPTION_LIST = 0x802A
+    VENDOR_SUBSCRIPTION_GET = 0x802B
+    VENDOR_SUBSCRIPTION_LIST = 0x802C
     HEARTBEAT_PUBLICATION_SET = 0x8039
     HEARTBEAT_SUBSCRIPTION_GET = 0x803A
     HEARTBEAT_SUBSCRIPTION_SET = 0x803B

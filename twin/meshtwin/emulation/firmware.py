@@ -26,14 +26,18 @@ from meshtwin.contract.access import (
     encode_records,
     encode_status,
 )
+from meshtwin.contract.model_messages import Publication
+from meshtwin.emulation.model_server import DEFAULT_TTL, MODEL_OPCODES, ModelServer
 from meshtwin.emulation.node import NetworkLayer
 from meshtwin.errors import InvalidInput
+from meshtwin.mesh.configuration import Transmit
 
-__all__ = ["Firmware", "Heard"]
+__all__ = ["ALL_NODES", "Firmware", "Heard"]
 
 RECORDS_PER_REPORT = 2  # 3 bytes opcode + 2 x 4 bytes fill an unsegmented message
 RESTART_JUMP = 1000  # a notification counter that jumps further belongs to a restarted neighbour
 ALL_NODES = 0xFFFF
+NOBODY = 0  # the unassigned address: no publication
 PROBES_KEPT = 64  # as many flows as a segment may have: all of them are sent before any is read
 
 
@@ -69,6 +73,7 @@ class Firmware:
     notification_ttl: int
     on_settings: Callable[[], None] = lambda: None
     heard: dict[int, Heard] = field(default_factory=dict)
+    models: ModelServer = field(init=False)
     _epoch: int | None = None
     _notify_s: float = 0.0
     _report_s: float = 0.0
@@ -77,6 +82,11 @@ class Firmware:
     _life: int = 0
     _probes: dict[int, dict[int, int]] = field(default_factory=dict)
     _running: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        once = Transmit(count=0, interval_steps=0)  # network transmit repeats it
+        publication = Publication(address=ALL_NODES, ttl=self.notification_ttl, retransmit=once)
+        self.models = ModelServer(self.network.address, publication, refuses=self.refuses)
 
     def restart(self) -> None:
         """Lose everything that was only in memory; monitoring waits for the next ``MONITOR``."""
@@ -104,6 +114,10 @@ class Firmware:
                 self._note_press(p)
             case Opcode.RESULT_GET if len(p) == 2:
                 self._answer_results(source, p[0], p[1])
+            case opcode if opcode in MODEL_OPCODES:
+                answer = self.models.answer(message)
+                if answer is not None:
+                    self.send(source, answer)
             case opcode if opcode in STATUS_OF:
                 self._configure(source, message)
 
@@ -136,7 +150,10 @@ class Firmware:
         transmit = self.network.settings.network_transmit
         copies = transmit.transmissions if transmit else 1
         parameters = self._counter.to_bytes(2, "little") + bytes((copies,))
-        self.send(ALL_NODES, encode_access(Opcode.NOTIFICATION, parameters), self.notification_ttl)
+        publication = self.models.publication
+        if publication.address != NOBODY:
+            ttl = None if publication.ttl == DEFAULT_TTL else publication.ttl
+            self.send(publication.address, encode_access(Opcode.NOTIFICATION, parameters), ttl)
         self._after(self._notify_s * self.rng.uniform(0.9, 1.1), self._notify)
 
     def _count(self, source: int, counter: int, transmissions: int, power_dbm: float) -> None:

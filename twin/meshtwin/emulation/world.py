@@ -2,14 +2,15 @@
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import simpy
 
 from meshtwin.contract.access import Opcode, encode_access
 from meshtwin.contract.wire import SettingsEntry
-from meshtwin.emulation.firmware import Firmware
+from meshtwin.emulation.firmware import ALL_NODES, Firmware
 from meshtwin.emulation.medium import Medium, Pdu
 from meshtwin.emulation.node import NetworkLayer
 from meshtwin.emulation.radio import Reach, compute_power_dbm, compute_reaches
@@ -123,13 +124,20 @@ class World:
             )
 
     def _subscribe(self) -> None:
-        members: dict[int, set[int]] = {0xFFFF: set(self._index.values())}
+        members: dict[int, set[int]] = {ALL_NODES: set(self._index.values())}
         report_groups = {gateway.id: int(gateway.report_group, 16) for gateway in self.scenario.gateways}
         for i, node in enumerate(self.scenario.nodes):
             members.setdefault(report_groups[node.gateway], set()).add(i)
             for group in node.groups:
                 members.setdefault(int(group, 16), set()).add(i)
         self._members = {group: frozenset(indices) for group, indices in members.items()}
+        for i, firmware in enumerate(self.firmwares):
+            own = {group for group, indices in members.items() if group != ALL_NODES and i in indices}
+            firmware.models.groups, firmware.models.on_subscribed = own, partial(self._join, i)
+
+    def _join(self, index: int, group: int) -> None:
+        """A node's model listens to another group from now on."""
+        self._members[group] = self._members.get(group, frozenset()) | {index}
 
     # Messages
 
@@ -220,7 +228,8 @@ class World:
     # Control connection
 
     def act(self, action: Mapping[str, Any]) -> None:
-        """Do one fault: ``nodeOff``, ``nodeOn``, ``fade`` (source, target, lossDb, both), ``configure``.
+        """Do one fault: ``nodeOff``, ``nodeOn``, ``fade`` (source, target, lossDb, both), ``configure``;
+        ``publication`` (node, ttl): its monitoring model publishes with another TTL.
 
         Raises `InvalidInput` for an unknown action or node.
         """
@@ -239,6 +248,9 @@ class World:
                 entry = SettingsEntry.model_validate({"nodes": [action["node"]], **action["settings"]})
                 network = self.networks[self._node(action, "node")]
                 network.settings = network.settings.overlaid(entry.to_settings())
+            case "publication":
+                models = self.firmwares[self._node(action, "node")].models
+                models.publication = replace(models.publication, ttl=int(action.get("ttl", 0)))
             case unknown:
                 raise InvalidInput(f"unknown action {unknown!r}", reason="UnknownAction")
 

@@ -16,6 +16,7 @@ from meshtwin.contract.configuration import AirtimePercent, FlowSpec, GatewayPha
 from meshtwin.contract.wire import SettingsEntry, WireModel
 from meshtwin.errors import InvalidInput
 from meshtwin.gateway.foundation import NodeComposition
+from meshtwin.gateway.model_states import ModelState
 from meshtwin.mesh.addresses import UnicastAddress, format_address
 from meshtwin.mesh.configuration import Configuration, SettingsRange
 
@@ -81,6 +82,7 @@ class Memory:
     notifying: bool = False  # nodes were told to notify and report
     # Were told to publish heartbeats, and have not confirmed that they stopped.
     heartbeat_publishers: tuple[UnicastAddress, ...] = ()
+    models: Mapping[UnicastAddress, ModelState] = field(default_factory=dict)  # the monitoring model, as read last
 
 
 class StoredPending(WireModel):
@@ -101,6 +103,11 @@ class StoredException(WireModel):
 class StoredComposition(WireModel):
     node: str
     composition: NodeComposition
+
+
+class StoredModel(WireModel):
+    node: str
+    state: ModelState
 
 
 class StoredMemory(WireModel):
@@ -126,6 +133,7 @@ class StoredMemory(WireModel):
     compositions: list[StoredComposition] = Field(default=[])  # format 1 was without them once
     notifying: bool = False  # and without these two
     heartbeat_publishers: list[str] = Field(default=[])
+    models: list[StoredModel] = Field(default=[])  # and without this
 
     @field_validator("monitoring", mode="wrap")
     @classmethod
@@ -184,6 +192,7 @@ def to_bytes(memory: Memory) -> bytes:
         ],
         notifying=memory.notifying,
         heartbeat_publishers=[format_address(a) for a in memory.heartbeat_publishers],
+        models=[StoredModel(node=format_address(a), state=s) for a, s in sorted(memory.models.items())],
     )
     return stored.model_dump_json(by_alias=True, indent=1).encode()
 
@@ -224,6 +233,7 @@ def parse_memory(data: bytes, place: str) -> Memory:
             compositions={_address(c.node): c.composition for c in stored.compositions},
             notifying=stored.notifying,
             heartbeat_publishers=tuple(_address(a) for a in stored.heartbeat_publishers),
+            models={_address(m.node): m.state for m in stored.models},
         )
     except (ValidationError, InvalidInput, ValueError) as error:
         raise InvalidInput(

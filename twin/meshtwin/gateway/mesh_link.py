@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from meshtwin.contract.model_messages import Publication
 from meshtwin.gateway.exchanges import OCCUPANCY_SHARE
 from meshtwin.gateway.measured import PROBE_SPACING_S
 
@@ -58,7 +59,10 @@ MeshEvent = Received | Sensed | MeshFault | Unsent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Welcome:
-    """What the mesh says of the gateway's node; ``speed``: mesh seconds per second."""
+    """What the mesh says of the gateway's node; ``speed``: mesh seconds per second.
+
+    ``notification``: the publication that monitoring models must have; None: nodes are not asked for it.
+    """
 
     address: int
     report_group: int
@@ -75,6 +79,7 @@ class Welcome:
     network_nodes: int | None = None
     neighbours_at_most: int | None = None
     measures_round_trips: bool = False
+    notification: Publication | None = None
 
 
 class MeshLink(Protocol):

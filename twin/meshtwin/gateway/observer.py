@@ -17,6 +17,7 @@ from meshtwin.gateway.bill import Costs, describe_stretching, is_too_long
 from meshtwin.gateway.compositions import CompositionWatch
 from meshtwin.gateway.heartbeat_watch import HeartbeatWatch
 from meshtwin.gateway.memory import Monitoring
+from meshtwin.gateway.models import ModelWatch
 from meshtwin.gateway.monitor import CounterBook, MonitorSchedule, ReportPlan, plan_reports
 from meshtwin.gateway.observing_words import NAMED_MAX, describe_shortages, has_moved, is_other, name_nodes
 from meshtwin.gateway.quieting import HeartbeatQuieting
@@ -45,6 +46,7 @@ class Observer:
         self._heartbeats = HeartbeatWatch(bench)
         self._quieting = HeartbeatQuieting(bench)
         self.compositions = CompositionWatch(bench, self.plan)
+        self.models = ModelWatch(bench, self._take_models)
         self._pending: Command | None = None  # a monitor command that waits for composition data
         self._refusal: tuple[str, str] | None = None  # reason and message of what holds observing back
         self._costs: Costs | None = None
@@ -86,6 +88,7 @@ class Observer:
             self._tell(now)
             return  # comes back when they were read
         self._refusal = None
+        self.models.want(now)
         if is_by_heartbeats:
             self._end_notifications(now)
             self._note_publishers()
@@ -98,6 +101,7 @@ class Observer:
         if node != self._bench.identity.address:
             self._bench.floods += 1
         self.compositions.hear(node, now)
+        self.models.hear(node, now)
         self._quieting.hear(node, now)
 
     def note_odd(self, node: UnicastAddress, what: str) -> None:
@@ -111,6 +115,7 @@ class Observer:
         """Read composition data, rotate heartbeats, count airtime, as it is time."""
         self.compositions.on_time(now)
         self._quieting.on_time(now)
+        self.models.on_time(now)
         if not self.compositions.missing():
             self._heartbeats.on_time(now)
         if self._window_at is None or self._window_at <= now:
@@ -118,8 +123,17 @@ class Observer:
 
     def next_wakeups(self) -> tuple[datetime | None, ...]:
         """When `on_time` has something to do."""
-        waiting = (self.compositions.next_wakeup(), self._quieting.next_wakeup())
+        waiting = (self.compositions.next_wakeup(), self._quieting.next_wakeup(), self.models.next_wakeup())
         return (self._window_at, self._heartbeats.next_wakeup(), *waiting)
+
+    def _take_models(self, now: datetime, is_changed: bool) -> None:
+        """Tell what models lack; nodes that were changed are told to notify, and all count anew: some counted wrong."""
+        if is_changed:
+            memory = self._bench.memory
+            self._bench.remember(replace(memory, monitor_epoch=memory.monitor_epoch + 1))
+            self.plan(now)
+        elif self._told is not None:
+            self._tell(now)
 
     # Replay protection lists
 
@@ -300,6 +314,7 @@ class Observer:
             out.append(f"composition data not read, so that their replay protection lists are not known: {named}")
         if full := find_full(self._bench.sources, self._bench.book.compositions):
             out.append(f"replay protection lists are full, so that other sources may not be heard: {name_nodes(full)}")
+        out += self.models.describe()
         gaps = self._heartbeats.describe_gaps()
         out += [] if gaps is None else [gaps]
         return out + [f"{what}: {name_nodes(nodes)}" for what, nodes in sorted(self._oddities.items())]

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from meshtwin.contract.configuration import Command, CommandResult, NodeOutcome, Reported
+from meshtwin.contract.model_messages import Publication
 from meshtwin.contract.telemetry import (
     CompositionReport,
     FlowReport,
@@ -53,6 +54,7 @@ class Identity:
     network_nodes: int | None = None  # of the whole network, other segments included; None: only ours are known
     neighbours_at_most: int | None = None  # that one node hears, as somebody who knows the building says
     measures_round_trips: bool = False  # for flows from the gateway's own node: nodes share no clock
+    notification: Publication | None = None  # that monitoring models must have; None: nodes are not asked for it
 
 
 @dataclass(slots=True)

@@ -92,8 +92,10 @@ class Upkeep:
         self._observer.take_command(command, now)
 
     def read_compositions_again(self, nodes: Iterable[UnicastAddress], now: datetime) -> None:
-        """Ask nodes once more what they are: their firmware may be another since."""
-        self._observer.compositions.read_again(list(nodes), now)
+        """Ask nodes once more what they are: their firmware may be another since, and what their model publishes."""
+        again = list(nodes)
+        self._observer.compositions.read_again(again, now)
+        self._observer.models.read_again(again, now)
 
     def plan_monitoring(self, now: datetime) -> None:
         """Compute what the airtime budget allows now, and broadcast it if that changed."""
@@ -210,5 +212,6 @@ class Upkeep:
         before = self._bench.memory.drifted
         self.note_drift([node])
         self._observer.compositions.note_read_back(now)
+        self._observer.models.note_read_back(now)
         if self._bench.memory.drifted != before:
             self._bench.say_reported(now)

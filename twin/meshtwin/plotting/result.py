@@ -106,7 +106,7 @@ def _draw_delivery(
     for colour, name in enumerate(names):
         for place, result in enumerate(results):
             flow = next((f for f in result.flows if f.name == name), None)
-            if flow is not None:
+            if flow is not None and flow.sent:  # a share of nothing has no place
                 ratio = flow.delivery_ratio
                 low = ratio.estimate if ratio.low is None else ratio.low  # not known: drawn without a bar
                 high = ratio.estimate if ratio.high is None else ratio.high

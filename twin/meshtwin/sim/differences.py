@@ -6,7 +6,7 @@ from statistics import fmean
 
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.kpis import Interval
-from meshtwin.sim.intervals import compute_mean_interval, compute_ratio_interval
+from meshtwin.sim.intervals import NOTHING_SENT, compute_mean_interval, compute_ratio_interval
 from meshtwin.sim.results import MessageResult, RunResult
 from meshtwin.sim.scenario import Scenario
 
@@ -19,7 +19,8 @@ class FlowDifference:
 
     Intervals are Student's over paired replications; of a single pair they are open (`Interval.open_because`).
     ``latency_ms`` is that of messages and members that both sides reached: a side that loses its slow messages is
-    not called fast for it. None: there are none.
+    not called fast for it. None: there are none. Pairs of which one side sent nothing tell of no share; if there are
+    no others, the shares are open, with `NOTHING_SENT`.
     """
 
     flow: str
@@ -63,6 +64,8 @@ def _difference(flow: str, deadlines: tuple[int, int], pairs: Sequence[tuple[Run
     for one, other in pairs:
         left, right = ([m for m in run.messages if m.flow == flow] for run in (one, other))
         messages += min(len(left), len(right))
+        if not (left and right):
+            continue
         is_same = is_same and [m.arrivals for m in left] == [m.arrivals for m in right]
         on_time.append(_on_time(right, deadlines[1]) - _on_time(left, deadlines[0]))
         delivery.append(_delivery(right) - _delivery(left))
@@ -83,6 +86,8 @@ def _share_interval(differences: Sequence[float], messages: int, level: float = 
     That is the Wilson bound of a share of which not one was seen: replications with equal shares would claim
     certainty otherwise. (``messages`` 0: every arrival is the same on both sides, which is certain.)
     """
+    if not differences:
+        return Interval(estimate=0.0, low=-1.0, high=1.0, level=level, open_because=NOTHING_SENT)
     student = compute_mean_interval(differences, level, least=-1.0, most=1.0)
     if student.open_because is not None or not messages:
         return student

@@ -253,7 +253,7 @@ class Exchange:
         )
         packet = Packet(properties, instructions, message.monitoring)
         transmit = ONCE if part.kind is PartKind.POLL else node.settings.network_transmit
-        node.cache.add(key)
+        node.cache.add(properties.cached_as)
         self.store(node, packet, properties.initial_ttl, 0)
         self._wire.send(node, Job(packet, properties.initial_ttl, 1, transmit, True, self._wire.now_ns()))
 

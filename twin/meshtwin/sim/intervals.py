@@ -10,6 +10,7 @@ from typing import Final
 from meshtwin.mesh.kpis import Interval
 
 __all__ = [
+    "NOTHING_SENT",
     "ONE_REPLICATION",
     "compute_mean_interval",
     "compute_quantile",
@@ -20,6 +21,7 @@ __all__ = [
 ]
 
 ONE_REPLICATION: Final = "one replication does not tell how replications differ; ask for two or more"
+NOTHING_SENT: Final = "no message was sent"  # a share of nothing is not known, whatever its estimate says
 LEAST_EFFECT: Final = 0.1  # the most that preset states are believed to save; 0.12 was the best measured
 
 
@@ -36,7 +38,7 @@ def compute_ratio_interval(
     """
     trials = sum(n for _, n in runs)
     if trials <= 0:
-        return Interval(estimate=0.5, low=0.0, high=1.0, level=level, open_because="no message was sent")
+        return Interval(estimate=0.5, low=0.0, high=1.0, level=level, open_because=NOTHING_SENT)
     estimate = sum(k for k, _ in runs) / trials
     effect = _design_effect(runs, estimate)
     effective = trials / max(LEAST_EFFECT if is_selective else 1.0, effect)
@@ -127,12 +129,18 @@ def _quantile_interval(
     low = compute_quantile(pooled, max(0.0, probability - half)) or 0.0
     needed = least_messages(probability, level)
     if probability + half >= 1.0 or messages < needed:
-        why = f"{messages} messages do not bound it from above" + (
-            f"; ask for more (at least {needed})" if probability < 1.0 else ": a later one may always come"
-        )
+        why = f"{messages} messages do not bound it from above{_what_helps(probability, messages, needed)}"
         return Interval(estimate=estimate, low=min(low, estimate), high=math.inf, level=level, open_because=why)
     high = compute_quantile(pooled, probability + half) or 0.0
     return Interval(estimate=estimate, low=min(low, estimate), high=max(high, estimate), level=level)
+
+
+def _what_helps(probability: float, messages: int, needed: int) -> str:
+    if probability >= 1.0:
+        return ": a later one may always come"
+    if messages < needed:
+        return f"; ask for more (at least {needed})"
+    return " where replications differ that much; ask for more replications"
 
 
 def compute_student_quantile(probability: float, degrees: int) -> float:

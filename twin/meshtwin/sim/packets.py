@@ -95,6 +95,11 @@ class Properties:
     sequence: int = 0
     state_index: int = -1
 
+    @property
+    def cached_as(self) -> tuple[int, int]:
+        """What message caches know it by: a second answer to one request has the key of the first, yet is another."""
+        return self.key, self.sequence
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instructions:

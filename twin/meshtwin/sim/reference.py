@@ -131,7 +131,7 @@ class ReferenceEngine:
         tell(self._scenario, self._now)
         self.packets.append(packet)
         if not self._profile.relays_own_echo:
-            node.cache.add(packet.properties.key)
+            node.cache.add(packet.properties.cached_as)
         self._record(packet, RecordKind.ORIGINATED, node, packet.properties.number)
 
     def _originate(self, node: NodeElements, packet: Packet) -> None:
@@ -266,13 +266,13 @@ class ReferenceEngine:
             on_air.append((start_ns, end_ns, node))
             if channel == AIRTIME_CHANNEL:
                 packet.monitoring.busy_ns += node.occupy_channel(start_ns, end_ns, packet.monitoring.watched_ns)
-        message = packet.properties.key
+        cached_as = packet.properties.cached_as
         links = node.links
         if packet.properties.flow_index < 0:  # background concerns those alone who would relay it
             links = node.relay_links if job.ttl >= 2 else ()
         if packet.instructions.only_to is not None and self._exchange is not None:
             links = self._exchange.links_to(node, packet.instructions.only_to)
-        waiting = [link for link in links if message not in link.known]
+        waiting = [link for link in links if cached_as not in link.known]
         packet.monitoring.losses[LossCause.CACHE] += len(links) - len(waiting)
         if waiting:
             if packet.properties.state_index >= 0:
@@ -301,6 +301,7 @@ class ReferenceEngine:
         """Judges the ``place``-th PDU of an advertising event at the receivers that listen to it."""
         node, job, copy = airing.node, airing.job, airing.copy
         message, bursts, sample_ns = job.packet.properties.key, self._bursts, self._profile.scan_sample_ns
+        cached_as = job.packet.properties.cached_as
         channel, start_ns, end_ns = pdu
         for link in airing.waiting:
             receiver = link.target
@@ -308,7 +309,7 @@ class ReferenceEngine:
             if not listens_to(scanner, pdu, sample_ns):
                 continue
             airing.silent.discard(link)
-            if message in link.known:
+            if cached_as in link.known:
                 job.packet.monitoring.losses[LossCause.CACHE] += 1
                 continue
             if receiver.is_sending(start_ns, end_ns):
@@ -339,7 +340,7 @@ class ReferenceEngine:
         if not node.is_on:
             self._lose(packet, LossCause.SWITCHED_OFF, node)
             return
-        node.cache.add(packet.properties.key)
+        node.cache.add(packet.properties.cached_as)
         self._record(packet, RecordKind.RECEIVED, node, job.hops)
         instructions = packet.instructions
         if self._exchange is not None:

@@ -189,6 +189,12 @@ class FlowDocument(Document):
     retries: Whole = Field(0, ge=0, le=100)  # of an acknowledged message
     retry_after_seconds: Number = Field(1.0, gt=0.0, le=3600.0)
 
+    @model_validator(mode="after")
+    def _size_is_said_once(self) -> Self:
+        if self.access_bytes is not None and "pdu_bytes" in self.model_fields_set:
+            raise ValueError("give accessBytes or pduBytes, not both: the size of PDUs follows from accessBytes")
+        return self
+
     def to_segmentation(self) -> Segmentation | None:
         if self.access_bytes is None:
             return None

@@ -1,5 +1,6 @@
 """YAML of unknown origin as plain values: bounded, without surprises, and with line numbers for complaints."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ __all__ = ["YamlText", "parse_yaml"]
 LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 CHARACTERS_MAX: Final = 16_000_000  # an attenuation matrix of 1,500 nodes
 TEXT_TAG: Final = "tag:yaml.org,2002:str"
+WHOLE_TAG: Final = "tag:yaml.org,2002:int"
+OCTAL: Final = re.compile(r"[-+]?0[0-7_]+")  # in YAML 1.1; a number of its digits in YAML 1.2
 DEPTH_MAX: Final = 16  # the format needs six
 NUMBER_MAX: Final = 400  # characters; a float is exact with 17, and Python refuses integers of 4,300 digits
 VALUES_MAX: Final = 4_000_000  # with every alias counted as often as it stands for something
@@ -102,6 +105,11 @@ def _count_values(node: yaml.Node, sizes: dict[int, int], place: str) -> int:
             total += 1 + _count_values(value, sizes, place)
     elif isinstance(node, yaml.ScalarNode) and node.tag != TEXT_TAG and len(node.value) > NUMBER_MAX:
         raise InvalidInput(f"a number of {len(node.value)} digits, more than {NUMBER_MAX}", place=_line(node, place))
+    elif isinstance(node, yaml.ScalarNode) and node.tag == WHOLE_TAG and OCTAL.fullmatch(node.value):
+        raise InvalidInput(
+            f"{node.value} would be read as an octal number; write it without the leading zero, an address in quotes",
+            place=_line(node, place),
+        )
     elif isinstance(node, yaml.SequenceNode):
         total += sum(_count_values(value, sizes, place) for value in node.value)
     sizes[id(node)] = total
@@ -123,7 +131,8 @@ def format_path(path: Sequence[object]) -> str:
 
 def describe(first: Mapping[str, Any], text: YamlText, place: str) -> InvalidInput:
     """The complaint about the first error that a document model found: value, limit, line and path."""
-    path = tuple(first["loc"])
+    # Where several kinds are allowed, the model adds a name of the kind to the path, which no file has.
+    path = tuple(part for part in first["loc"] if not (isinstance(part, str) and {"[", "("} & set(part)))
     if not path and not isinstance(first.get("input"), Mapping):
         what = "nothing" if text.value is None else f"a {type(text.value).__name__}"
         return InvalidInput(f"{what} in place of keys and values, such as nodes: and flows:", place=place)

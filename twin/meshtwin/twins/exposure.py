@@ -64,8 +64,9 @@ def measure_exposure(
     by_source: dict[int, list[float]] = {}
     by_target: dict[int, list[float]] = {}
     for target, node in state.nodes.items():
+        limit_s = max(SILENT_INTERVALS * report_interval_s, 2 * rotation_s(node)) if node.links else 0.0
         for source, record in node.links.items():
-            value = _accounted(node, record, now_s, report_interval_s, rate_per_s)
+            value = _accounted(node, record, now_s, limit_s, rate_per_s)
             accounted[source, target] = value
             if rate_per_s > 0:
                 by_source.setdefault(source, []).append(value)
@@ -122,13 +123,13 @@ def _has_told_all(node: NodeRecord) -> bool:
     return again > TOLD_SHARE * len(node.links)
 
 
-def _accounted(
-    node: NodeRecord, record: LinkRecord, now_s: float, report_interval_s: float, rate_per_s: float
-) -> float:
-    """Counted notifications, and those since the link was listed last as far as reports are slow to list it."""
+def _accounted(node: NodeRecord, record: LinkRecord, now_s: float, limit_s: float, rate_per_s: float) -> float:
+    """Counted notifications, and those since the link was listed last as far as reports are slow to list it.
+
+    ``limit_s``: how long a link that is alive may go without being listed.
+    """
     decay: float = 0.5 ** (max(0.0, now_s - record.evidence_s) / EVIDENCE_HALF_LIFE_S)
     counted = decay * sum(heard + missed for _, heard, missed in record.evidence)
-    limit_s = max(SILENT_INTERVALS * report_interval_s, 2 * rotation_s(node))
     reported_s = record.listed_s if node.reported_s is None else node.reported_s
     silent_s = max(0.0, reported_s - record.listed_s - limit_s)
     waiting_s = max(0.0, now_s - record.listed_s - silent_s)

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -13,8 +13,9 @@ from meshtwin.emulation.radio import compute_reaches
 from meshtwin.errors import InvalidInput, MeshTwinError, Unavailable
 from meshtwin.gateway.bluez.application import Composition
 from meshtwin.gateway.bluez.bus import MESH_SERVICE, MeshBus
-from meshtwin.gateway.bluez.commissioning import commission
+from meshtwin.gateway.bluez.commissioning import MODEL, NOTIFICATION, commission
 from meshtwin.gateway.bluez.config_client import ConfigClient
+from meshtwin.gateway.bluez.config_messages import set_publication
 from meshtwin.gateway.bluez.local_node import LocalNode
 from meshtwin.gateway.bluez.node_application import NodeApplication
 from meshtwin.mesh.addresses import UnicastAddress, format_address, parse_unicast
@@ -174,7 +175,7 @@ class VirtualNetwork:
 
         ``nodeOff`` / ``nodeOn`` (node): power; ``nodeRestart`` (node): off and on at once; ``fade`` (source, target,
         lossDb, both); ``linkDown`` / ``linkUp`` (source, target); ``partition`` (nodes: they hear each other alone);
-        ``heal``: no fading any more.
+        ``heal``: no fading any more; ``publication`` (node, ttl): its monitoring model publishes with another TTL.
         """
         match action.get("op"):
             case "nodeOff":
@@ -198,6 +199,8 @@ class VirtualNetwork:
                 )
             case "heal":
                 self._fade(set(self._fading_db), 0.0)
+            case "publication":
+                await self._publish_otherwise(self._index(action, "node"), int(action.get("ttl", 0)))
             case unknown:
                 raise InvalidInput(f"unknown action {unknown!r}", reason="UnknownAction")
 
@@ -228,6 +231,12 @@ class VirtualNetwork:
         await station.local.attach(station.token)
         station.client = ConfigClient(station.local)
         self._use(index)
+
+    async def _publish_otherwise(self, index: int, ttl: int) -> None:
+        """As a commissioning tool that was told wrong; nothing for a node where a gateway stands."""
+        station, address = self.stations[index], self.plan.nodes[index].address
+        if station.client is not None:
+            await station.client.ask(address, set_publication(address, replace(NOTIFICATION, ttl=ttl), MODEL))
 
     def _fade(self, pairs: Iterable[tuple[int, int]], loss_db: float) -> None:
         for source, target in pairs:

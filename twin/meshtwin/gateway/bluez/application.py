@@ -15,12 +15,13 @@ from dbus_fast.annotations import DBusBool, DBusByte, DBusBytes, DBusSignature, 
 from dbus_fast.annotations import DBusVariant as DBusAny
 from dbus_fast.service import ServiceInterface, dbus_method, dbus_property
 
+from meshtwin.contract.model_messages import MONITORING_MODEL
 from meshtwin.errors import InvalidInput
 
 __all__ = ["COMPANY_ID", "MONITOR_MODEL", "ApplicationObject", "Arrival", "Composition", "ElementObject"]
 
-COMPANY_ID: Final = 0x05F1  # Linux Foundation: BlueZ's samples. Not 0xFFFF: BlueZ marks SIG models by it
-MONITOR_MODEL: Final = 0x0001  # vendor model of the monitoring messages, under `COMPANY_ID`
+COMPANY_ID: Final = MONITORING_MODEL[0]
+MONITOR_MODEL: Final = MONITORING_MODEL[1]  # vendor model of the monitoring messages, under `COMPANY_ID`
 
 DBusSubscriptions = Annotated[dict[str, Any], DBusSignature("a{sv}")]
 SigModels = Annotated[list[Any], DBusSignature("a(qa{sv})")]

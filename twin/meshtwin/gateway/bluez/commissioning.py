@@ -7,8 +7,9 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final
 
+from meshtwin.contract.model_messages import MONITORING_MODEL
 from meshtwin.errors import InvalidInput, Unavailable
-from meshtwin.gateway.bluez.application import COMPANY_ID, MONITOR_MODEL, Arrival
+from meshtwin.gateway.bluez.application import Arrival
 from meshtwin.gateway.bluez.config_client import ConfigClient
 from meshtwin.gateway.bluez.config_messages import (
     Publication,
@@ -23,10 +24,10 @@ from meshtwin.gateway.bluez.node_application import NOTIFICATION_TRANSMISSIONS
 from meshtwin.mesh.addresses import UnicastAddress, format_address
 from meshtwin.mesh.configuration import NodeSettings, Transmit
 
-__all__ = ["ALL_NODES", "FIRST_SETTINGS", "MODEL", "commission", "equip"]
+__all__ = ["ALL_NODES", "FIRST_SETTINGS", "MODEL", "NOTIFICATION", "commission", "equip"]
 
 ALL_NODES: Final = 0xFFFF
-MODEL: Final = (COMPANY_ID, MONITOR_MODEL)
+MODEL: Final = MONITORING_MODEL
 APP_KEY_STATUS: Final = b"\x80\x03"
 APP_KEY_LIMIT_S: Final = 5.0  # two segments and their answer over loopback take some 0.1 s on a busy machine
 SUCCESS: Final = 0  # status code; Mesh Protocol 1.1, 4.3.5

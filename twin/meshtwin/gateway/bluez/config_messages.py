@@ -5,8 +5,9 @@ A `Question` says what is sent and how its Status begins; the ``parse_`` functio
 
 import struct
 from dataclasses import dataclass
-from typing import Final
 
+from meshtwin.contract import model_messages
+from meshtwin.contract.model_messages import STATUS_NAMES, ModelAt, Publication, parse_publication
 from meshtwin.errors import InvalidInput
 from meshtwin.gateway import foundation
 from meshtwin.gateway.foundation import HeartbeatHeard, NodeComposition, parse_composition, parse_heartbeats_heard
@@ -32,28 +33,6 @@ __all__ = [
     "subscribe_group",
     "subscribe_heartbeats",
 ]
-
-# Status codes of Foundation Models: Mesh Protocol 1.1, 4.3.5, table 4.308.
-STATUS_NAMES: Final = {
-    0x01: "InvalidAddress",
-    0x02: "InvalidModel",
-    0x03: "InvalidAppKeyIndex",
-    0x04: "InvalidNetKeyIndex",
-    0x05: "InsufficientResources",
-    0x06: "KeyIndexAlreadyStored",
-    0x07: "InvalidPublishParameters",
-    0x08: "NotASubscribeModel",
-    0x09: "StorageFailure",
-    0x0A: "FeatureNotSupported",
-    0x0B: "CannotUpdate",
-    0x0C: "CannotRemove",
-    0x0D: "CannotBind",
-    0x0E: "TemporarilyUnableToChangeState",
-    0x0F: "CannotSet",
-    0x10: "UnspecifiedError",
-    0x11: "InvalidBinding",
-}
-PUBLISH_STEP_MS: Final = 50  # of the retransmit interval; Mesh Protocol 1.1, 4.2.3.7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +92,7 @@ def set_beacon(*, is_on: bool) -> Question:
     return Question(name="Beacon Set", opcode=b"\x80\x0a", parameters=bytes((is_on,)), answer=b"\x80\x0b")
 
 
-# Keys, subscriptions, publications
+# Keys; subscriptions and publications, whose fields are those of `meshtwin.contract.model_messages`
 
 
 def bind_app_key(element: int, key_index: int, model: tuple[int, int]) -> Question:
@@ -126,64 +105,20 @@ def bind_app_key(element: int, key_index: int, model: tuple[int, int]) -> Questi
 
 def subscribe_group(element: int, group: int, model: tuple[int, int]) -> Question:
     """Let a vendor model (company, model) listen to a group."""
-    parameters = struct.pack("<HHHH", element, group, *model)
-    return Question(
-        name="Model Subscription Add", opcode=b"\x80\x1b", parameters=parameters, answer=b"\x80\x1f", has_status=True
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Publication:
-    """A model's publication; ``period_code`` as on the air, 0: not by period. ``address`` 0: none.
-
-    ``retransmit.interval_steps`` counts steps of 50 ms here.
-    """
-
-    address: int
-    ttl: int
-    key_index: int = 0
-    period_code: int = 0
-    retransmit: Transmit
+    payload = model_messages.subscribe(ModelAt(element=element, model=model), group)
+    return _to_question("Model Subscription Add", payload, b"\x80\x1f", has_status=True)
 
 
 def set_publication(element: int, publication: Publication, model: tuple[int, int]) -> Question:
     """Say where, how far and how often a vendor model publishes."""
-    parameters = struct.pack(
-        "<HHHBBBHH",
-        element,
-        publication.address,
-        publication.key_index,
-        publication.ttl,
-        publication.period_code,
-        _pack(publication.retransmit),
-        *model,
-    )
-    return Question(
-        name="Model Publication Set", opcode=b"\x03", parameters=parameters, answer=b"\x80\x19", has_status=True
-    )
+    payload = model_messages.set_publication(ModelAt(element=element, model=model), publication)
+    return _to_question("Model Publication Set", payload, b"\x80\x19", has_status=True)
 
 
 def read_publication(element: int, model: tuple[int, int]) -> Question:
     """Ask for a vendor model's publication."""
-    parameters = struct.pack("<HHH", element, *model)
-    return Question(
-        name="Model Publication Get", opcode=b"\x80\x18", parameters=parameters, answer=b"\x80\x19", has_status=True
-    )
-
-
-def parse_publication(parameters: bytes) -> Publication:
-    """The publication in a Status, its code taken away."""
-    try:
-        _, address, key_index, ttl, period, retransmit = struct.unpack_from("<HHHBBB", parameters)
-    except struct.error as error:
-        raise InvalidInput(f"publication status of {len(parameters)} bytes", reason="WrongSize") from error
-    return Publication(
-        address=address,
-        ttl=ttl,
-        key_index=key_index & 0x0FFF,
-        period_code=period,
-        retransmit=Transmit(count=retransmit & 7, interval_steps=retransmit >> 3),
-    )
+    payload = model_messages.ask_publication(ModelAt(element=element, model=model))
+    return _to_question("Model Publication Get", payload, b"\x80\x19", has_status=True)
 
 
 # Heartbeats and composition data: their fields are those of `meshtwin.gateway.foundation`
@@ -216,7 +151,8 @@ def ask_composition() -> Question:
 
 
 def _to_question(name: str, payload: bytes, answer: bytes, *, has_status: bool = False) -> Question:
-    return Question(name=name, opcode=payload[:2], parameters=payload[2:], answer=answer, has_status=has_status)
+    size = 1 if payload[0] < 0x80 else 2  # of the opcode; Mesh Protocol 1.1, 3.7.3.1
+    return Question(name=name, opcode=payload[:size], parameters=payload[size:], answer=answer, has_status=has_status)
 
 
 def _pack(value: Transmit) -> int:

@@ -18,7 +18,7 @@ from meshtwin.contract.access import Opcode, decode_access
 from meshtwin.errors import Inconsistent, InvalidInput, MeshTwinError, Unavailable
 from meshtwin.gateway.bluez.application import Arrival, Composition
 from meshtwin.gateway.bluez.bus import MESH_SERVICE, MeshBus
-from meshtwin.gateway.bluez.commissioning import FIRST_SETTINGS, MODEL, equip
+from meshtwin.gateway.bluez.commissioning import FIRST_SETTINGS, MODEL, NOTIFICATION, equip
 from meshtwin.gateway.bluez.config_client import ConfigClient
 from meshtwin.gateway.bluez.config_messages import set_settings, subscribe_group
 from meshtwin.gateway.bluez.continuity import Continuity, ContinuityFile, check_continuity
@@ -139,6 +139,7 @@ class BluezMeshLink:
             network_nodes=len(self._credentials.nodes),
             neighbours_at_most=self._neighbours_at_most,
             measures_round_trips=True,
+            notification=NOTIFICATION,
         )
 
     async def run(self, on_event: Callable[[MeshEvent], None]) -> None:

@@ -12,11 +12,11 @@ class MessageCache:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._order: deque[int] = deque()
-        self.known: set[int] = set()  # read by the engine's innermost loop
+        self._order: deque[tuple[int, int]] = deque()
+        self.known: set[tuple[int, int]] = set()  # read by the engine's innermost loop
 
-    def add(self, key: int) -> bool:
-        """Whether ``key`` is new; remembers it."""
+    def add(self, key: tuple[int, int]) -> bool:
+        """Whether ``key`` (`meshtwin.sim.packets.Properties.cached_as`) is new; remembers it."""
         if key in self.known:
             return False
         if len(self._order) >= self._size:
