@@ -51,6 +51,7 @@ def run() -> list[Figure]:
     return [
         *_ratio_figures(ratios),
         *_difference_figures(networks),
+        *_order_figures(networks[f"field {SEEDS[0]}, 35% relays"]),
         *_interval_figures(),
         *_core_figures(),
     ]
@@ -300,6 +301,19 @@ def _difference_figures(networks: Mapping[str, Scenario]) -> Iterator[Figure]:
         yield at_least(f"{name}, least, measured again: {worst}", again[worst][place], 2.0, "times", COMMAND)
         yield told(f"{name}, least at first sight: {least[place][0]}", min(values), "times", COMMAND)
         yield told(f"{name}, below 2", sum(value < 2.0 for value in values), "comparisons", COMMAND)
+
+
+def _order_figures(scenario: Scenario) -> Iterator[Figure]:
+    """How well the same states hold both sides together where a change, TTL 6, can only harm: what it never mends."""
+    changed = dict(make_changes(scenario))["TTL 6"]
+    sides = [sample_messages(side, selective, 20_000, 2 * DIFFERENCE_SCRAMBLES) for side in (scenario, changed)]
+    before, after = (np.nan_to_num(latencies, nan=math.inf) > 100.0 for latencies in sides)
+    apart = np.mean(np.mean(before, axis=(0, 1)) * np.mean(~after, axis=(0, 1)))
+    name = "(message, destination) pairs late before TTL 6"
+    yield told(f"{name} and with it", float(np.mean(before & after)), "ratio", COMMAND)
+    yield told(f"{name} but not with it", float(np.mean(before & ~after)), "ratio", COMMAND)
+    yield told(f"{name} but not with it, sides independent", float(apart), "ratio", COMMAND)
+    yield told("pairs late with TTL 6 alone", float(np.mean(~before & after)), "ratio", COMMAND)
 
 
 def _interval_figures() -> Iterator[Figure]:

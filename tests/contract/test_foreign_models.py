@@ -435,3 +435,33 @@ def test_authority_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(InvalidInput, match=r"authority.*ca\.crt") as caught:
         ask("https://127.0.0.1:9", ca_file=str(tmp_path / "ca.crt"))
     assert caught.value.reason == "ModelCredentials"
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [("links", "deliveryAlpha", 1e308), ("links", "deliveryBeta", 1e-320), ("flows", "ratePerMinute", 1e-300)],
+)
+def test_numbers_that_would_overflow_are_refused_with_their_place(serve, part, key, value):
+    snapshot = make_snapshot()
+    question = json.loads(JudgeRequest.of(snapshot, (snapshot.configuration,), PLAN).to_payload())
+    question["snapshot"][part][0][key] = value
+    answer = httpx.post(serve(serve_judge(InProcessJudge())) + "/judge", json=question)
+    assert answer.status_code == 422
+    assert answer.json()["place"] == f"body.snapshot.{part}.0.{key}"
+
+
+def test_log_of_a_failure_shows_no_values_of_variables(serve, capsys):
+    class Broken:
+        model = "broken"
+
+        def judge(self, _snapshot, _configurations, _plan, _progress):
+            password = "do-not-show"  # noqa: S105
+            raise RuntimeError(f"{len(password)} characters")
+
+    snapshot = make_snapshot()
+    question = JudgeRequest.of(snapshot, (snapshot.configuration,), PLAN).to_payload()
+    answer = httpx.post(serve(serve_judge(Broken())) + "/judge", content=question, headers=JSON)
+    said = "".join(capsys.readouterr())
+    assert answer.status_code == 500
+    assert "RuntimeError: 11 characters" in said
+    assert "do-not-show" not in said.replace('password = "do-not-show"', "")

@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 refused or failed (the message says what to do), 2 wrong usage (typer's own).
 """
 
+import errno
 import sys
 
 import typer
@@ -39,6 +40,11 @@ def main() -> None:
         sys.exit(130)  # as a shell says of a program that Ctrl-C ended; before the program's own handlers stand
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone, as `| head` does
+        sys.exit(1)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        sys.stderr.write(f"meshtwin: output can't be written: {error.strerror}\n")
         sys.exit(1)
 
 

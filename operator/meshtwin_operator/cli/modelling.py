@@ -113,7 +113,7 @@ def compare(
 
 
 def plot(
-    file: Annotated[Path, typer.Argument(help="A scenario file, or a result that simulate wrote as .json.")],
+    file: Annotated[Path, typer.Argument(help="A scenario file, or a result that simulate wrote (.json, .parquet).")],
     picture: Annotated[Path, typer.Option("--to", "-t", help="The picture: .png, .svg or .pdf.")],
     result: Annotated[
         list[Path] | None, typer.Option("--result", "-r", help="Draw this result of it, not the network (repeatable).")
@@ -126,10 +126,10 @@ def plot(
     from meshtwin.mesh.addresses import parse_unicast
     from meshtwin.plotting import PICTURE_SUFFIXES, draw_network, draw_results, save_picture
     from meshtwin.sim.files import check_target
-    from meshtwin.sim.result_file import read_result
+    from meshtwin.sim.result_file import RESULT_SUFFIXES, read_result
     from meshtwin.sim.scenario_file import read_scenario
 
-    files = list(result or []) or ([file] if file.suffix == ".json" else [])
+    files = list(result or []) or ([file] if file.suffix in RESULT_SUFFIXES else [])
     check_target(picture, PICTURE_SUFFIXES)
     if files and gateway is not None:
         raise InvalidInput("results are drawn without a network; leave --gateway out", place="--gateway")

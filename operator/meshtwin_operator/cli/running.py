@@ -82,9 +82,9 @@ def mesh(
     bluez: Annotated[
         Path | None, typer.Option("--bluez", help="Scenario of a mesh of bluetooth-meshd processes.")
     ] = None,
-    port: Annotated[int, typer.Option(help="TCP port on loopback; 0: any free one.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="TCP port on loopback; 0: any free one.")] = 0,
     token_file: Annotated[Path | None, typer.Option(help="File with the token of its clients.")] = None,
-    speed: Annotated[float, typer.Option(help="Mesh seconds per second; 1 with --bluez.")] = 1.0,
+    speed: Annotated[float, typer.Option(min=0.001, max=100, help="Mesh seconds per second; 1 with --bluez.")] = 1.0,
     seed: Annotated[int | None, typer.Option(help="Instead of the scenario's.")] = None,
 ) -> None:
     """Run an emulated mesh, or one of real Bluetooth Mesh daemons on a virtual air."""

@@ -177,3 +177,11 @@ def test_flow_without_messages_has_no_shares_in_any_table(pair, tmp_path):
     assert "no interval: no message was sent" in alone
     against = run("compare", "--engine", "reference", pair, silent, "--replications", 2).stdout
     assert against.splitlines()[2].split() == ["press", "–", "–", "–"]
+
+
+def test_plot_draws_a_result_from_either_kind_of_file(pair, tmp_path):
+    for suffix in (".json", ".parquet"):
+        result, picture = (tmp_path / "r").with_suffix(suffix), tmp_path / f"{suffix[1:]}.png"
+        run("simulate", "--engine", "reference", pair, "--replications", 2, "--output-file", result)
+        run("plot", result, "--to", picture)
+    assert (tmp_path / "json.png").read_bytes() == (tmp_path / "parquet.png").read_bytes()

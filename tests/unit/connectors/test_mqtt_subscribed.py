@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+import structlog
 
 from meshtwin.connectors.mqtt import BrokerSettings, MqttLink
 from meshtwin.errors import InvalidInput, Unavailable
@@ -78,3 +79,24 @@ async def test_authority_that_is_not_there_may_yet_come_and_one_that_is_none_may
     ca_file.write_text("no certificate")
     with pytest.raises(InvalidInput, match="there is none in PEM"):
         MqttLink(BrokerSettings(host="broker", port=8883, ca_file=str(ca_file)), client_id="test")
+
+
+async def test_link_whose_connections_are_all_ended_at_once_asks_for_another_one_with_its_id() -> None:
+    async def take_over(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_packet(reader)
+        writer.write(CONNECT_ACCEPTED)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(take_over, "127.0.0.1", 0)
+    with structlog.testing.capture_logs() as logs:
+        port = server.sockets[0].getsockname()[1]
+        link = MqttLink(BrokerSettings(host="127.0.0.1", port=port), client_id="gateway-7")
+        link.start()
+        async with asyncio.timeout(30):
+            while not any("our id" in entry["event"] for entry in logs):  # noqa: ASYNC110  # logs have no event
+                await asyncio.sleep(0.02)
+        await link.stop()
+    server.close()
+    (said,) = [entry for entry in logs if "our id" in entry["event"]]
+    assert (said["log_level"], said["client_id"]) == ("warning", "gateway-7")

@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 KEEPALIVE_S: Final = 20  # a dead broker is noticed within 1.5 times this
 RECONNECT_MAX_S: Final = 5  # twins must catch up soon after a broker restart
+SHORT_LIFE_S: Final = 5.0  # of a connection; one that ends by a lost network or broker is not at once made again
+SHORT_LIVES: Final = 3  # in a row, until we say what it looks like
 QUEUE_LIMIT: Final = 20_000  # messages between wire and reader; about 20 MB of small reports
 
 
@@ -102,6 +104,8 @@ class MqttLink:
         self.refusal: str | None = None  # why the broker refused us last; None: it did not
         self.is_unreachable = False  # no connection could be made at the last try
         self.last_alive_s = time.monotonic()
+        self._since_s = 0.0  # monotonic time of the last connection
+        self._short_lives = 0
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
@@ -236,6 +240,7 @@ class MqttLink:
             return
         self.refusal = None
         self.reconnects_total += 1
+        self._since_s = time.monotonic()
         sent = (self._client.subscribe(topic_filter, qos) for topic_filter, qos in self._subscriptions.items())
         self._unconfirmed = {mid for _, mid in sent if mid is not None}
         self._serve_if_subscribed()
@@ -260,6 +265,15 @@ class MqttLink:
         self.connected.clear()
         self._unconfirmed.clear()
         log.info("Broker connection ended", host=self._settings.host, reason=reason)
+        self._short_lives = self._short_lives + 1 if time.monotonic() - self._since_s < SHORT_LIFE_S else 0
+        if (
+            self._short_lives == SHORT_LIVES
+        ):  # MQTT 3.1.1 ends the older one of two with the same id, and says no reason
+            log.warning(
+                "Broker ends each connection within seconds: is another process connected with our id?",
+                host=self._settings.host,
+                client_id=self._client_id,
+            )
 
     def _message_seen(self, _client: Any, _data: Any, message: Any) -> None:
         received = Message(

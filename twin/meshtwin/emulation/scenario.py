@@ -24,7 +24,7 @@ All times are mesh time: seconds since the start, wall time multiplied by the sp
 """
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -47,6 +47,8 @@ __all__ = [
     "parse_scenario",
     "read_scenario",
 ]
+
+FILE_MAX_BYTES: Final = 16 * 2**20  # a node takes about 100 bytes
 
 
 class ScenarioModel(BaseModel):
@@ -204,7 +206,13 @@ def parse_scenario(text: str, place: str = "scenario") -> MeshScenario:
 def read_scenario(path: Path) -> MeshScenario:
     """The scenario in a file; raises `InvalidInput` if it cannot be read or parsed."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:  # no further than the limit: a device such as /dev/zero has no end
+            content = file.read(FILE_MAX_BYTES + 1)
     except OSError as error:
         raise InvalidInput(f"scenario not readable: {error.strerror}", place=str(path)) from error
-    return parse_scenario(text, str(path))
+    if len(content) > FILE_MAX_BYTES:
+        raise InvalidInput(f"more bytes than {FILE_MAX_BYTES}", reason="FileTooLarge", place=str(path))
+    try:
+        return parse_scenario(content.decode("utf-8"), str(path))
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"scenario is no text in UTF-8: {error}", place=str(path)) from error

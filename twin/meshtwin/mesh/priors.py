@@ -10,9 +10,9 @@ __all__ = ["SIMULATION"]
 
 # Fitted by `meshtwin.mesh.calibration.fit_prior` on 150 networks of 12 to 20 nodes of the emulated mesh, with fading,
 # interference and dead relays that the twin does not know (seeds 50,000 to 50,149): python -m tests.benchmarks
-# calibration. Today's link estimate gives a prior that differs by less than 3 % in the width of shares; this one held
-# 0.886 (on time), 0.898 (delivery) and 0.897 (latency) of 420 other networks. Doubt: no real network is among them. The
-# twin knew the stack profile; where a segment names a wrong one, errors are larger until its own card says so.
+# calibration. Today's estimate of links and weight of cards give priors whose intervals are up to 5 % wider; this one
+# held 0.886 (on time), 0.902 (delivery) and 0.897 (latency) of 420 other networks. Doubt: no real network is in it.
+# The twin knew the stack profile; where a segment names a wrong one, errors are larger until its own card says so.
 SIMULATION: Final[Mapping[FigureKind, Prior]] = MappingProxyType(
     {
         prior.kind: prior

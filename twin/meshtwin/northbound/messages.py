@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field
 
@@ -93,13 +93,17 @@ class NodeMessage(WireModel):
         )
 
 
+# A parameter of a Beta distribution: its moments take squares and products, which have to stay within floats
+EvidenceCount = Annotated[float, Field(ge=1e-12, le=1e15)]
+
+
 class LinkMessage(WireModel):
     """A directed link: Beta posterior of the delivery of a single transmission, with its mean and deviation."""
 
     source: UnicastText
     target: UnicastText
-    delivery_alpha: float = Field(gt=0)
-    delivery_beta: float = Field(gt=0)
+    delivery_alpha: EvidenceCount
+    delivery_beta: EvidenceCount
     delivery_ratio: float | None = None  # mean; for readers, ignored when parsed
     delivery_deviation: float | None = None  # likewise
     rssi_dbm: float | None = None
@@ -137,7 +141,7 @@ class FlowMessage(WireModel):
     name: str
     source: UnicastText
     destination: AddressText
-    rate_per_minute: float = Field(gt=0)
+    rate_per_minute: float = Field(ge=1e-6, le=1e6)  # two years between messages: drawn times are still nanoseconds
     deadline_milliseconds: int = Field(ge=1)
 
 

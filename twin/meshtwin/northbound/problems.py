@@ -1,5 +1,6 @@
 """Errors as ``application/problem+json`` (RFC 9457) with value, limit and place."""
 
+import traceback
 from http import HTTPStatus
 from typing import Final
 
@@ -77,6 +78,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:
-    log.error("Request failed", path=request.url.path, exc_info=error)
+    # Plain, also where nobody configured the logs: structlog's own way shows the values of variables, tokens among them.
+    log.error("Request failed", path=request.url.path, exception="".join(traceback.format_exception(error)))
     detail = "the twin failed to answer; its log says why"
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", detail, place=request.url.path)

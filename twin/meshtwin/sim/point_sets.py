@@ -3,7 +3,7 @@
 A column of 2**m points is a matrix over the field of two elements that takes the bits of a point's number to the
 bits of its place, so it has one point in each of 2**m equal cells. The first row of column j is the j-th power of a
 primitive element of GF(2**m), and the second row a power further on. So any two of 2**m - 1 columns fill the four
-quarters of their square equally, and those less than `SECOND_ROW` apart (or a little more) its sixteenths.
+quarters of their square equally, and those less than `SECOND_ROW` apart its sixteenths.
 Sobol's columns have 2**(m - 1) different first rows; two with the same one are wholly dependent at first sight, which
 costs more than good pairs gain where hundreds of columns matter a little.
 Source: Rao (1947), orthogonal arrays of strength 2; Owen (1995), nested uniform scrambling.
