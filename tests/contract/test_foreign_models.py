@@ -455,7 +455,7 @@ def test_log_of_a_failure_shows_no_values_of_variables(serve, capsys):
         model = "broken"
 
         def judge(self, _snapshot, _configurations, _plan, _progress):
-            password = "do-not-show"  # noqa: S105
+            password = "do-not-show"
             raise RuntimeError(f"{len(password)} characters")
 
     snapshot = make_snapshot()

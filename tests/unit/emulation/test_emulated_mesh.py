@@ -256,6 +256,6 @@ def test_impossible_scenarios_are_refused_with_the_place(change: dict[str, Any],
         parse_scenario(yaml.safe_dump(plain))
 
 
-def test_scenario_without_end_is_refused_and_not_read_into_memory():
+def test_scenario_without_end_is_refused_and_not_read_into_memory() -> None:
     with pytest.raises(InvalidInput, match="more bytes than"):
         read_scenario(Path("/dev/zero"))

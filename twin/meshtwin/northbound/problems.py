@@ -78,7 +78,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:
-    # Plain, also where nobody configured the logs: structlog's own way shows the values of variables, tokens among them.
+    # Plain, also where nobody configured the logs: structlog's own way shows values of variables, tokens among them.
     log.error("Request failed", path=request.url.path, exception="".join(traceback.format_exception(error)))
     detail = "the twin failed to answer; its log says why"
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", detail, place=request.url.path)
