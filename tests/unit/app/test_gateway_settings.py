@@ -43,3 +43,13 @@ def test_broker_without_a_name_is_refused_with_its_place(tmp_path: Path) -> None
     path.write_text(path.read_text().replace('"host": "broker"', '"host": ""'))
     with pytest.raises(InvalidInput, match=r"broker\.host"):
         read_settings(GatewaySettings, path)
+
+
+def test_zero_byte_in_a_path_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="zero byte"):
+        read_settings(GatewaySettings, write(tmp_path, keysFile="keys\0.json"))
+
+
+def test_mesh_of_another_kind_is_told_which_there_are(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="kind is neither 'emulated' nor 'bluez'"):
+        read_settings(GatewaySettings, write(tmp_path, kind="blues"))

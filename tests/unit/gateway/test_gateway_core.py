@@ -55,6 +55,17 @@ def test_nodes_that_do_not_answer_are_named_by_adoption() -> None:
     assert rig.reported.unheard == ["0003"]
 
 
+def test_adopting_again_while_nobody_answers_fails_and_keeps_what_was_read() -> None:
+    rig = adopted_rig()
+    before = rig.reported.hash
+    rig.silent = set(NODES)
+
+    result = rig.command(Verb.ADOPT, "again", nodes=NAMES, run_s=600)
+
+    assert (result.status, result.reason) == ("failed", "Unreachable")
+    assert rig.reported.hash == before
+
+
 def test_a_confirmed_commit_is_in_force() -> None:
     rig = armed_rig()
 

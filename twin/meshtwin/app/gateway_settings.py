@@ -71,7 +71,9 @@ def _kind_of_mesh(value: object) -> str:
 
 MeshModel = Annotated[
     Annotated[EmulatedMeshModel, Tag("emulated")] | Annotated[BluezMeshModel, Tag("bluez")],
-    Discriminator(_kind_of_mesh),
+    Discriminator(
+        _kind_of_mesh, custom_error_type="meshKind", custom_error_message="kind is neither 'emulated' nor 'bluez'"
+    ),
 ]
 
 

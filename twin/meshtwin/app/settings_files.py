@@ -31,6 +31,8 @@ SettingsT = TypeVar("SettingsT", bound=BaseModel)
 def read_settings(model: type[SettingsT], path: Path) -> SettingsT:
     """The settings in a JSON file; raises `InvalidInput` with the place of the first fault."""
     text = read_text(path, str(path))
+    if "\\u0000" in text:
+        raise InvalidInput("settings not usable: a zero byte (\\u0000) is in no name, path or address", place=str(path))
     try:
         return model.model_validate_json(text)
     except ValidationError as error:

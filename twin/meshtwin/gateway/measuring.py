@@ -84,7 +84,7 @@ class Measuring:
         bench = self._bench
         read = bench.book.configuration(n for n in job.nodes if bench.book.is_complete(n))
         outcomes = [self._read_outcome(node, job.unanswered) for node in job.nodes]
-        if not read.entries:
+        if not read.entries or job.unanswered.issuperset(job.nodes):  # what an earlier adoption read is kept
             bench.conclude(command, now, "failed", reason="Unreachable", outcomes=outcomes)
             return
         bench.remember(transitions.adopted(bench.memory, job.nodes, read, now))
