@@ -244,7 +244,7 @@ def parse_memory(data: bytes, place: str) -> Memory:
 
 
 def _address(text: str) -> UnicastAddress:
-    return UnicastAddress(int(text, 16))
+    return parse_unicast(text, "address")
 
 
 def _entries(configuration: Configuration) -> list[SettingsEntry]:

@@ -22,7 +22,7 @@ from meshtwin.sim.scenario import Scenario
 
 __all__ = ["Goal", "Replications", "replicate", "replicate_until", "share_on_time"]
 
-CHUNKS_PER_WORKER: Final = 8  # small enough for progress and an even load, large enough to amortise pickling
+CHUNKS_PER_WORKER: Final = 16  # small enough for progress and an even end, large enough to amortise pickling
 FIRST_STAGE: Final = 8  # the variance is judged on these; with fewer, Student's quantile makes the rest expensive
 REPLICATIONS_MOST: Final = 4096
 

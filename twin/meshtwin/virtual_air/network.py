@@ -187,6 +187,8 @@ class VirtualNetwork:
                 await self._power_on(self._index(action, "node"))
             case "fade" | "linkDown" | "linkUp" as op:
                 loss_db = {"linkDown": FADED_AWAY_DB, "linkUp": 0.0}.get(op, float(action.get("lossDb", 0.0)))
+                if not math.isfinite(loss_db):
+                    raise InvalidInput(f"a loss of {loss_db} dB is no number", place="lossDb")
                 source, target = self._index(action, "source"), self._index(action, "target")
                 self._fade(
                     {(source, target), (target, source)} if action.get("both", True) else {(source, target)}, loss_db

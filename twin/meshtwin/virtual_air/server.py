@@ -54,7 +54,7 @@ class ControlServer:
             if action.get("op") == "truth":
                 return {"ok": True, **await self._truth()}
             await self._network.act(action)
-        except (MeshTwinError, ValueError) as error:
+        except (MeshTwinError, TypeError, ValueError) as error:
             return {"error": str(error)}
         return {"ok": True}
 

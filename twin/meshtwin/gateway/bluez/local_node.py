@@ -49,7 +49,8 @@ class NodeKeys:
 async def check_interface(bus: MeshBus, service: str) -> None:
     """Whether the daemon has the methods that we use, with the arguments of BlueZ 5.53 and later (doc/mesh-api.txt).
 
-    A daemon does not tell its version. Raises `InvalidInput` (``WrongVersion``) with what is missing or other.
+    A daemon does not tell its version. Raises `InvalidInput` (``WrongVersion``) with what is missing or other,
+    `Unavailable` (``AdapterMissing``) for one that has its name already, and waits for its adapter to show anything.
     """
     text = str((await bus.call(service, NETWORK_PATH, INTROSPECTABLE, "Introspect"))[0])
     try:
@@ -57,6 +58,12 @@ async def check_interface(bus: MeshBus, service: str) -> None:
     except (InvalidIntrospectionError, ParseError) as error:
         message = f"what the daemon says of itself is not understood: {error}"
         raise InvalidInput(message, reason="WrongVersion", place=service) from error
+    if not found:  # BlueZ 5.66 takes its name first, and exports this object when its adapter is up
+        message = (
+            "bluetooth-meshd is there and shows no mesh yet: it waits for its adapter; is one plugged in, and no "
+            "bluetoothd using it?"
+        )
+        raise Unavailable(message, reason="AdapterMissing", place=service)
     methods = (
         {m.name: "".join(str(a.signature) for a in m.in_args) for m in found[NETWORK].methods}
         if NETWORK in found
