@@ -225,6 +225,8 @@ async def test_unknown_faults_are_refused_with_their_place(chain: VirtualNetwork
         await chain.act({"op": "nodeOff", "node": "0099"})
     with pytest.raises(InvalidInput, match="earthquake"):
         await chain.act({"op": "earthquake"})
+    with pytest.raises(InvalidInput, match="no number"):
+        await chain.act({"op": "fade", "source": "0001", "target": "0002", "lossDb": float("nan")})
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -332,6 +332,15 @@ def test_a_broken_memory_is_refused_not_guessed(data: bytes) -> None:
     assert caught.value.reason == "MemoryBroken"
 
 
+@pytest.mark.parametrize("address", ["0000", "ffff", "node"])
+def test_a_memory_with_a_node_that_is_none_is_refused(address: str) -> None:
+    data = to_bytes(full_memory()).replace(b'"0001"', f'"{address}"'.encode())
+
+    with pytest.raises(InvalidInput) as caught:
+        parse_memory(data, "gateway.json")
+    assert caught.value.reason == "MemoryBroken"
+
+
 def test_a_folder_that_cannot_be_made_is_said_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Unavailable, match="not usable"):

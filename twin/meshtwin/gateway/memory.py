@@ -17,7 +17,7 @@ from meshtwin.contract.wire import SettingsEntry, WireModel
 from meshtwin.errors import InvalidInput
 from meshtwin.gateway.foundation import NodeComposition
 from meshtwin.gateway.model_states import ModelState
-from meshtwin.mesh.addresses import UnicastAddress, format_address
+from meshtwin.mesh.addresses import UnicastAddress, format_address, parse_unicast
 from meshtwin.mesh.configuration import Configuration, SettingsRange
 
 __all__ = ["HASHES_KEPT", "Memory", "Monitoring", "NodeException", "Pending", "parse_memory", "to_bytes"]

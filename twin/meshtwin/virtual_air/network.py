@@ -1,6 +1,7 @@
 """The whole network: air, buses, daemons, node applications; its boot, faults and end."""
 
 import asyncio
+import math
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
