@@ -1,5 +1,6 @@
 """Parts of the gateway: phases, exchanges, counters, probe figures, report plans, the store."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -339,6 +340,20 @@ def test_a_memory_with_a_node_that_is_none_is_refused(address: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         parse_memory(data, "gateway.json")
     assert caught.value.reason == "MemoryBroken"
+
+
+@pytest.mark.parametrize("missing", ["pending", "rollback_at"])
+def test_an_armed_memory_without_what_its_timer_needs_is_refused(missing: str) -> None:
+    armed = replace(full_memory(), phase=GatewayPhase.ARMED)
+
+    with pytest.raises(InvalidInput, match="phase armed without"):
+        parse_memory(to_bytes(replace(armed, **{missing: None})), "gateway.json")
+
+
+def test_what_is_said_of_a_broken_memory_is_one_line() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse_memory(b"{}", "gateway.json")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_folder_that_cannot_be_made_is_said_at_the_start(tmp_path: Path) -> None:

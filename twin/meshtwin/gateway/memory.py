@@ -20,10 +20,11 @@ from meshtwin.gateway.model_states import ModelState
 from meshtwin.mesh.addresses import UnicastAddress, format_address, parse_unicast
 from meshtwin.mesh.configuration import Configuration, SettingsRange
 
-__all__ = ["HASHES_KEPT", "Memory", "Monitoring", "NodeException", "Pending", "parse_memory", "to_bytes"]
+__all__ = ["HASHES_KEPT", "TIMED", "Memory", "Monitoring", "NodeException", "Pending", "parse_memory", "to_bytes"]
 
 log = structlog.get_logger(__name__)
 
+TIMED: Final = (GatewayPhase.ARMED, GatewayPhase.COMMITTING)  # the rollback timer runs
 HASHES_KEPT: Final = 32  # as many as `Reported` may carry
 
 
@@ -202,6 +203,8 @@ def parse_memory(data: bytes, place: str) -> Memory:
     try:
         stored = StoredMemory.model_validate_json(data)
         pending = stored.pending
+        if stored.phase in TIMED and (pending is None or stored.rollback_at is None):
+            raise InvalidInput(f"phase {stored.phase} without what is pushed, or without its deadline")
         return Memory(
             phase=stored.phase,
             epoch=stored.epoch,
@@ -236,11 +239,17 @@ def parse_memory(data: bytes, place: str) -> Memory:
             models={_address(m.node): m.state for m in stored.models},
         )
     except (ValidationError, InvalidInput, ValueError) as error:
+        why = _first_fault(error) if isinstance(error, ValidationError) else str(error)
         raise InvalidInput(
-            f"gateway memory is broken: {error}; restore it from a backup, or remove it and adopt again",
+            f"gateway memory is broken: {why}; restore it from a backup, or remove it and adopt again",
             reason="MemoryBroken",
             place=place,
         ) from error
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return ": ".join([".".join(str(part) for part in fault["loc"]), fault["msg"]]).removeprefix(": ")
 
 
 def _address(text: str) -> UnicastAddress:

@@ -23,7 +23,7 @@ from meshtwin.gateway.jobs import (
     plan_commit,
     plan_restore,
 )
-from meshtwin.gateway.memory import NodeException, Pending
+from meshtwin.gateway.memory import TIMED, NodeException, Pending
 from meshtwin.gateway.phases import PhaseEvent
 from meshtwin.gateway.upkeep import Upkeep
 from meshtwin.mesh.addresses import UnicastAddress
@@ -32,7 +32,6 @@ __all__ = ["SafetyNet"]
 
 DEFAULT_COVERAGE_PER_MILLE: Final = 950
 DEFAULT_CONFIRM_S: Final = 300
-TIMED: Final = (GatewayPhase.ARMED, GatewayPhase.COMMITTING)
 
 
 class SafetyNet:
