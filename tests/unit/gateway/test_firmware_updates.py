@@ -7,7 +7,7 @@ from tests.unit.gateway.observed_mesh import IDENTITY, MONITOR, ObservedMesh
 from meshtwin.contract.access import Opcode
 from meshtwin.contract.configuration import Verb
 from meshtwin.contract.telemetry import NodeTelemetry
-from meshtwin.gateway.compositions import READ_BACKS_PER_LOOK
+from meshtwin.gateway.turns import READ_BACKS_PER_LOOK
 from meshtwin.mesh.reporting import READ_BACK_PAUSE_S
 
 

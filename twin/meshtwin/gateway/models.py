@@ -7,7 +7,7 @@ first two are put right; groups of flows are the commissioning tool's, so that t
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -18,6 +18,7 @@ from meshtwin.contract.model_messages import MONITORING_MODEL
 from meshtwin.gateway.bench import FIXED_GROUPS, Bench, Work
 from meshtwin.gateway.model_states import ModelJob
 from meshtwin.gateway.observing_words import name_nodes
+from meshtwin.gateway.turns import Turns
 from meshtwin.mesh.addresses import UnicastAddress, format_address, is_group
 
 __all__ = ["ModelWatch"]
@@ -27,11 +28,7 @@ log = structlog.get_logger(__name__)
 # Nodes of one job: what was read is kept when it ends, and other work has its turn. Some 3 s to read
 # where nothing is lost and relays send three copies.
 NODES_AT_ONCE: Final = 4
-ASK_AGAIN_S: Final = 60.0  # mesh time between two tries to read a node that is heard
-FRESH_S: Final = 300.0  # mesh time in which an adoption does not ask again, as for composition data
-READ_BACKS_PER_LOOK: Final = 20  # as for composition data: one node, the one asked longest ago
 MEND: Final = "Set them with the commissioning tool, then adopt again"
-NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class ModelWatch:
@@ -40,11 +37,7 @@ class ModelWatch:
     def __init__(self, bench: Bench, on_read: Callable[[datetime, bool], None]) -> None:
         self._bench = bench
         self._on_read = on_read
-        self._silent: dict[UnicastAddress, datetime] = {}  # and when they were asked
-        self._again: set[UnicastAddress] = set()  # known, and to be read again
-        self._asked_at: dict[UnicastAddress, datetime] = {}  # in this run
-        self._wanted_at: datetime | None = None
-        self._read_backs = 0
+        self.turns = Turns(bench)
         self._is_changed = False
 
     def pending(self) -> list[UnicastAddress]:
@@ -52,50 +45,37 @@ class ModelWatch:
         if not self._is_needed:
             return []
         nodes = self._bench.memory.nodes
-        return [n for n in nodes if self._has_model(n) and n not in self._silent and self._is_open(n)]
+        return [n for n in nodes if self._has_model(n) and n not in self.turns.silent and self._is_open(n)]
 
     def want(self, now: datetime) -> None:
         """Look as soon as there is room for it."""
         if self._is_needed:
-            self._wanted_at = now
-
-    def hear(self, node: UnicastAddress, now: datetime) -> None:
-        """A message of a node: if it was silent it is asked again."""
-        asked_at = self._silent.get(node)
-        if asked_at is not None and now - asked_at >= self._bench.mesh_time(ASK_AGAIN_S):
-            del self._silent[node]
-            self._wanted_at = now
+            self.turns.wanted_at = now
 
     def read_again(self, nodes: Collection[UnicastAddress], now: datetime) -> None:
-        """Ask ``nodes`` once more, but for those that were asked just now; what is known holds until they answer."""
-        fresh_from = now - self._bench.mesh_time(FRESH_S)
-        known = self._bench.memory.models
-        again = {n for n in nodes if n in known and self._asked_at.get(n, NEVER) < fresh_from}
-        if again and self._is_needed:
-            self._again |= again
-            self._wanted_at = now
+        """Ask those of ``nodes`` that told theirs once more, where they need to notify."""
+        if self._is_needed:
+            self.turns.read_again([n for n in nodes if n in self._bench.memory.models], now)
 
     def note_read_back(self, now: datetime) -> None:
         """Another node's settings were read back: now and then it is the turn of a model."""
-        self._read_backs += 1
-        known = [n for n in self._bench.memory.nodes if n in self._bench.memory.models]
-        if known and self._read_backs % READ_BACKS_PER_LOOK == 0:
-            self.read_again([min(known, key=lambda n: (self._asked_at.get(n, NEVER), n))], now)
+        told = self._bench.memory.models if self._is_needed else {}
+        self.turns.note_read_back([n for n in self._bench.memory.nodes if n in told], now)
 
     def on_time(self, now: datetime) -> None:
         """Ask the next few."""
         bench, nodes, wanted = self._bench, self.pending()[:NODES_AT_ONCE], self._bench.identity.notification
         if not nodes or wanted is None:
-            self._wanted_at = None
+            self.turns.wanted_at = None
         elif bench.is_quiet:
-            self._wanted_at = now  # if the job is given up for something else it begins anew
-            self._asked_at.update(dict.fromkeys(nodes, now))
+            self.turns.wanted_at = now  # if the job is given up for something else it begins anew
+            self.turns.asked_at.update(dict.fromkeys(nodes, now))
             job = ModelJob(nodes, wanted, bench.identity.report_group)
             bench.begin(Work("models", job, partial(self._finish, job)), now)
 
     def next_wakeup(self) -> datetime | None:
         """When `on_time` has something to do."""
-        return self._wanted_at if self._bench.is_quiet else None
+        return self.turns.wanted_at if self._bench.is_quiet else None
 
     def describe(self) -> list[str]:
         """What holds nodes back from notifying, or from counting a flow, and what to do; for the state."""
@@ -110,8 +90,8 @@ class ModelWatch:
             out.append(
                 f"monitoring models of {name_nodes(nodes)} are not as they must be, and do not change: {what}. {MEND}"
             )
-        if self._silent:
-            out.append(f"publication and subscriptions not read: {name_nodes(self._silent)}")
+        if self.turns.silent:
+            out.append(f"publication and subscriptions not read: {name_nodes(self.turns.silent)}")
         return out + self._describe_deaf()
 
     @property
@@ -129,7 +109,7 @@ class ModelWatch:
     def _is_open(self, node: UnicastAddress) -> bool:
         """Whether a node is to be asked: unknown, to be read again, or as another report group wanted it."""
         state = self._bench.memory.models.get(node)
-        if state is None or node in self._again:
+        if state is None or node in self.turns.again:
             return True
         identity = self._bench.identity
         is_right = state.publication == identity.notification and identity.report_group in (state.groups or ())
@@ -165,8 +145,8 @@ class ModelWatch:
 
     def _finish(self, job: ModelJob, _command: Command | None, now: datetime) -> None:
         bench = self._bench
-        self._again -= set(job.nodes)
-        self._silent.update(dict.fromkeys((n for n in job.unanswered if n not in bench.memory.models), now))
+        self.turns.again -= set(job.nodes)
+        self.turns.silent.update(dict.fromkeys((n for n in job.unanswered if n not in bench.memory.models), now))
         models = {n: s for n, s in {**bench.memory.models, **job.states}.items() if n in bench.memory.nodes}
         bench.remember(replace(bench.memory, models=models))
         self._is_changed |= bool(job.changed)

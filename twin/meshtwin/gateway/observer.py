@@ -84,7 +84,7 @@ class Observer:
         is_by_heartbeats = bench.identity.observability == "heartbeats"
         self._counters.restart(bench.memory.monitor_epoch, monitoring.notification_interval_seconds)
         if self.compositions.missing():
-            self.compositions.wanted_at = now
+            self.compositions.turns.wanted_at = now
             self._tell(now)
             return  # comes back when they were read
         self._refusal = None
@@ -100,8 +100,8 @@ class Observer:
         """A message of a node: if it did not answer before, it is asked again."""
         if node != self._bench.identity.address:
             self._bench.floods += 1
-        self.compositions.hear(node, now)
-        self.models.hear(node, now)
+        self.compositions.turns.hear(node, now)
+        self.models.turns.hear(node, now)
         self._quieting.hear(node, now)
 
     def note_odd(self, node: UnicastAddress, what: str) -> None:
@@ -309,8 +309,8 @@ class Observer:
             planned = bill.notifications_ratio + bill.reports_ratio + bill.heartbeats_ratio + bill.upkeep_ratio
             if planned > 1.01 * bill.budget_ratio:
                 out.append(f"observing takes {planned:.2%} of airtime, the budget is {bill.budget_ratio:.2%}")
-        if self.compositions.silent:
-            named = name_nodes(self.compositions.silent)
+        if self.compositions.turns.silent:
+            named = name_nodes(self.compositions.turns.silent)
             out.append(f"composition data not read, so that their replay protection lists are not known: {named}")
         if full := find_full(self._bench.sources, self._bench.book.compositions):
             out.append(f"replay protection lists are full, so that other sources may not be heard: {name_nodes(full)}")
