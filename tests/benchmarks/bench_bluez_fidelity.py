@@ -9,6 +9,7 @@ other topologies are predicted with it.
 import asyncio
 import itertools
 import math
+import os
 import random
 import statistics
 import tempfile
@@ -34,7 +35,7 @@ TARGETS = 5  # per topology, spread over the distances
 MESSAGES = 30  # per target
 SPACING_S = 0.3  # every copy of question and answer is gone by then
 REPLICATIONS = 8
-SEED = 4711
+SEED = int(os.environ.get("MESHTWIN_BENCH_BLUEZ_SEED", "4711"))
 QUESTION_BYTES = 23  # network PDU: 18 and the access message (Mesh Protocol 1.1, 3.4.4 and 3.5.2)
 ANSWER_BYTES = 29
 TRANSMIT = {"count": 1, "intervalSteps": 1}
