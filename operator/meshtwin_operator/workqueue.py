@@ -31,8 +31,6 @@ class WorkQueue(Generic[K]):
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._failures: dict[K, int] = {}
         self._wake = asyncio.Event()
-        self.added_total = 0
-        self.retries_total = 0
 
     def add(self, key: K) -> None:
         """Queue a key now; nothing happens if it waits already."""
@@ -41,7 +39,6 @@ class WorkQueue(Generic[K]):
             timer.cancel()
         if key in self._waiting or key in self._again:
             return
-        self.added_total += 1
         if key in self._working:
             self._again.add(key)
             return
@@ -85,7 +82,6 @@ class WorkQueue(Generic[K]):
         """Queue a key after its backoff (0.05 s doubling to 60 s, with jitter); returns the delay in s."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        self.retries_total += 1
         delay_s = min(RETRY_MIN_S * 2.0 ** min(failures, 30), RETRY_MAX_S)
         delay_s *= 1.0 - JITTER * self._jitter()
         self.add_after(key, delay_s)
@@ -101,18 +97,13 @@ class WorkQueue(Generic[K]):
 
     @property
     def depth(self) -> int:
-        """Keys that wait for a worker now (metric ``meshtwin_workqueue_depth``)."""
+        """Keys that wait for a worker now (metric ``meshtwin_queue_keys``)."""
         return len(self._ready) + len(self._again)
 
     @property
     def delayed(self) -> int:
         """Keys that wait for their time."""
         return len(self._timers)
-
-    @property
-    def busy(self) -> int:
-        """Keys that are worked on now."""
-        return len(self._working)
 
     def is_idle(self) -> bool:
         """Whether nothing waits and nothing is worked on; delayed keys do not count."""

@@ -57,6 +57,7 @@ def manifest_for(kind: str, user: str) -> dict[str, Any]:
 def collection(document: dict[str, Any]) -> str:
     plural = {
         "ClusterRole": "clusterroles",
+        "ClusterRoleBinding": "clusterrolebindings",
         "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
         "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
     }[document["kind"]]
@@ -64,8 +65,10 @@ def collection(document: dict[str, Any]) -> str:
 
 
 def install(server: ApiServer) -> None:
-    for file in ("roles.yaml", "admission.yaml"):
+    for file in ("roles.yaml", "admission.yaml", "operator.yaml"):
         for document in yaml.safe_load_all((ROOT / "manifests" / "base" / file).read_text(encoding="utf-8")):
+            if file == "operator.yaml" and not document["kind"].startswith("ClusterRole"):
+                continue  # what needs its namespace
             answer = server.send("POST", collection(document), document, dry_run=False)
             assert answer.status_code == 201, answer.text
     for role in ROLES:
@@ -195,3 +198,38 @@ def test_proposal_of_a_pipeline_comes_from_the_operator_alone(server: ApiServer,
     body = read("configurationproposal-pipeline.yaml")
     answer = server.send("POST", server.place("ConfigurationProposal"), body, user=user, groups=groups)
     assert answer.status_code == status_code, answer.text
+
+
+@pytest.mark.parametrize(
+    ("verbs", "resource", "is_allowed"),
+    [
+        ("get create patch", "secrets", True),
+        ("list watch update delete", "secrets", False),
+        ("get list watch create patch", "persistentvolumeclaims", True),
+        ("delete", "persistentvolumeclaims", False),
+        ("get list watch create patch delete", "services configmaps statefulsets.apps", True),
+        ("get list watch create patch delete", "networkpolicies.networking.k8s.io", True),
+        ("get list watch", "pods digitaltwins.meshtwin.dev approvals.meshtwin.dev", True),
+        ("create", "pods pods/exec approvals.meshtwin.dev serviceaccounts", False),
+        ("create", "events configurationproposals.meshtwin.dev meshconfigurations.meshtwin.dev", True),
+        ("delete", "approvals.meshtwin.dev configurationproposals.meshtwin.dev", True),
+        ("patch", "digitaltwins.meshtwin.dev/status whatifs.meshtwin.dev/status", True),
+        ("update patch delete", "digitaltwins.meshtwin.dev meshsegments.meshtwin.dev", False),
+    ],
+)
+def test_the_operator_may_what_it_does_and_no_more(
+    server: ApiServer, verbs: str, resource: str, is_allowed: bool
+) -> None:
+    for verb in verbs.split():
+        for one in resource.split():
+            plural, _, group = one.partition("/")[0].partition(".")
+            asked = {"verb": verb, "resource": plural, "group": group, "namespace": NAMESPACE}
+            asked["subresource"] = one.partition("/")[2]
+            review = {
+                "apiVersion": "authorization.k8s.io/v1",
+                "kind": "SubjectAccessReview",
+                "spec": {"user": OPERATOR, "resourceAttributes": asked},
+            }
+            path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+            answer = server.send("POST", path, review, dry_run=False)
+            assert answer.json()["status"]["allowed"] is is_allowed, f"{verb} {one}"

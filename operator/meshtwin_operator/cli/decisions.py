@@ -6,11 +6,12 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from meshtwin.errors import InvalidInput
+from meshtwin_operator.cli.proposals import find_proposal
 from meshtwin_operator.cli.target import Manifest, ObjectAccess
 from meshtwin_operator.reconcile.naming import CREATED_BY_ANNOTATION
 from meshtwin_operator.resources.base import API_GROUP, API_VERSION
 
-__all__ = ["accepted_condition", "check_decidable", "condition", "decide", "propose_rollback"]
+__all__ = ["accepted_condition", "check_decidable", "condition", "decide", "propose_rollback", "push_step"]
 
 Decision = Literal["Approve", "Reject"]
 
@@ -59,12 +60,7 @@ def decide(
     comment: str = "",
 ) -> Manifest:
     """Create the `Approval` of the calling user; raises `InvalidInput` if it would not count."""
-    proposal = access.get("ConfigurationProposal", name)
-    if proposal is None:
-        known = ", ".join(p["metadata"]["name"] for p in access.list_objects("ConfigurationProposal")) or "none"
-        message = f"no ConfigurationProposal {name} in {access.namespace} (there are: {known})"
-        raise InvalidInput(message, reason="NotFound")
-    pinned = check_decidable(proposal, now, digest)
+    pinned = check_decidable(find_proposal(access, name), now, digest)
     user = access.whoami()
     try:
         return access.create(
@@ -98,7 +94,7 @@ def propose_rollback(
         for m in access.list_objects("MeshConfiguration")
         if m["spec"]["segmentRef"]["name"] == segment and m["spec"]["revision"] != in_force
     }
-    proven = {r: m for r, m in earlier.items() if _step(m) in REVISIONS_TO_RETURN_TO}
+    proven = {r: m for r, m in earlier.items() if push_step(m) in REVISIONS_TO_RETURN_TO}
     older = [revision for revision in proven if revision < in_force]
     target = to_revision if to_revision is not None else max(older, default=None)
     if target is None or target not in proven:
@@ -145,7 +141,8 @@ def _decision_name(proposal: str, user: str, digest: str) -> str:
     return f"{proposal}-by-{tag}"
 
 
-def _step(configuration: Mapping[str, Any]) -> str | None:
+def push_step(configuration: Mapping[str, Any]) -> str | None:
+    """Step of the push of a MeshConfiguration; None before the operator looked at it."""
     push = (configuration.get("status") or {}).get("push") or {}
     step = push.get("step")
     return None if step is None else str(step)

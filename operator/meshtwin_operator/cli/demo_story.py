@@ -1,11 +1,11 @@
 """What happens in a store, told line by line: adoption, twins filling, proposals, pushes, verdicts."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from meshtwin.errors import MeshTwinError
-from meshtwin_operator.cli.decisions import condition
+from meshtwin_operator.cli.decisions import condition, push_step
 from meshtwin_operator.cli.differences import kpi_rows
 from meshtwin_operator.cli.proposals import changes_of
 from meshtwin_operator.cli.target import Manifest, ObjectAccess
@@ -63,7 +63,7 @@ class Story:
 
     def is_confirmed(self) -> bool:
         """Whether at least one pushed configuration was confirmed, and none ended otherwise."""
-        steps = [_step(c) for c in self.pushed().values()]
+        steps = [push_step(c) for c in self.pushed().values()]
         return bool(steps) and all(step == "Confirmed" for step in steps)
 
     def pushed(self) -> dict[str, Manifest]:
@@ -87,7 +87,7 @@ class Story:
     def _is_settled(self, segment: str) -> bool:
         pushed = self.pushed().get(segment)
         if pushed is not None:
-            return _step(pushed) in VERDICTS
+            return push_step(pushed) in VERDICTS
         return self.runs.get(segment, {}).get("result") in ENDED_RUNS
 
     def _read(self, kind: str) -> dict[str, Manifest]:
@@ -129,7 +129,7 @@ class Story:
                 self._say(f"pipeline {name} for {run['segment']}: {run['result']}{message}")
 
     def _tell_push(self, name: str, configuration: Mapping[str, Any]) -> None:
-        step = _step(configuration)
+        step = push_step(configuration)
         status = configuration.get("status") or {}
         push = status.get("push") or {}
         told = (step, push.get("reason") if step == "Pending" else None)  # what it waits for may change
@@ -173,14 +173,3 @@ def _prediction_of(proposal: Mapping[str, Any]) -> Mapping[str, Any] | None:
     status, spec = proposal.get("status") or {}, proposal.get("spec") or {}
     found = status.get("prediction") or spec.get("prediction")
     return None if found is None else dict(found)
-
-
-def _step(configuration: Mapping[str, Any]) -> str | None:
-    push = (configuration.get("status") or {}).get("push") or {}
-    step = push.get("step")
-    return None if step is None else str(step)
-
-
-def steps_of(configurations: Sequence[Mapping[str, Any]]) -> tuple[str | None, ...]:
-    """Push steps in order."""
-    return tuple(_step(configuration) for configuration in configurations)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from meshtwin.mesh.addresses import UnicastAddress, compress_addresses
 from meshtwin_operator.resources.settings import SettingsSpec
 
-__all__ = ["SettingChange", "experience_text", "kpi_rows", "setting_changes"]
+__all__ = ["SettingChange", "difference_rows", "experience_text", "kpi_rows", "setting_changes"]
 
 SETTINGS: Final = ("relay", "relayRetransmit", "networkTransmit", "defaultTtl")
 
@@ -114,6 +114,32 @@ def kpi_rows(figures: Mapping[str, Any] | None, *, is_whole: bool = False) -> li
     return rows
 
 
+DIFFERENCES: Final = (
+    ("on time", "onTime"), ("delivery", "delivery"), ("latency p50", "latencyP50"), ("latency p95", "latencyP95"),
+    ("latency p99", "latencyP99"),
+)  # fmt: skip
+
+
+def difference_rows(prediction: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    """After less before by (flow, figure), of a prediction that has differences; shares in points."""
+    return {
+        (told["flow"], title): _difference(told[field])
+        for told in prediction.get("differences") or []
+        for title, field in DIFFERENCES
+    }
+
+
+def _difference(told: Mapping[str, int]) -> str:
+    """Of shares in per mille, or of times in milliseconds; "not known" without an estimate."""
+    if "estimatePerMille" in told:
+        low, high = (None if (b := told.get(f"{end}PerMille")) is None else b / 10 for end in ("low", "high"))
+        return f"{told['estimatePerMille'] / 10:+.1f} points{_bounds(low, high, '+.1f')}"
+    if "estimateMilliseconds" in told:
+        bounds = _bounds(told.get("lowMilliseconds"), told.get("highMilliseconds"), "+d")
+        return f"{told['estimateMilliseconds']:+d} ms{bounds}"
+    return "not known"
+
+
 def _airtime(per_mille: int, bounds: Mapping[str, int]) -> str:
     low, high = (None if (b := bounds.get(f)) is None else b / 10 for f in ("lowPerMille", "highPerMille"))
     return f"{per_mille / 10:.1f} %{_bounds(low, high, '.1f')}"
@@ -132,6 +158,8 @@ def experience_text(prediction: Mapping[str, Any]) -> str | None:
 
 
 def _interval(figures: Mapping[str, int]) -> str:
+    if figures.get("estimatePerMille") is None:
+        return "not known"
     low, high = figures["lowPerMille"] / 10, figures["highPerMille"] / 10
     return f"{figures['estimatePerMille'] / 10:.1f} % ({low:.1f}–{high:.1f})"
 
@@ -141,4 +169,4 @@ def _bounds(low: float | None, high: float | None, form: str) -> str:
     if low is None and high is None:
         return ""
     told = ("?" if bound is None else format(bound, form) for bound in (low, high))
-    return f" ({'–'.join(told)})"
+    return f" ({(' to ' if form.startswith('+') else '–').join(told)})"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from meshtwin.sim.differences import FlowDifference
     from meshtwin.sim.result_document import IntervalDocument, ResultDocument
 
-__all__ = ["difference_json", "print_differences", "print_result"]
+__all__ = ["print_differences", "print_result"]
 
 
 def print_result(result: "ResultDocument") -> None:
@@ -54,8 +54,8 @@ def _shares_table(result: "ResultDocument") -> "Table":
         table.add_row(
             flow.name,
             str(flow.sent),
-            _percent(flow.on_time_ratio) if flow.sent else "–",
-            _percent(flow.delivery_ratio) if flow.sent else "–",
+            _percent(flow.on_time_ratio),
+            _percent(flow.delivery_ratio),
             known if hops is None else _number(hops),
         )
     return table
@@ -90,12 +90,14 @@ def _gaps(result: "ResultDocument") -> list[str]:
             if times is not None:
                 intervals += [i for i in (times.p50_interval, times.p95_interval, times.p99_interval) if i is not None]
         intervals += [] if flow.spread_p95_interval is None else [flow.spread_p95_interval]
-    lines = [
-        f"{'no interval' if i.low is None and i.high is None else '? for a bound'}: {i.open_because}"
-        for i in intervals
-        if i.open_because
-    ]
+    lines = [f"{_what_is_open(i)}: {i.open_because}" for i in intervals if i.open_because]
     return [*dict.fromkeys(lines), *(f"missing: {gap}" for gap in result.gaps)]
+
+
+def _what_is_open(interval: "IntervalDocument") -> str:
+    if interval.estimate is None:
+        return "not known (–)"
+    return "no interval" if interval.low is None and interval.high is None else "? for a bound"
 
 
 def _loss(result: "ResultDocument", cause: str) -> str:
@@ -108,64 +110,49 @@ def print_differences(names: tuple[str, str], differences: Sequence["FlowDiffere
     """A table on standard output: the second scenario less the first."""
     from rich.table import Table
 
-    from meshtwin.sim.intervals import NOTHING_SENT
     from meshtwin_operator.cli.console import make_console
 
     intervals = ", 90% intervals over them" if replications > 1 else ""
     title = f"{names[1]} less {names[0]}: {replications} replications on the same states{intervals}"
-    table = Table("Flow", "On time, points", "Delivery, points", "Latency of what both delivered, ms", box=None)
+    shares = Table("Flow", "On time, points", "Delivery, points", box=None)
+    times = Table("Flow", "Milliseconds", "Mean", "p50", "p95", "p99", box=None)
     for difference in differences:
-        gap, is_known = difference.latency_ms, difference.on_time.open_because != NOTHING_SENT
-        table.add_row(
-            difference.flow,
-            _points(difference.on_time) if is_known else "–",
-            _points(difference.delivery) if is_known else "–",
-            "–" if gap is None else f"{gap.estimate:+.1f}{_bounds(gap, '+.1f')}",
-        )
+        shares.add_row(difference.flow, _points(difference.on_time), _points(difference.delivery))
+        times.add_row(difference.flow, "latency of what both delivered", *map(_gap, _times_of(difference)))
     console = make_console()
-    console.print(title)
-    console.print(table)
-    for why in dict.fromkeys(d.on_time.open_because for d in differences if d.on_time.open_because):
-        console.print(f"no interval: {why}")
+    for part in (title, shares, times):
+        console.print(part)
+    told = [i for d in differences for i in (d.on_time, d.delivery, *_times_of(d))]
+    whys = dict.fromkeys((i.is_estimated, i.open_because) for i in told if i.open_because)
+    for is_estimated, why in whys:
+        console.print(f"{'no interval' if is_estimated else 'not known (–)'}: {why}")
 
 
-def difference_json(difference: "FlowDifference") -> dict[str, Any]:
-    """As plain JSON; ratios as differences of ratios, latency in milliseconds; a bound that is not known is null."""
-    return {
-        "name": difference.flow,
-        "onTimeRatio": _json(difference.on_time),
-        "deliveryRatio": _json(difference.delivery),
-        "latencyMilliseconds": None if difference.latency_ms is None else _json(difference.latency_ms),
-        "pairs": difference.pairs,
-    }
-
-
-def _json(interval: "Interval") -> dict[str, Any]:
-    is_open = interval.open_because is not None
-    told: dict[str, Any] = {
-        "estimate": interval.estimate,
-        "low": None if is_open else interval.low,
-        "high": None if is_open else interval.high,
-        "level": interval.level,
-    }
-    return {**told, "openBecause": interval.open_because} if is_open else told
+def _times_of(difference: "FlowDifference") -> tuple["Interval", ...]:
+    return difference.latency_ms, difference.latency_p50_ms, difference.latency_p95_ms, difference.latency_p99_ms
 
 
 def _percent(interval: "IntervalDocument") -> str:
-    return f"{interval.estimate:.1%}{_bounds(interval, '.1%')}"
+    return "–" if interval.estimate is None else f"{interval.estimate:.1%}{_bounds(interval, '.1%')}"
+
+
+def _gap(interval: "Interval") -> str:
+    return f"{interval.estimate:+.1f}{_bounds(interval, '+.1f')}" if interval.is_estimated else "–"
 
 
 def _points(interval: "Interval") -> str:
     scaled = replace(
         interval, estimate=100 * interval.estimate, low=100 * interval.low, high=100 * interval.high
     )  # fmt: skip
-    return f"{scaled.estimate:+.1f}{_bounds(scaled, '+.1f')}"
+    return _gap(scaled)
 
 
 def _number(interval: "IntervalDocument") -> str:
     """``12.3 ±0.4`` where the interval lies evenly about its estimate, else ``12.3 [11.9, 13.0]``."""
-    form = ".1f" if abs(interval.estimate) < 1000 else ".0f"
     low, high, estimate = interval.low, interval.high, interval.estimate
+    if estimate is None:
+        return "–"
+    form = ".1f" if abs(estimate) < 1000 else ".0f"
     if low is None or high is None or format(estimate - low, form) != format(high - estimate, form):
         return f"{estimate:{form}}{_bounds(interval, form)}"
     return f"{estimate:{form}} ±{high - estimate:{form}}"

@@ -48,7 +48,8 @@ class KubeAccess:
         try:
             if kind == "ConfigMap":
                 found = _call(lambda: self._core.read_namespaced_config_map(name, self.namespace))
-                return {"kind": kind, "metadata": {"name": name}, "data": found.data or {}}
+                content = {"data": found.data or {}, "binaryData": found.binary_data or {}}
+                return {"kind": kind, "metadata": {"name": name}, **content}
             result: Manifest = _call(lambda: self._objects.get_namespaced_custom_object(*self._path(kind), name))
         except _NotFound:
             return None

@@ -129,16 +129,22 @@ def _print_effect(console: Any, prediction: Mapping[str, Any]) -> bool:
     """What was predicted, before and after, and what its intervals rest on; whether there was anything to print."""
     from rich.table import Table
 
-    from meshtwin_operator.cli.differences import experience_text, kpi_rows
+    from meshtwin_operator.cli.differences import difference_rows, experience_text, kpi_rows
 
-    effect = Table("Flow", "Predicted", "Before", "After", box=None)
+    differences = difference_rows(prediction)
+    effect = Table("Flow", "Predicted", "Before", "After", *(["Difference"] if differences else []), box=None)
     before = {(flow, title): text for flow, title, text in kpi_rows(prediction.get("before"))}
     after = {(flow, title): text for flow, title, text in kpi_rows(prediction.get("after"))}
-    for flow, title in dict.fromkeys((*after, *before)):  # a what-if may take flows away
-        effect.add_row(flow, title, before.get((flow, title), "-"), after.get((flow, title), "-"))
+    for row in dict.fromkeys((*after, *before, *differences)):  # a what-if may take flows away
+        told = [differences.get(row, "")] if differences else []
+        effect.add_row(*row, before.get(row, "-"), after.get(row, "-"), *told)
     if not effect.row_count:
         return False
     console.print(effect)
+    for why in dict.fromkeys(
+        told["openBecause"] for told in prediction.get("differences") or [] if "openBecause" in told
+    ):
+        console.print(f"no bounds of some differences: {why}")
     if text := experience_text(prediction):
         console.print(text)
     return True

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -36,8 +36,12 @@ def validate(
 
     With PATH: check manifests as an API server would, without one.
     """
+    from meshtwin.errors import InvalidInput
+
     if path is not None:
-        _check_manifests(path)
+        if table or rows or quick or any(said is not None for said in (tables, seeds, seed, engine)):
+            raise InvalidInput("manifests are checked without tables or seeds: leave PATH out, or give it alone")
+        _check_manifests(path, as_json=output == "json")
         return
     from meshtwin.sim.validation import validate as run
     from meshtwin.sim.validation.report import DEFAULT_ENGINE, SEED
@@ -99,7 +103,7 @@ def _kept(figure: "ValidationFigure") -> str:
     return "yes, aim too" if figure.aim is not None and figure.is_aim_reached else "yes"
 
 
-def _check_manifests(path: Path) -> None:
+def _check_manifests(path: Path, *, as_json: bool) -> None:
     from meshtwin.errors import InvalidInput
     from meshtwin_operator.local.folder import read_folder
     from meshtwin_operator.local.kustomization import read_documents
@@ -108,17 +112,22 @@ def _check_manifests(path: Path) -> None:
     manifests = read_folder(path) if path.is_dir() else read_documents(path)
     if not manifests:
         raise InvalidInput(f"{path} holds no manifests: name a folder with YAML files, or a file", reason="NotFound")
-    bad = 0
+    rows: list[dict[str, Any]] = []
     for manifest in manifests:
         if manifest.get("kind") in ("ConfigMap", "Namespace"):
             continue
         name = f"{manifest.get('kind')}/{(manifest.get('metadata') or {}).get('name')}"
         verdict = admit(manifest, None)
-        if isinstance(verdict, Refused):
-            bad += 1
-            for cause in verdict.causes:
-                typer.echo(f"{name}: {cause.path}: {cause.message}")
-        else:
-            typer.echo(f"{name}: ok")
+        causes = verdict.causes if isinstance(verdict, Refused) else ()
+        rows.append({"name": name, "causes": [{"path": cause.path, "message": cause.message} for cause in causes]})
+    bad = sum(bool(row["causes"]) for row in rows)
+    if as_json:
+        typer.echo(json.dumps({"isKept": not bad, "objects": rows}, indent=2))
+    else:
+        for row in rows:
+            for cause in row["causes"]:
+                typer.echo(f"{row['name']}: {cause['path']}: {cause['message']}")
+            if not row["causes"]:
+                typer.echo(f"{row['name']}: ok")
     if bad:
         raise InvalidInput(f"{bad} of {len(manifests)} objects would be refused: mend the fields named above")

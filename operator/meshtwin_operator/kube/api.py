@@ -100,7 +100,7 @@ class KubeApi:
     async def watch(
         self, kind: str, namespace: str | None, *, selector: str, version: str
     ) -> AsyncIterator[dict[str, Any]]:
-        """Raw watch events after ``version``, bookmarks included; ends when the server ends the stream.
+        """Raw watch events after ``version``; ends when the server ends the stream, and with it the list is old.
 
         Lines are split here: an inventory may be far longer than a line limit of the HTTP library.
         """
@@ -108,7 +108,7 @@ class KubeApi:
             response = await self._dynamic.request(
                 "get",
                 path_of(kind)(namespace),
-                query_params=[("allowWatchBookmarks", "true")],
+                query_params=[],
                 header_params={},
                 watch="true",
                 label_selector=selector,

@@ -22,12 +22,14 @@ from meshtwin_operator.kube.ownership import check_child, is_made_by_operator
 from meshtwin_operator.kube.render import RenderSettings, render_workload
 from meshtwin_operator.kube.tree_secrets import TreeSecrets
 from meshtwin_operator.reconcile.dispatch import reconcile, related
+from meshtwin_operator.reconcile.naming import owner_of_workload
 from meshtwin_operator.reconcile.outcome import (
     Action,
     ApplyWorkload,
     CreateRecord,
     DeleteRecord,
     DeleteWorkload,
+    KubeEvent,
     Outcome,
     PublishCommand,
     StartRun,
@@ -50,7 +52,7 @@ log = structlog.get_logger(__name__)
 RECONCILES = Counter("meshtwin_reconcile_total", "Decisions carried out", ["kind", "result"])
 RECONCILE_SECONDS = Histogram("meshtwin_reconcile_seconds", "Time of one decision and its effects", ["kind"])
 QUEUE_DEPTH = Gauge("meshtwin_queue_keys", "Keys waiting to be looked at")
-ROLL_UP_AFTER_S: Final = 0.5  # a twin of 1,000 segments is not looked at for each change of one of them
+ROLL_UP_AFTER_S: Final = 0.5  # who looks at 1,000 segments is not called for each change of one of them
 
 # Children of a workload, deleted in this order when it is not wanted any more.
 CHILD_KINDS: Final = ("StatefulSet", "Service", "NetworkPolicy", "ConfigMap")
@@ -101,7 +103,9 @@ class Driver:
     def _queue_related(self, key: ObjectKey) -> None:
         is_news_above = self._is_news_above(key)
         for other in related(key, self._world):
-            if other.kind != "DigitalTwin" or key.kind == "DigitalTwin":
+            if other.kind == "Pipeline" and key.kind == "MeshSegment":
+                self._queue.add_after(other, ROLL_UP_AFTER_S)
+            elif other.kind != "DigitalTwin" or key.kind == "DigitalTwin":
                 self._queue.add(other)
             elif is_news_above:
                 self._queue.add_after(other, ROLL_UP_AFTER_S)
@@ -157,6 +161,8 @@ class Driver:
             raise
         if outcome.status is not None and raw is not None:
             await self._write_status(key, raw, outcome)
+        if raw is None and key.kind == "DigitalTwin":
+            await self._secrets.forget(key.namespace, key.name)
         for action in outcome.after:
             await self._act(action)
         for event in outcome.events:
@@ -213,11 +219,13 @@ class Driver:
         match action:
             case ApplyWorkload(workload):
                 await self._apply_workload(workload)
-            case DeleteWorkload(namespace, name, _):
+            case DeleteWorkload(namespace, name, role):
                 for kind in CHILD_KINDS:
                     live = self._cache.raw(ObjectKey(kind, namespace, name))
                     if live is not None and is_made_by_operator(live):
                         await self._api.delete(kind, namespace, name)
+                if role is WorkloadRole.BROKER and (owner := owner_of_workload(name)) is not None:
+                    await self._secrets.forget(namespace, owner[1], only_embedded=True)
             case CreateRecord(manifest):
                 created = await self._api.create(manifest)
                 if created is not None:
@@ -251,8 +259,11 @@ class Driver:
             await self._send(key, desired)
         except InvalidInput as error:
             if key.kind == "PersistentVolumeClaim":
-                # A claim cannot shrink: say it, and let the other children be.
+                # Its class may not let it grow: say it, and let the other children be.
                 log.warning("Leaving a volume claim as it is", key=str(key), problem=str(error))
+                event = KubeEvent(reason="ClaimUnchanged", message=f"{key.name}: {error}"[:1024], type="Warning")
+                for owner in owners_of(desired):
+                    await self._events.post(owner, self._cache.raw(owner), event)
                 return
             if self._cache.raw(key) is None:
                 raise

@@ -5,6 +5,7 @@ operator that lost its Lease without noticing does no harm.
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -35,7 +36,7 @@ def may_take(spec: dict[str, Any], identity: str, now: datetime) -> bool:
 
 @dataclass
 class Lease:
-    """Held by one operator process. ``epoch`` is 0 before it is taken."""
+    """Held by one operator process. ``epoch`` is 0 before it is taken; times in s, ``duration_s`` whole ones."""
 
     api: KubeApi
     namespace: str
@@ -43,7 +44,8 @@ class Lease:
     identity: str
     clock: Callable[[], datetime]
     epoch: int = 0
-    renewed_at: datetime | None = None
+    duration_s: float = DURATION_S
+    renew_s: float = RENEW_S
 
     async def take(self) -> None:
         """Wait until the Lease is ours; says who holds it meanwhile."""
@@ -52,21 +54,31 @@ class Lease:
 
     async def hold(self) -> None:
         """Renew until that fails for the Lease's duration; then return: the caller must stop acting."""
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + self.duration_s
         while True:
-            await asyncio.sleep(RENEW_S)
+            await asyncio.sleep(self.renew_s)
+            asked_s = loop.time()
             try:
-                live = await self.api.get("Lease", self.namespace, self.name)
-                if live is None or live["spec"].get("holderIdentity") != self.identity:
-                    log.error("Stopping, another operator holds the Lease", lease=self.name)
-                    return
-                live["spec"]["renewTime"] = self.clock().strftime(TIME_FORMAT)
-                await self.api.replace(live)
-                self.renewed_at = self.clock()
-            except MeshTwinError as error:
+                # A request may hang for longer than the Lease lasts.
+                async with asyncio.timeout_at(until_s):
+                    if not await self._renew():
+                        log.error("Stopping, another operator holds the Lease", lease=self.name)
+                        return
+                until_s = asked_s + self.duration_s
+            except (MeshTwinError, TimeoutError) as error:
                 log.warning("Retrying to renew the Lease", problem=str(error))
-                if self.renewed_at and self.clock() - self.renewed_at > timedelta(seconds=DURATION_S):
+                if loop.time() >= until_s:
                     log.error("Stopping, the Lease could not be renewed", lease=self.name)
                     return
+
+    async def _renew(self) -> bool:
+        live = await self.api.get("Lease", self.namespace, self.name)
+        if live is None or live["spec"].get("holderIdentity") != self.identity:
+            return False
+        live["spec"]["renewTime"] = self.clock().strftime(TIME_FORMAT)
+        await self.api.replace(live)
+        return True
 
     async def release(self) -> None:
         """Give the Lease up, so that the next operator need not wait; the epoch stays."""
@@ -96,7 +108,7 @@ class Lease:
         epoch = int(live["spec"].get("leaseTransitions") or 0) + 1
         live["spec"] |= {
             "holderIdentity": self.identity,
-            "leaseDurationSeconds": DURATION_S,
+            "leaseDurationSeconds": math.ceil(self.duration_s),
             "leaseTransitions": epoch,
             "acquireTime": now.strftime(TIME_FORMAT),
             "renewTime": now.strftime(TIME_FORMAT),
@@ -105,6 +117,6 @@ class Lease:
             await self.api.replace(live)
         except Inconsistent:
             return False
-        self.epoch, self.renewed_at = epoch, now
+        self.epoch = epoch
         log.info("Holding the Lease", lease=self.name, epoch=epoch)
         return True

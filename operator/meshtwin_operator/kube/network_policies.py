@@ -26,32 +26,42 @@ def broker_spec(selector: Mapping[str, str], port: int) -> dict[str, Any]:
 
 
 def twins_spec(
-    root_twin: str, *, port: int, operator_namespace: str, foreign_broker_port: int | None
+    root_twin: str, *, port: int, operator_namespace: str, foreign_broker: tuple[str, int] | None
 ) -> dict[str, Any]:
-    """Only twins and the operator reach the REST interface of a tree's twins; these reach their tree and DNS.
+    """Only the tree and the operator reach the REST interface of its twins; these reach their tree and DNS.
 
-    ``foreign_broker_port``: of somebody else's broker, which may be anywhere; None: the broker is the tree's own.
+    ``foreign_broker``: host and port of somebody else's broker; None: the broker is the tree's own.
     """
+    tree = {"podSelector": {"matchLabels": {"app.kubernetes.io/part-of": "meshtwin", "meshtwin.dev/twin": root_twin}}}
     operator = {"matchLabels": {"kubernetes.io/metadata.name": operator_namespace}}
     way_in = {
         "ports": [{"port": port, "protocol": "TCP"}],
-        "from": [
-            {"podSelector": {"matchLabels": {"app.kubernetes.io/part-of": "meshtwin"}}},
-            {"namespaceSelector": operator},
-        ],
+        "from": [tree, {"namespaceSelector": operator}],
     }
-    tree = {"app.kubernetes.io/part-of": "meshtwin", "meshtwin.dev/twin": root_twin}
-    ways_out: list[dict[str, Any]] = [{"ports": DNS_PORTS}, {"to": [{"podSelector": {"matchLabels": tree}}]}]
-    if foreign_broker_port is not None:
-        # Of a pod the policy sees the port behind its Service, which nobody told us.
-        ways_out.append({"to": [{"namespaceSelector": {}}]})
-        ports = [{"port": foreign_broker_port, "protocol": "TCP"}]
+    ways_out: list[dict[str, Any]] = [{"ports": DNS_PORTS}, {"to": [tree]}]
+    if foreign_broker is not None:
+        host, foreign_port = foreign_broker
+        ways_out += [{"to": [peer]} for peer in _pods_behind(host)]
+        ports = [{"port": foreign_port, "protocol": "TCP"}]
         ways_out.append({"to": [{"ipBlock": block} for block in OUTSIDE], "ports": ports})
     twins = {
         "matchLabels": {"meshtwin.dev/twin": root_twin},
         "matchExpressions": [{"key": "app.kubernetes.io/name", "operator": "In", "values": list(TWINS)}],
     }
     return _spec(twins, way_in, ways_out)
+
+
+def _pods_behind(host: str) -> list[dict[str, Any]]:
+    """Pods of the namespace that the name of a Service tells (``name``, ``name.namespace``, ``name.namespace.svc…``).
+
+    Of a pod the policy sees the port behind its Service, which nobody told us: any port. Other hosts are outside.
+    """
+    match host.lower().rstrip(".").split("."):
+        case [_]:
+            return [{"podSelector": {}}]
+        case [_, namespace] | [_, namespace, "svc", *_]:
+            return [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}]
+    return []
 
 
 def _spec(pods: dict[str, Any], way_in: dict[str, Any], ways_out: list[dict[str, Any]]) -> dict[str, Any]:

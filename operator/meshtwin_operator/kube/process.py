@@ -88,16 +88,13 @@ class OperatorProcess:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._task = self._loop.create_task(self._live())
-        failed = False
         try:
             self._loop.run_until_complete(self._task)
         except asyncio.CancelledError:
-            pass
+            return  # by `stop`
         except BaseException:
             log.exception("Stopping, the driver failed")
-            failed = True
-        if failed or self._lease is None or self._task.done():
-            os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)  # kopf ends, and with it the process
 
     async def _live(self) -> None:
         api = await KubeApi.connect()
@@ -251,7 +248,9 @@ class OperatorProcess:
         return None
 
     def _ready(self) -> str | None:
-        return None if self._started else "waiting for the Lease"
+        if self._lease is None or not self._lease.epoch:
+            return "waiting for the Lease"
+        return None if self._started else "listing what is there"
 
 
 def _now() -> datetime:

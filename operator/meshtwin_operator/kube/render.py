@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meshtwin.errors import InvalidInput
 from meshtwin_operator.kube.network_policies import broker_spec, twins_spec
 from meshtwin_operator.kube.ownership import MANAGED_BY
 from meshtwin_operator.reconcile.naming import broker_workload
@@ -77,11 +78,18 @@ def render_workload(
 
 
 def image_of(workload: Workload, settings: RenderSettings) -> str:
-    """The image asked for if the operator's allow-list has it, else the operator's own."""
+    """The image asked for, or else the operator's own.
+
+    Raises `InvalidInput` (``ImageNotAllowed``) for one that the operator's allow-list does not have.
+    """
     wanted = workload.pod.image
-    if wanted and any(_is_below(wanted, prefix) for prefix in settings.allowed_image_prefixes):
+    if not wanted or wanted == settings.image:
+        return settings.image
+    if any(_is_below(wanted, prefix) for prefix in settings.allowed_image_prefixes):
         return wanted
-    return settings.image
+    known = ", ".join(settings.allowed_image_prefixes) or "its own alone"
+    message = f"image {wanted} is not allowed by the operator (MESHTWIN_ALLOWED_IMAGES: {known})"
+    raise InvalidInput(message, reason="ImageNotAllowed", place="spec.pod.image")
 
 
 def _is_below(image: str, prefix: str) -> bool:
@@ -215,16 +223,15 @@ class _Common:
         return self._policy(broker_spec(self.selector, BROKER_PORT))
 
     def twins_policy(self, broker: tuple[str, int, bool] | None) -> dict[str, Any]:
-        """See `twins_spec`; of a broker of somebody else's the port is told."""
+        """See `twins_spec`; of a broker of somebody else's the place is told."""
         workload = self.workload
         own = f"{broker_workload(workload.root_twin)}.{workload.namespace}.svc"
-        foreign_port = None if broker is None or broker[0] == own else broker[1]
         return self._policy(
             twins_spec(
                 workload.root_twin,
                 port=REST_PORT,
                 operator_namespace=self.settings.operator_namespace,
-                foreign_broker_port=foreign_port,
+                foreign_broker=None if broker is None or broker[0] == own else broker[:2],
             )
         )
 

@@ -6,13 +6,13 @@ one look would stop everything else, so they are read again one after the other,
 
 import asyncio
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 
-from meshtwin.errors import MeshTwinError
+from meshtwin.errors import InvalidInput, MeshTwinError
 from meshtwin_operator.kube.api import KubeApi
 from meshtwin_operator.kube.ownership import MANAGED_BY, check_secret
 from meshtwin_operator.kube.render import owner_reference
@@ -61,16 +61,20 @@ class SecretStore:
         known = self._known.get((namespace, name))
         return known is not None and (known.metadata.get("labels") or {}).get(label) == "true"
 
-    async def ensure(self, workload: Workload, name: str, make: Callable[[], Data]) -> Data:
-        """Content; made by ``make`` if there is no such Secret.
+    async def ensure(self, workload: Workload, name: str, keys: Sequence[str], make: Callable[[], Data]) -> Data:
+        """Content, with ``keys`` at least; made by ``make`` if there is no such Secret.
 
-        Raises `InvalidInput` (``ChildConflict``) for somebody else's: who names a twin may not use it that way.
+        Raises `InvalidInput`: ``ChildConflict`` for somebody else's, since who names a twin may not use it that way;
+        ``SecretIncomplete`` where keys were taken out.
         """
         found = await self.read(workload.namespace, name, workload.root_twin)
         if found is None:
             return await self.write(workload, name, make())
         metadata = self._known[workload.namespace, name].metadata
         check_secret(metadata, name, workload.namespace, workload.root_twin)
+        if missing := [key for key in keys if key not in found]:
+            message = f"lacks {', '.join(missing)}: put that back, or delete the Secret for a new one"
+            raise InvalidInput(message, reason="SecretIncomplete", place=f"Secret {workload.namespace}/{name}")
         return found
 
     async def write(self, workload: Workload, name: str, data: Data) -> Data:

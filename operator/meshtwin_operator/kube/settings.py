@@ -30,6 +30,9 @@ class OperatorSettings:
         image = environment.get("MESHTWIN_IMAGE", "")
         if not image:
             raise InvalidInput("MESHTWIN_IMAGE is not set: the image that twins run", place="environment")
+        port = environment.get("MESHTWIN_HEALTH_PORT", "8081")
+        if not port.isdecimal() or not 0 < int(port) < 65_536:
+            raise InvalidInput(f"MESHTWIN_HEALTH_PORT {port!r} is no port: 1 to 65535", place="environment")
         namespace = environment.get("MESHTWIN_OPERATOR_NAMESPACE", "meshtwin-system")
         return cls(
             render=RenderSettings(
@@ -42,7 +45,7 @@ class OperatorSettings:
             operator_namespace=namespace,
             # A process that starts again is another holder: its epoch must be higher.
             identity=f"{environment.get('HOSTNAME', socket.gethostname())}-{os.getpid()}-{os.urandom(3).hex()}",
-            health_port=int(environment.get("MESHTWIN_HEALTH_PORT", "8081")),
+            health_port=int(port),
         )
 
 

@@ -44,6 +44,7 @@ SYNC_AGAIN_AFTER: Final = timedelta(minutes=10)  # accounts changed at the broke
 READS_AT_ONCE: Final = 8  # at the first look: a tree of 1,000 gateways has 2,000 Secrets
 CREDENTIALS_LABEL: Final = "meshtwin.dev/broker-credentials"  # set by who may read the Secret: a twin may use it
 MODEL_LABEL: Final = "meshtwin.dev/model-credentials"  # likewise, for somebody else's model
+TREE_KEYS: Final = ("rest-key", "ca.crt")
 OWN_KEY: Final = "own-key"  # in a twin's account: signs tokens of engineers and of the operator for that twin alone
 PLUGIN: Final = "/usr/lib/mosquitto_dynamic_security.so"  # the image links it there on every architecture
 
@@ -108,6 +109,19 @@ class TreeSecrets:
             problem=self._fleet.refusal(namespace, root_twin),
         )
 
+    async def forget(self, namespace: str, root_twin: str, *, only_embedded: bool = False) -> None:
+        """The twin is gone, or (``only_embedded``) has no broker of its own any more: end the connection to it.
+
+        What its gateways said goes too, or it would stand for what they say at another tree's broker.
+        """
+        tree = self._trees.get((namespace, root_twin))
+        if tree is None or (only_embedded and tree.hosting is None):
+            return
+        for known in (self._trees, self._synced, self._looked):
+            known.pop((namespace, root_twin), None)
+        self._ca_path(namespace, root_twin).unlink(missing_ok=True)
+        await self._fleet.disconnect(namespace, root_twin)
+
     async def operator_key(self, namespace: str, root_twin: str, workload: str) -> bytes:
         """The key that signs the operator's tokens for one twin; raises `Unavailable` before it exists."""
         data = await self._store.read(namespace, f"{workload}-account", root_twin)
@@ -125,9 +139,10 @@ class TreeSecrets:
         account = await self._store.ensure(
             workload,
             f"{workload.name}-account",
+            ("password",),
             lambda: {"username": workload.identity.encode(), "password": _password(), OWN_KEY: _password()},
         )
-        if OWN_KEY not in account:  # made by an operator that knew of no such key
+        if OWN_KEY not in account:  # taken out for a new one, or made by an operator that knew of no such key
             name = f"{workload.name}-account"
             account = await self._store.write(workload, name, {**account, OWN_KEY: _password()})
         if workload.model_secret is not None:
@@ -142,9 +157,10 @@ class TreeSecrets:
         data = await self._store.read(workload.namespace, name, workload.root_twin)
         place = f"Secret {workload.namespace}/{name}"
         if data is None or not self._store.has_label(workload.namespace, name, MODEL_LABEL):
-            raise Unavailable(f'no Secret with the label {MODEL_LABEL}: "true" (spec.model.http)', place=place)
+            message = f'no Secret with the label {MODEL_LABEL}: "true" (spec.model.http)'
+            raise Unavailable(message, reason="ModelCredentials", place=place)
         if "token" not in data:
-            raise Unavailable("the model's credentials lack token", place=place)
+            raise Unavailable("the model's credentials lack token", reason="ModelCredentials", place=place)
 
     async def ensure_external(self, twin: DigitalTwin, workload: Workload) -> None:
         """Use a broker that somebody else runs: its Secret holds ca.crt, username and password."""
@@ -157,15 +173,16 @@ class TreeSecrets:
         if data is None or not self._store.has_label(
             namespace, external.credentials_secret_ref.name, CREDENTIALS_LABEL
         ):
-            raise Unavailable(
-                f'no Secret with the label {CREDENTIALS_LABEL}: "true" (spec.broker.external)', place=place
-            )
+            message = f'no Secret with the label {CREDENTIALS_LABEL}: "true" (spec.broker.external)'
+            raise Unavailable(message, reason="BrokerCredentials", place=place)
         needed = {"username", "password", *(("ca.crt",) if external.tls else ())}
         if missing := sorted(needed - data.keys()):
-            raise Unavailable(f"the broker's credentials lack {', '.join(missing)}", place=place)
+            message = f"the broker's credentials lack {', '.join(missing)}"
+            raise Unavailable(message, reason="BrokerCredentials", place=place)
         await self._store.ensure(
             workload,
             f"{workload.root_twin}-tree",
+            TREE_KEYS,
             lambda: {"rest-key": _password(), "ca.crt": data.get("ca.crt", b"")},
         )
         view = BrokerView(host=external.host, port=external.port, tls=external.tls)
@@ -176,18 +193,24 @@ class TreeSecrets:
 
     async def _ensure_broker(self, workload: Workload) -> str:
         namespace, root = workload.namespace, workload.root_twin
-        authority = await self._store.ensure(workload, f"{root}-broker-authority", lambda: self._authority(root))
+        authority = await self._store.ensure(
+            workload, f"{root}-broker-authority", ("tls.crt", "tls.key"), lambda: self._authority(root)
+        )
         await self._store.ensure(
-            workload, f"{root}-tree", lambda: {"rest-key": _password(), "ca.crt": authority["tls.crt"]}
+            workload, f"{root}-tree", TREE_KEYS, lambda: {"rest-key": _password(), "ca.crt": authority["tls.crt"]}
         )
         account = await self._store.ensure(
             workload,
             f"{root}-operator-account",
+            ("username", "password"),
             lambda: {"username": OPERATOR_IDENTITY.encode(), "password": _password()},
         )
         names = self._names(workload)
         broker = await self._store.ensure(
-            workload, f"{root}-broker", lambda: self._broker_files(authority, account, names)
+            workload,
+            f"{root}-broker",
+            ("tls.crt", "tls.key", "dynamic-security.json", "mosquitto.conf"),
+            lambda: self._broker_files(authority, account, names),
         )
         pair = KeyPair(authority["tls.crt"], authority["tls.key"])
         if is_certificate_due(broker["tls.crt"], pair.certificate, names, self._now()):
@@ -259,6 +282,7 @@ class TreeSecrets:
             data = await self._store.ensure(
                 workload,
                 gateway_secret(gateway_id),
+                ("password",),
                 lambda: {
                     "username": identity.encode(),
                     "password": _password(),
@@ -274,7 +298,7 @@ class TreeSecrets:
         async with gate:
             name = f"{identity.removeprefix(f'twin.{workload.namespace}.')}-account"
             data = await self._store.read(workload.namespace, name, workload.root_twin)
-        if data is None:
+        if data is None or "password" not in data:
             return None
         return Credential(account=twin_account(identity), password=data["password"].decode())
 
@@ -313,8 +337,11 @@ class TreeSecrets:
             "mosquitto.conf": configuration.encode(),
         }
 
+    def _ca_path(self, namespace: str, root: str) -> Path:
+        return self._folder / f"{namespace}.{root}.crt"
+
     def _ca_file(self, namespace: str, root: str, certificate: bytes) -> str:
-        path = self._folder / f"{namespace}.{root}.crt"
+        path = self._ca_path(namespace, root)
         if not path.exists() or path.read_bytes() != certificate:
             path.write_bytes(certificate)
         return str(path)

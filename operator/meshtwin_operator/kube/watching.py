@@ -5,7 +5,6 @@ watches our own kinds, and this loop watches what carries our labels.
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -40,7 +39,6 @@ class Watcher:
         self._kind, self._namespace, self._selector = kind, namespace, selector
         self._changed = changed
         self.synced = asyncio.Event()
-        self.alive_s = time.monotonic()
 
     async def run(self) -> None:
         """List, watch, list again when the watch cannot go on; never returns."""
@@ -61,19 +59,15 @@ class Watcher:
         for key in list(self._cache.keys(self._kind, self._namespace)):
             if key not in here and self._watched(key):
                 self._gone(key)
-        self.alive_s = time.monotonic()
         self.synced.set()
         return version
 
     async def _follow(self, version: str) -> None:
         async for event in self._api.watch(self._kind, self._namespace, selector=self._selector, version=version):
-            self.alive_s = time.monotonic()
             raw = event["object"]
             if event["type"] == "ERROR":
                 log.info("Listing again, the watch is too old", kind=self._kind)
                 return
-            if event["type"] == "BOOKMARK":
-                continue
             raw["kind"] = self._kind
             key = key_of(raw)
             if event["type"] == "DELETED":

@@ -1,26 +1,19 @@
 """Accounts of the local broker as mosquitto's password and ACL files. Pure; the rights are those of a cluster."""
 
 import base64
-import hashlib
 from collections.abc import Sequence
-from typing import Final
 
-from meshtwin_operator.southbound.accounts import Account, gateway_account, operator_account, twin_account
+from meshtwin_operator.southbound.accounts import Account
+from meshtwin_operator.southbound.broker_files import ITERATIONS, password_digest
 
-__all__ = ["Account", "acl_text", "gateway_account", "operator_account", "password_text", "twin_account"]
-
-# mosquitto's password format $7$: PBKDF2-HMAC-SHA512 (mosquitto_passwd(1)). The passwords are random,
-# 256 bits, so a high number of iterations would buy nothing.
-ITERATIONS: Final = 101
-HASH_BYTES: Final = 64
+__all__ = ["acl_text", "password_text"]
 
 
 def password_text(passwords: Sequence[tuple[str, str]], salts: Sequence[bytes]) -> str:
     """mosquitto's password file for (user, password) pairs, one salt of 12 bytes each."""
     lines = []
     for (username, password), salt in zip(passwords, salts, strict=True):
-        digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, ITERATIONS, HASH_BYTES)
-        encoded = (base64.b64encode(part).decode() for part in (salt, digest))
+        encoded = (base64.b64encode(part).decode() for part in (salt, password_digest(password, salt)))
         lines.append(f"{username}:$7${ITERATIONS}${'$'.join(encoded)}")
     return "".join(f"{line}\n" for line in lines)
 

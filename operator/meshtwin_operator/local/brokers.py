@@ -15,19 +15,13 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from meshtwin_operator.local.access import (
-    Account,
-    acl_text,
-    gateway_account,
-    operator_account,
-    password_text,
-    twin_account,
-)
+from meshtwin_operator.local.access import acl_text, password_text
 from meshtwin_operator.local.state import StateFolder, write_private
 from meshtwin_operator.local.supervisor import ChildSpec, Supervisor
 from meshtwin_operator.reconcile.naming import OPERATOR_IDENTITY, broker_workload, gateway_identity
 from meshtwin_operator.reconcile.outcome import Workload
 from meshtwin_operator.reconcile.world import BrokerView
+from meshtwin_operator.southbound.accounts import Account, gateway_account, operator_account, twin_account
 
 __all__ = ["LocalBrokers", "find_mosquitto", "gateway_secret_name", "secret_name"]
 
@@ -108,7 +102,7 @@ class LocalBrokers:
         return tuple(sorted(self._roots))
 
     def forget(self, namespace: str, workload_name: str) -> None:
-        """A broker's owner is gone."""
+        """A broker's owner is gone, or wants none any more; nothing happens for the name of another workload."""
         for (found, root), workload in list(self._roots.items()):
             if found == namespace and workload.name == workload_name:
                 del self._roots[found, root]

@@ -27,9 +27,10 @@ from meshtwin_operator.reconcile.outcome import (
     PublishCommand,
     StartRun,
 )
+from meshtwin_operator.reconcile.unapplied import say_unapplied
 from meshtwin_operator.reconcile.world import ObjectKey
 from meshtwin_operator.resources.kinds import KINDS_BY_NAME
-from meshtwin_operator.resources.twins import MeshSegment
+from meshtwin_operator.resources.twins import DigitalTwin, MeshSegment
 from meshtwin_operator.southbound.fleet import Fleet
 from meshtwin_operator.southbound.runs import Runs
 from meshtwin_operator.workqueue import WorkQueue
@@ -78,9 +79,8 @@ class LocalDriver:
     def queue_with_related(self, key: ObjectKey) -> None:
         """Look at an object that changed, and at those it concerns."""
         if key.kind == "ConfigMap":
-            for segment in self._world.all("MeshSegment", key.namespace):
-                if isinstance(segment, MeshSegment) and segment.spec.inventory.config_map_ref.name == key.name:
-                    self.queue_with_related(ObjectKey("MeshSegment", key.namespace, segment.metadata.name))
+            for segment in related(key, self._world):
+                self.queue_with_related(segment)
             return
         self._queue.add(key)
         for other in related(key, self._world):
@@ -137,12 +137,15 @@ class LocalDriver:
         await self.take_changes()
         raw = self._cache.raw(key)
         outcome = reconcile(key, self._world, self._clock())
-        for action in outcome.before:
-            await self._act(action)
-        if outcome.status is not None and raw is not None:
-            self._write_status(key, raw, outcome)
-        for event in outcome.events:
-            self._store.post_event(key, event.type, event.reason, event.message)
+        try:
+            for action in outcome.before:
+                await self._act(action)
+        except MeshTwinError as error:
+            resource = self._world.get(key)
+            if raw is not None and isinstance(resource, DigitalTwin | MeshSegment):
+                self._tell(key, raw, say_unapplied(outcome, resource, error, self._clock()) or Outcome())
+            raise
+        self._tell(key, raw, outcome)
         for action in outcome.after:
             await self._act(action)
         await self.take_changes()
@@ -151,12 +154,14 @@ class LocalDriver:
         if outcome.requeue_after_s is not None:
             self._queue.add_after(key, outcome.requeue_after_s)
 
-    def _write_status(self, key: ObjectKey, raw: Mapping[str, Any], outcome: Outcome) -> None:
-        if outcome.status is None or raw.get("status") == outcome.status:
-            return
-        metadata = raw["metadata"]
-        expected = metadata["resourceVersion"] if outcome.after else None
-        self._store.write_status(key, outcome.status, uid=metadata["uid"], expected_version=expected)
+    def _tell(self, key: ObjectKey, raw: Mapping[str, Any] | None, outcome: Outcome) -> None:
+        """Write the status if it differs, and the events."""
+        if outcome.status is not None and raw is not None and raw.get("status") != outcome.status:
+            metadata = raw["metadata"]
+            expected = metadata["resourceVersion"] if outcome.after else None
+            self._store.write_status(key, outcome.status, uid=metadata["uid"], expected_version=expected)
+        for event in outcome.events:
+            self._store.post_event(key, event.type, event.reason, event.message)
 
     async def _act(self, action: Action) -> None:
         match action:

@@ -41,4 +41,7 @@ CREATE TABLE IF NOT EXISTS events(
     UNIQUE (kind, namespace, name, reason, message)
 );
 CREATE TABLE IF NOT EXISTS counters(name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+-- Fields that are gone, and were stored as defaults: an API server drops them when it reads.
+UPDATE objects SET body=json_remove(body, '$.spec.privacy')
+    WHERE kind='DigitalTwin' AND json_extract(body, '$.spec.privacy') IS NOT NULL;
 """

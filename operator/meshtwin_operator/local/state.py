@@ -104,11 +104,6 @@ class StateFolder:
                 ports[name] = _free_port(set(ports.values()))
             return ports[name]
 
-    def forget_port(self, name: str) -> None:
-        """Choose another one next time: somebody else has it now."""
-        with self._ports() as ports:
-            ports.pop(name, None)
-
     @contextmanager
     def _ports(self) -> Iterator[dict[str, int]]:
         """The ports to read and change; one process at a time, and written when they changed."""
@@ -165,17 +160,6 @@ def write_private(path: Path, content: bytes) -> bool:
         os.fsync(file.fileno())
     temporary.replace(path)
     return True
-
-
-def is_port_free(port: int) -> bool:
-    """Whether nobody listens on this loopback port now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
 
 
 def _free_port(taken: set[int]) -> int:

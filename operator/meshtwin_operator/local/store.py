@@ -158,16 +158,6 @@ class Store:
             wanted = {**current, "spec": {name: value for name, value in spec.items() if value is not None}}
             return self._replace(current, wanted, user, None)[0]
 
-    def annotate(self, key: ObjectKey, annotations: Mapping[str, str]) -> None:
-        """Merge annotations; neither generation nor admission is concerned."""
-        with self._transaction():
-            current = self.get(key)
-            if current is None:
-                raise NotFound(f"{key.kind} {key.namespace}/{key.name} does not exist")
-            metadata = current["metadata"]
-            metadata["annotations"] = {**metadata.get("annotations", {}), **annotations}
-            self._write(key, current, metadata["generation"])
-
     def write_status(
         self, key: ObjectKey, status: Mapping[str, Any], *, uid: str, expected_version: str | None = None
     ) -> bool:

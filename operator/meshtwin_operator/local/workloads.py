@@ -70,8 +70,9 @@ class LocalWorkloads:
         )
 
     async def delete(self, namespace: str, name: str) -> None:
-        """End a child; its data stays until its owner is gone for good (`keep_only`)."""
+        """End a child; its data stays."""
         self._owners.pop(child_name(namespace, name), None)
+        self._brokers.forget(namespace, name)
         await self._supervisor.remove(child_name(namespace, name))
 
     async def keep_only(self, owners: set[ObjectKey]) -> list[str]:
@@ -80,7 +81,6 @@ class LocalWorkloads:
         for name in gone:
             namespace, _, child = name.partition(".")
             await self.delete(namespace, child)
-            self._brokers.forget(namespace, child)
         return gone
 
     def view(self, namespace: str, name: str) -> WorkloadView:

@@ -4,6 +4,7 @@
 so that ``kubectl wait``, Flux and Argo CD agree. Messages hold no numbers that change with every report.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final, Literal, NamedTuple
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 MESSAGE_LIMIT: Final = 1024
+NOT_IN_REASON: Final = re.compile(r"[^A-Za-z0-9_]+")  # of what the schema allows, what reasons use
 WARNING_WHEN_TRUE: Final = frozenset({"Stalled", "Diverged", "Void", "RolledBack"})
 WARNING_WHEN_FALSE: Final = frozenset({"Accepted"})
 SILENT: Final = frozenset({"Reconciling"})  # its counterpart Ready tells the same story
@@ -118,13 +120,18 @@ def settle(previous: StatusBase | None, wanted: Iterable[Said], *, generation: i
             Condition(
                 type=kind,
                 status=one.status,
-                reason=one.reason,
+                reason=_plain(one.reason),
                 message=one.message[:MESSAGE_LIMIT],
                 last_transition_time=moment,
                 observed_generation=generation,
             )
         )
     return settled
+
+
+def _plain(reason: str) -> str:
+    """The reason as a condition may hold it: those of gateways and twins are theirs, and may be any text."""
+    return NOT_IN_REASON.sub("", reason).lstrip("0123456789_") or "Unknown"
 
 
 def transition_events(previous: StatusBase | None, conditions: Sequence[Condition]) -> tuple[KubeEvent, ...]:

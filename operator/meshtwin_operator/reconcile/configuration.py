@@ -28,7 +28,7 @@ from meshtwin_operator.reconcile.signals import (
     is_settled,
     read_answer,
 )
-from meshtwin_operator.reconcile.tree import TERMINAL, configurations_of, find_lineage
+from meshtwin_operator.reconcile.tree import TERMINAL, configurations_of, find_lineage, key_of
 from meshtwin_operator.reconcile.world import ObjectKey, World
 from meshtwin_operator.resources.records import (
     ConfigurationProposal,
@@ -49,6 +49,11 @@ IN_FORCE_COUNTS: Final = frozenset(
     {Step.PENDING, Step.STAGING, Step.COMMITTING, Step.VERIFYING, Step.CONFIRMING, Step.ABORTING}
 )
 HARM_REASONS: Final = frozenset({"Harm", "NotShownHarmless", "Inconclusive", "CoverageMissed"})
+REASON_OF_START: Final = {
+    Signal.SUPERSEDE: "Superseded",
+    Signal.FORBIDDEN: "PreviouslyHarmful",
+    Signal.EXHAUSTED: "TimedOut",
+}
 STOP_REASONS: Final = frozenset({"EmergencyStop", "Suspended", "NotInControl", "OutsideWindow"})
 
 
@@ -127,12 +132,8 @@ def _settled(case: Case) -> Outcome:
     """A confirmed or adopted revision: heal drift if it is the one in force."""
     heal, actions, requeue = plan_heal(case)
     status = case.status.model_copy(update={"heal": heal})
-    touch = (_key(case.record),) if heal != case.status.heal else ()
+    touch = (key_of(case.record),) if heal != case.status.heal else ()
     return replace(_outcome(case.record, status, case.now, requeue=requeue), after=actions, touch=touch)
-
-
-def _key(record: MeshConfiguration) -> ObjectKey:
-    return ObjectKey(record.kind, record.metadata.namespace, record.metadata.name)
 
 
 def _advance(case: Case, push: PushStatus) -> Outcome:
@@ -201,9 +202,7 @@ def _start(case: Case, push: PushStatus) -> Outcome:
     verdict = judge_start(case.record, case.records, case.view, push.failures)
     if verdict is not None:
         signal, message = verdict
-        reason = (
-            push.reason if signal is Signal.EXHAUSTED and push.reason else signal.value[:1].upper() + signal.value[1:]
-        )
+        reason = push.reason if signal is Signal.EXHAUSTED and push.reason else REASON_OF_START[signal]
         return _enter(case, status, push, News(signal=signal, reason=reason, message=message))
     hold = find_hold(case.lineage, case.view, case.record, case.world, case.now)
     if hold is None and push.next_try_at is not None and case.now < push.next_try_at:
@@ -276,7 +275,7 @@ def _enter(case: Case, status: MeshConfigurationStatus, push: PushStatus, news: 
         message=(message or f"revision {case.record.spec.revision} is {step.value}")[:1024],
         type="Warning" if step in (Step.ABORTING, Step.ROLLED_BACK, Step.REJECTED, Step.TIMED_OUT) else "Normal",
     )
-    return replace(outcome, after=actions, events=(event,), touch=(_key(case.record),))
+    return replace(outcome, after=actions, events=(event,), touch=(key_of(case.record),))
 
 
 def _finish_abort(case: Case, push: PushStatus) -> Outcome:

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, Literal, NamedTuple
 
 from meshtwin.errors import InvalidInput
 from meshtwin_operator.reconcile.conditions import is_true
 from meshtwin_operator.reconcile.naming import CREATED_BY_ANNOTATION
-from meshtwin_operator.reconcile.tree import find_lineage
+from meshtwin_operator.reconcile.tree import age_key, find_lineage
 from meshtwin_operator.reconcile.world import ObjectKey, World
 from meshtwin_operator.resources.records import Approval, ConfigurationProposal
 from meshtwin_operator.resources.twins import DigitalTwin, MeshSegment
@@ -16,7 +16,6 @@ from meshtwin_operator.resources.twins import DigitalTwin, MeshSegment
 __all__ = ["Decision", "Verdict", "approvals_of", "decide", "is_expired", "judge_approval", "twin_of"]
 
 TWO_PERSON_LEVELS: Final = frozenset({"important", "essential"})
-NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Verdict(NamedTuple):
@@ -53,7 +52,7 @@ def approvals_of(world: World, proposal: ConfigurationProposal) -> tuple[Approva
         for approval in world.find("Approval", proposal.metadata.namespace, "proposal", proposal.metadata.name)
         if isinstance(approval, Approval)
     ]
-    return tuple(sorted(named, key=lambda a: (a.metadata.creation_timestamp or NEVER, a.metadata.name)))
+    return tuple(sorted(named, key=age_key))
 
 
 def is_expired(proposal: ConfigurationProposal, now: datetime) -> bool:

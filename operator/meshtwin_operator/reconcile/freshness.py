@@ -91,6 +91,13 @@ def synced(
     newest = newest_report(summary, segment.status)
     if segment.spec.stage == "Planned":
         return said("Synced", None, "Planned", "a planned segment has no gateway"), None
+    contested_s = view.contested_s(now)
+    if contested_s > 0:
+        text = (
+            f"two processes take turns to be gateway {segment.spec.gateway_id}: the broker ends the connection of one "
+            "as the other connects; end one, or give it an id of its own"
+        )
+        return said("Synced", False, "GatewayContested", text), contested_s + 1
     if view.state is not None and not view.state.online:
         why = f": {view.state.fault}" if view.state.fault else ""
         return said("Synced", False, "GatewayOffline", f"gateway {segment.spec.gateway_id} is off{why}"), None

@@ -61,6 +61,8 @@ def find_hold(
         return stop
     if not is_window_open(lineage.twin.spec.change_windows, now):
         return Hold("OutsideWindow", "no change window of the twin is open (spec.changeWindows)")
+    if view.contested_s(now) > 0:
+        return Hold("GatewayContested", "two processes take turns to be the gateway; see Synced of the segment")
     if view.state is None or not view.state.online:
         return Hold("GatewayOffline", "waits for the gateway")
     if view.reported is None or view.reported.revision is None:

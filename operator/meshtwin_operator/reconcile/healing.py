@@ -48,8 +48,10 @@ def plan_heal(case: Case) -> Plan:
         return heal, (), None
     if reported is None or case.lineage.twin.spec.push.drift != "Heal":
         return heal, (), None
-    # 0 is what a gateway holds that has only read its nodes: one that lost its own record, as a new device.
-    is_forgotten = reported.revision == 0 < case.record.spec.revision and reported.phase is GatewayPhase.IDLE
+    # 0 is what a gateway holds that has only read its nodes: one that lost its own record, as a new device. Another
+    # revision before ours: it works with an older copy of its record.
+    held = reported.revision
+    is_forgotten = held is not None and held < case.record.spec.revision and reported.phase is GatewayPhase.IDLE
     is_held = reported.revision == case.record.spec.revision and reported.hash == case.record.spec.digest
     if not is_forgotten and not (is_held and reported.drifted):
         return heal, (), None
@@ -65,7 +67,8 @@ def plan_heal(case: Case) -> Plan:
         attempt_id=attempt_id(case.record.metadata.uid, "heal", attempts),
     )
     if is_forgotten:
-        return _enter(case, fresh, Step.STAGING, "GatewayForgot", "the gateway holds no revision of ours any more")
+        older = f"revision {held}, by an older copy of its record" if held else "no revision of ours any more"
+        return _enter(case, fresh, Step.STAGING, "GatewayForgot", f"the gateway holds {older}")
     return _enter(case, fresh, Step.STAGING, "Drift", "nodes were changed by someone else")
 
 
@@ -75,7 +78,7 @@ def _advance(case: Case, heal: PushStatus, step: Step) -> Plan:
         if not idle:
             return heal, (_command(case, heal),), LOOK_AGAIN_S
         failures = heal.failures + 1
-        pause_s = min(PAUSE_MAX_S, PAUSE_S * 2 ** (failures - 1))
+        pause_s = min(PAUSE_MAX_S, PAUSE_S * 2 ** min(failures - 1, 16))  # for ever: the power must not overflow
         later = heal.model_copy(
             update={
                 "step": "TimedOut",

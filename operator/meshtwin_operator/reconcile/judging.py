@@ -1,17 +1,21 @@
 """Questions to the parent twin's models: starting a run, following it, taking its figures over."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from meshtwin.contract.wire import SettingsEntry
-from meshtwin.recipes.messages import PredictionModel, WhatIfRequest
-from meshtwin_operator.reconcile.naming import parent_workload
+from meshtwin.recipes.messages import PredictionModel, RunStatus, WhatIfRequest
+from meshtwin_operator.reconcile.naming import parent_workload, run_id
 from meshtwin_operator.reconcile.outcome import StartRun
 from meshtwin_operator.reconcile.tree import Lineage
 from meshtwin_operator.reconcile.world import World
+from meshtwin_operator.resources.base import Metadata
 from meshtwin_operator.resources.settings import PredictionRecord, SettingsSpec
 
-__all__ = ["is_twin_ready", "start_run", "start_what_if", "to_prediction"]
+__all__ = ["find_run", "is_twin_ready", "start_run", "start_what_if", "to_prediction", "why_unanswered"]
+
+RUN_TRIES: Final = 3
+TWIN_ENDED: Final = frozenset({"Interrupted", "WorkerDied"})  # reasons of a run that may go well another time
 
 
 def is_twin_ready(world: World, lineage: Lineage) -> bool:
@@ -19,6 +23,28 @@ def is_twin_ready(world: World, lineage: Lineage) -> bool:
     namespace, name = lineage.twin.metadata.namespace, parent_workload(lineage.twin.metadata.name)
     summary = world.summary(namespace, name)
     return world.workload(namespace, name).ready and summary is not None and summary.online and summary.ready
+
+
+def find_run(world: World, asker: Metadata, *purpose: object) -> tuple[str, RunStatus | None]:
+    """Id and answer of the run for an object's question, which is another one where a twin ended half-way.
+
+    That a twin ended says nothing of the question. The answer is None while there is none.
+    """
+    for attempt in range(RUN_TRIES):
+        run = run_id(asker.uid, *purpose, *([attempt] if attempt else []))
+        view = world.run(asker.namespace, run)
+        answer = view.status if view else None
+        if answer is None or answer.error is None or answer.error.reason not in TWIN_ENDED:
+            break
+    return run, answer
+
+
+def why_unanswered(world: World, namespace: str, run: str) -> str | None:
+    """Why the twin that was asked does not answer; None: it does, or has just been asked."""
+    view = world.run(namespace, run)
+    if view is None or view.status is not None or view.problem is None:
+        return None
+    return f"the parent twin does not answer: {view.problem}"
 
 
 def start_run(world: World, lineage: Lineage, path: str, run_id: str, body: Mapping[str, Any]) -> StartRun:

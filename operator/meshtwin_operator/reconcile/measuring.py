@@ -35,7 +35,7 @@ DECIDING = ("receiverCounted", "roundTrip")  # decisions are gated on these two 
 def _per_mille(counts: Counts) -> PerMilleInterval:
     low, high = wilson_interval(counts)
     return PerMilleInterval(
-        estimate_per_mille=round(1000 * counts.share),
+        estimate_per_mille=round(1000 * counts.share) if counts.total else None,
         low_per_mille=round(1000 * low),
         high_per_mille=round(1000 * high),
     )
@@ -94,12 +94,12 @@ def _counts(figures: FlowFigures) -> Counts:
     Where nodes share no clock, messages that reached everybody.
     """
     told = figures.on_time or figures.reached_all
-    share = told.estimate_per_mille if told else 0
+    share = (told.estimate_per_mille if told else None) or 0
     return Counts(min(figures.messages, round(share * figures.messages / 1000)), figures.messages)
 
 
 def _merged_counts(first: PerMilleInterval, n: int, second: PerMilleInterval, m: int) -> Counts:
-    good = round(first.estimate_per_mille * n / 1000) + round(second.estimate_per_mille * m / 1000)
+    good = sum(round((told.estimate_per_mille or 0) * count / 1000) for told, count in ((first, n), (second, m)))
     return Counts(min(good, n + m), n + m)
 
 

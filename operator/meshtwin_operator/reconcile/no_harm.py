@@ -59,10 +59,6 @@ class Counts:
         """0..1; 0 without messages."""
         return self.good / self.total if self.total else 0.0
 
-    def merged(self, other: "Counts") -> "Counts":
-        """Both samples together."""
-        return Counts(self.good + other.good, self.total + other.total)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowVerdict:

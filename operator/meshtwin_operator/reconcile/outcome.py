@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 
-REFUSED: Final = "Refused"  # reason of a failed run that the twin refused: asking the same again would not mend it
+REFUSED: Final = "Refused"  # reason where a twin refused for good what was handed to it, or said no better one
 
 
 class WorkloadRole(StrEnum):

@@ -28,7 +28,14 @@ from meshtwin_operator.reconcile.tree import (
     segments_of,
 )
 from meshtwin_operator.reconcile.world import ObjectKey, World
-from meshtwin_operator.resources.pipelines import ObjectivesSpec, Pipeline, PipelineStatus, Recipe, SegmentRun
+from meshtwin_operator.resources.pipelines import (
+    SEGMENTS_MAX,
+    ObjectivesSpec,
+    Pipeline,
+    PipelineStatus,
+    Recipe,
+    SegmentRun,
+)
 from meshtwin_operator.resources.twins import MeshSegment
 
 __all__ = ["check_objectives", "reconcile_pipeline"]
@@ -107,9 +114,16 @@ def _recipes(pipeline: Pipeline, world: World) -> list[RecipeUseModel]:
 
 
 def _segments(pipeline: Pipeline, world: World) -> tuple[MeshSegment, ...]:
-    """The segments to look after; raises `InvalidInput` for one that is not there or of another twin."""
+    """The segments to look after; raises `InvalidInput` for one that is not there, of another twin, or too many."""
     mine = segments_of(world, pipeline.metadata.namespace, pipeline.spec.twin_ref.name)
     if not pipeline.spec.segments:
+        if len(mine) > SEGMENTS_MAX:
+            raise InvalidInput(
+                f"twin {pipeline.spec.twin_ref.name!r} has {len(mine)} segments, above the {SEGMENTS_MAX} of one "
+                "pipeline: name them in several pipelines",
+                reason="TooManySegments",
+                place="spec.segments",
+            )
         return mine
     by_name = {segment.metadata.name: segment for segment in mine}
     for index, reference in enumerate(pipeline.spec.segments):
@@ -151,7 +165,11 @@ def _summary(segments: Sequence[MeshSegment], steps: Sequence[SegmentStep]) -> t
     if not steps:
         return waiting("NoSegments", "the twin has no segment")
     if "Running" in results:
-        return progressing("Running", "the parent twin computes")
+        running = [step.run for step in steps if step.run is not None and step.run.result == "Running"]
+        silence = next((f"{run.segment}: {run.message}" for run in running if run.message), "")
+        return (
+            progressing("TwinUnreachable", silence) if silence else progressing("Running", "the parent twin computes")
+        )
     if blocked:
         return progressing(blocked[0], WHY_BLOCKED[blocked[0]])
     if "Failed" in results:

@@ -11,6 +11,7 @@ from meshtwin.mesh.nodes import Inventory, Node
 from meshtwin.recipes.messages import RunStatus
 from meshtwin_operator.reconcile.conditions import (
     Said,
+    condition_of,
     progressing,
     ready,
     said,
@@ -21,11 +22,17 @@ from meshtwin_operator.reconcile.conditions import (
     waiting,
 )
 from meshtwin_operator.reconcile.decisions import approvals_of, decide
-from meshtwin_operator.reconcile.judging import is_twin_ready, start_what_if, to_prediction
-from meshtwin_operator.reconcile.naming import configuration_name, run_id
+from meshtwin_operator.reconcile.judging import find_run, is_twin_ready, start_what_if, to_prediction, why_unanswered
+from meshtwin_operator.reconcile.naming import configuration_name
 from meshtwin_operator.reconcile.outcome import Action, CreateRecord, Outcome
-from meshtwin_operator.reconcile.revisions import configuration_manifest, expand_known, find_base, next_revision
-from meshtwin_operator.reconcile.tree import Lineage, configurations_of, find_lineage
+from meshtwin_operator.reconcile.revisions import (
+    configuration_manifest,
+    expand_known,
+    find_base,
+    next_revision,
+    settings_json,
+)
+from meshtwin_operator.reconcile.tree import Lineage, configurations_of, find_lineage, is_open
 from meshtwin_operator.reconcile.world import ObjectKey, World
 from meshtwin_operator.resources.records import (
     ConfigurationProposal,
@@ -36,11 +43,7 @@ from meshtwin_operator.resources.twins import MeshSegment
 
 __all__ = ["check_settable", "reconcile_proposal"]
 
-DECIDED: Final = frozenset({"Approved", "Rejected", "Void", "Expired", "Invalid"})
-JUDGING_TRIES: Final = 3
-TWIN_ENDED: Final = frozenset({"Interrupted", "WorkerDied"})  # reasons of a run that may go well another time
 JUDGING_LIMIT_S: Final = 900  # a proposal is shown unjudged after this; people may know better than we
-NAMED_MAX: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,7 @@ class _Case:
 def reconcile_proposal(proposal: ConfigurationProposal, world: World, now: datetime) -> Outcome:
     """Bring the proposal one step on; closed ones are left alone."""
     status = proposal.status or ConfigurationProposalStatus()
-    if status.phase in DECIDED:
+    if not is_open(proposal):
         return Outcome()  # an approved one has its record: that was created before the status said so
     try:
         case = _open_case(proposal, world)
@@ -106,6 +109,7 @@ def _open_case(proposal: ConfigurationProposal, world: World) -> _Case:
     changed = len(before.changed_nodes(complete)) + len(set(complete.addresses) - set(before.addresses))
     if changed == 0:
         raise InvalidInput(f"nothing differs from revision {base.spec.revision}", reason="NothingChanges")
+    settings_json(complete, inventory.addresses)  # what no revision could hold is said before anybody decides
     return _Case(
         proposal=proposal,
         segment=segment,
@@ -178,7 +182,7 @@ def _judge(
 ) -> Outcome | ConfigurationProposalStatus:
     """The models' word: the status with a prediction, or an outcome that waits for it."""
     meta = case.proposal.metadata
-    run, answer = _judging_run(case, world)
+    run, answer = _run(case, world)
     if answer is not None and answer.state == "Done" and answer.what_if_result is not None:
         prediction = to_prediction(answer.what_if_result.prediction)
         return status.model_copy(update={"prediction": prediction, "run_id": run})
@@ -186,7 +190,8 @@ def _judge(
     if (answer is not None and answer.state == "Failed") or waited_s > JUDGING_LIMIT_S:
         return status.model_copy(update={"run_id": run})  # shown unjudged, with the condition that says so
     judging = status.model_copy(update={"phase": "Judging", "run_id": run})
-    wanted = progressing("Judging", "the models compute what it would change")
+    silence = why_unanswered(world, meta.namespace, run)
+    wanted = progressing("Judging", silence or "the models compute what it would change")
     after: tuple[Action, ...] = ()
     if is_twin_ready(world, case.lineage):
         start = start_what_if(
@@ -200,25 +205,29 @@ def _judge(
     return _outcome(case.proposal, judging, wanted, now, after=after, requeue=5.0)
 
 
-def _judging_run(case: _Case, world: World) -> tuple[str, RunStatus | None]:
-    """The run that judges the proposal: asked again where a twin ended half-way, for that says nothing of it."""
-    meta = case.proposal.metadata
-    for attempt in range(JUDGING_TRIES):
-        run = run_id(meta.uid, "judge", case.base.spec.revision, *([attempt] if attempt else []))
-        view = world.run(meta.namespace, run)
-        answer = view.status if view else None
-        if answer is None or answer.error is None or answer.error.reason not in TWIN_ENDED:
-            break
-    return run, answer
+def _run(case: _Case, world: World) -> tuple[str, RunStatus | None]:
+    return find_run(world, case.proposal.metadata, "judge", case.base.spec.revision)
+
+
+def _judged(case: _Case, status: ConfigurationProposalStatus, world: World) -> Said:
+    """Condition ``Judged``; where there is no prediction, why: after a restart of ours, as it was said before."""
+    if case.proposal.spec.prediction is not None or status.prediction is not None:
+        return said("Judged", True, "Judged")
+    _, answer = _run(case, world)
+    before = condition_of(case.proposal.status, "Judged")
+    if answer is not None and answer.error is not None:
+        why = f"{answer.error.reason}: {answer.error.message}"
+    else:
+        why = before.message if before else f"no answer within {JUDGING_LIMIT_S} s"
+    return said("Judged", False, "ModelsUnavailable", why)
 
 
 def _decide(case: _Case, status: ConfigurationProposalStatus, world: World, now: datetime) -> Outcome:
     proposal = case.proposal
     open_status = status.model_copy(update={"phase": "AwaitingDecision"})
-    judged = proposal.spec.prediction is not None or status.prediction is not None
     seen = proposal.model_copy(update={"status": open_status})
     decision = decide(world, seen, approvals_of(world, proposal), now)
-    facts = [said("Judged", judged, "Judged" if judged else "ModelsUnavailable"), said("Void", False, "Current")]
+    facts = [_judged(case, status, world), said("Void", False, "Current")]
     left_s = (status.expires_at - now).total_seconds() + 1 if status.expires_at else None
     if decision.result == "open":
         wanted = [*ready("AwaitingDecision", "waits for a person"), said("Approved", None, "Undecided"), *facts]

@@ -93,7 +93,6 @@ NEXT: Final[Mapping[tuple[Step, Signal], Step]] = {
     (Step.CONFIRMING, Signal.RESTORED): Step.ABORTING,
     (Step.ABORTING, Signal.HARM): Step.ROLLED_BACK,
     (Step.ABORTING, Signal.RESTORED): Step.PENDING,
-    (Step.ABORTING, Signal.REFUSED): Step.REJECTED,
     (Step.ABORTING, Signal.IN_FORCE): Step.CONFIRMED,
 }
 

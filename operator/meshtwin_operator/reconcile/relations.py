@@ -6,7 +6,15 @@ from typing import Final
 from meshtwin.errors import InvalidInput
 from meshtwin_operator.reconcile.conditions import condition_of
 from meshtwin_operator.reconcile.naming import parent_workload, segment_workload
-from meshtwin_operator.reconcile.tree import child_twins, configurations_of, find_lineage, segments_of, step_of
+from meshtwin_operator.reconcile.tree import (
+    TERMINAL,
+    child_twins,
+    configurations_of,
+    find_lineage,
+    is_open,
+    segments_of,
+    step_of,
+)
 from meshtwin_operator.reconcile.world import ObjectKey, World
 from meshtwin_operator.resources.base import Resource
 from meshtwin_operator.resources.pipelines import Pipeline
@@ -17,8 +25,6 @@ from meshtwin_operator.resources.whatifs import WhatIf
 __all__ = ["NEWS_KINDS", "related", "shown_above"]
 
 NEWS_KINDS: Final = frozenset({"Gateway", "Twin", "Run"})
-SETTLED: Final = frozenset({"RolledBack", "Rejected", "TimedOut", "Superseded", "Confirmed", "Adopted"})
-OPEN_PHASES: Final = frozenset({None, "Pending", "Judging", "AwaitingDecision"})
 
 
 def related(key: ObjectKey, world: World) -> tuple[ObjectKey, ...]:
@@ -77,7 +83,7 @@ def _of_gateway(key: ObjectKey, world: World) -> Iterator[ObjectKey]:
 def _live_configurations(segment: str, namespace: str, world: World) -> Iterator[ObjectKey]:
     """Revisions that may have something to do: without a verdict, and the newest one in force."""
     records = configurations_of(world, namespace, segment)
-    yield from _keys(record for record in records if step_of(record) not in SETTLED)
+    yield from _keys(record for record in records if step_of(record) not in TERMINAL)
     yield from _keys([record for record in records if step_of(record) in ("Confirmed", "Adopted")][-1:])
 
 
@@ -103,8 +109,7 @@ def _askers(twin: str, namespace: str, world: World) -> Iterator[ObjectKey]:
 def _open_proposals(segment: str, namespace: str, world: World) -> Iterator[ObjectKey]:
     """Proposals of a segment that are not decided."""
     for proposal in world.find("ConfigurationProposal", namespace, "segment", segment):
-        status = proposal.status if isinstance(proposal, ConfigurationProposal) else None
-        if (status.phase if status else None) in OPEN_PHASES:
+        if isinstance(proposal, ConfigurationProposal) and is_open(proposal):
             yield from _keys([proposal])
 
 

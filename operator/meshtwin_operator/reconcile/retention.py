@@ -9,7 +9,7 @@ from typing import Final
 
 from meshtwin_operator.reconcile.outcome import DeleteRecord
 from meshtwin_operator.reconcile.revisions import find_base
-from meshtwin_operator.reconcile.tree import TERMINAL, step_of
+from meshtwin_operator.reconcile.tree import TERMINAL, age_key, step_of
 from meshtwin_operator.reconcile.world import ObjectKey, World
 from meshtwin_operator.resources.records import Approval, ConfigurationProposal, MeshConfiguration
 from meshtwin_operator.resources.twins import MeshSegment
@@ -53,9 +53,7 @@ def expired_records(
 def superfluous_proposals(proposals: Iterable[ConfigurationProposal], keep: int) -> tuple[ConfigurationProposal, ...]:
     """Closed proposals of one pipeline and segment beyond the newest ``keep``; approved ones go by age only."""
     closed = [p for p in proposals if p.status is not None and p.status.phase in CLOSED]
-    closed.sort(
-        key=lambda p: (p.metadata.creation_timestamp is not None, p.metadata.creation_timestamp, p.metadata.name)
-    )
+    closed.sort(key=age_key)
     return tuple(closed[: max(0, len(closed) - keep)])
 
 

@@ -1,24 +1,16 @@
 """What can be wrong with a MeshSegment that no schema sees: it needs other objects to be looked at."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from typing import Final
 
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.addresses import format_address
 from meshtwin.mesh.nodes import Inventory
 from meshtwin_operator.reconcile.indexes import may_share_nodes
-from meshtwin_operator.reconcile.tree import find_lineage
+from meshtwin_operator.reconcile.tree import age_key, find_lineage
 from meshtwin_operator.reconcile.world import ObjectKey, World
 from meshtwin_operator.resources.twins import MeshSegment
 
 __all__ = ["check_segment"]
-
-NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _age_key(segment: MeshSegment) -> tuple[datetime, str]:
-    return segment.metadata.creation_timestamp or NEVER, segment.metadata.name
 
 
 def check_segment(world: World, segment: MeshSegment, inventory: Inventory, root: str) -> None:
@@ -40,7 +32,7 @@ def _older_rivals(world: World, segment: MeshSegment, inventory: Inventory, root
         names |= {one.metadata.name for one in world.find("MeshSegment", namespace, "gateway", segment.spec.gateway_id)}
     for name in sorted(names - {segment.metadata.name}):
         other = world.get(ObjectKey("MeshSegment", namespace, name))
-        if not isinstance(other, MeshSegment) or _age_key(other) >= _age_key(segment):
+        if not isinstance(other, MeshSegment) or age_key(other) >= age_key(segment):
             continue
         if _root_of(world, other) == root:
             yield other

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from meshtwin.recipes.messages import ObjectivesModel, PipelineRequest, PipelineResponse, RecipeUseModel
 from meshtwin_operator.reconcile.conditions import to_seconds
-from meshtwin_operator.reconcile.judging import is_twin_ready, start_run
+from meshtwin_operator.reconcile.judging import is_twin_ready, start_run, why_unanswered
 from meshtwin_operator.reconcile.naming import PIPELINE_LABEL, SEGMENT_LABEL, TWIN_LABEL, proposal_name, run_id
 from meshtwin_operator.reconcile.outcome import Action, CreateRecord, StartRun
 from meshtwin_operator.reconcile.revisions import find_base, find_wanted
-from meshtwin_operator.reconcile.tree import Lineage, configurations_of, pushes_in_flight
+from meshtwin_operator.reconcile.tree import Lineage, configurations_of, is_open, pushes_in_flight
 from meshtwin_operator.reconcile.world import ObjectKey, World
 from meshtwin_operator.resources.base import API_GROUP, API_VERSION
 from meshtwin_operator.resources.pipelines import Pipeline, SegmentRun
@@ -21,7 +21,6 @@ from meshtwin_operator.resources.twins import MeshSegment
 __all__ = ["Asking", "SegmentStep", "is_edited", "look_at_segment", "proposals_of"]
 
 FAILED_AGAIN_S: Final = 300  # a failed run is tried again after this
-PROPOSAL_OPEN: Final = frozenset({None, "Pending", "Judging", "AwaitingDecision"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +81,7 @@ def look_at_segment(asking: Asking, *, busy: bool) -> SegmentStep:
             # What is asked changed meanwhile: the answer stands, and the question is asked again.
             step = replace(step, run=step.run.model_copy(update={"base_revision": None}))
         return step
-    waiting_for = [
-        p.metadata.name
-        for p in proposals_of(asking.pipeline, asking.name, asking.world)
-        if (p.status.phase if p.status else None) in PROPOSAL_OPEN
-    ]
+    waiting_for = [p.metadata.name for p in proposals_of(asking.pipeline, asking.name, asking.world) if is_open(p)]
     if waiting_for:
         entry = last or SegmentRun(segment=asking.name, result="AwaitingDecision")
         update: dict[str, Any] = {"result": "AwaitingDecision", "proposal": waiting_for[-1], "message": ""}
@@ -195,10 +190,11 @@ def _follow(asking: Asking, last: SegmentRun) -> SegmentStep:
     answer = view.status if view else None
     ended = {"finished_at": to_seconds(asking.now)}
     if answer is not None and answer.state == "Failed":
-        why = answer.error.message if answer.error else "the run failed"
+        why = f"{answer.error.reason}: {answer.error.message}" if answer.error else "the run failed"
         return SegmentStep(last.model_copy(update={**ended, "result": "Failed", "message": why[:1024]}))
     if answer is None or answer.state == "Running" or answer.pipeline_result is None:
-        return SegmentStep(last, after=(_start(asking, run),))
+        silence = why_unanswered(asking.world, asking.pipeline.metadata.namespace, run) or ""
+        return SegmentStep(last.model_copy(update={"message": silence[:1024]}), after=(_start(asking, run),))
     result = answer.pipeline_result
     if result.outcome != "Proposed":
         update = {**ended, "result": result.outcome, "message": result.message, "proposal": None}

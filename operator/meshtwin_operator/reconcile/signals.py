@@ -89,7 +89,8 @@ def read_answer(push: PushStatus, record: MeshConfiguration, view: GatewayView, 
     if result is None or result.status == "accepted":
         return News(signal=Signal.WAIT, result=result)
     if result.status == "done":
-        return News(signal=Signal.DONE, result=result)
+        # Of a confirm the report says that it is in force: it comes on another topic, and is retained.
+        return News(signal=Signal.WAIT if step is Step.CONFIRMING else Signal.DONE, result=result)
     reason, message = result.reason or result.status, result.message or ""
     if reason in ASK_LATER:
         return News(signal=Signal.WAIT)

@@ -1,20 +1,24 @@
 """Trees of twins: ancestors, the root, segments, policies that hold for a twin, pushes in flight."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from meshtwin.errors import InvalidInput
 from meshtwin_operator.reconcile.world import ObjectKey, World
-from meshtwin_operator.resources.records import MeshConfiguration
+from meshtwin_operator.resources.base import Resource
+from meshtwin_operator.resources.records import ConfigurationProposal, MeshConfiguration
 from meshtwin_operator.resources.twins import DigitalTwin, MeshSegment
 
 __all__ = [
     "IN_FLIGHT",
     "TERMINAL",
     "Lineage",
+    "age_key",
     "child_twins",
     "configurations_of",
     "find_lineage",
+    "is_open",
     "key_of",
     "pushes_in_flight",
     "segments_of",
@@ -26,6 +30,8 @@ __all__ = [
 # Steps in which a gateway may hold something of ours that is not settled.
 IN_FLIGHT: Final = frozenset({"Staging", "MeasuringBaseline", "Committing", "Verifying", "Confirming", "Aborting"})
 TERMINAL: Final = frozenset({"Confirmed", "RolledBack", "Rejected", "TimedOut", "Superseded", "Adopted"})
+OPEN_PHASES: Final = frozenset({None, "Pending", "Judging", "AwaitingDecision"})
+NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)  # of an object without a time of creation: older than all others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +70,11 @@ class Lineage:
 def key_of(resource: DigitalTwin | MeshSegment | MeshConfiguration) -> ObjectKey:
     """The key of an object."""
     return ObjectKey(resource.kind, resource.metadata.namespace, resource.metadata.name)
+
+
+def age_key(resource: Resource) -> tuple[datetime, str]:
+    """Sorts the oldest first; of two that are as old the name that sorts first."""
+    return resource.metadata.creation_timestamp or NEVER, resource.metadata.name
 
 
 def _twin(world: World, namespace: str, name: str) -> DigitalTwin | None:
@@ -140,6 +151,11 @@ def step_of(record: MeshConfiguration) -> str:
     """Step of a push; ``Pending`` before the first status."""
     status = record.status
     return "Pending" if status is None or status.push is None else status.push.step
+
+
+def is_open(proposal: ConfigurationProposal) -> bool:
+    """Whether a proposal is not decided yet."""
+    return (proposal.status.phase if proposal.status else None) in OPEN_PHASES
 
 
 def pushes_in_flight(world: World, namespace: str, root: str) -> tuple[MeshConfiguration, ...]:

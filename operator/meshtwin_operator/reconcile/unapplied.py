@@ -11,7 +11,9 @@ from meshtwin_operator.resources.twins import DigitalTwin, MeshSegment
 __all__ = ["say_unapplied"]
 
 # Reasons which time does not mend: somebody must act.
-STALLING: Final = frozenset({"ChildConflict"})
+STALLING: Final = frozenset(
+    {"BrokerCredentials", "ChildConflict", "ImageNotAllowed", "ModelCredentials", "SecretIncomplete"}
+)
 
 
 def say_unapplied(

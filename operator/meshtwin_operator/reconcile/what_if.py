@@ -18,8 +18,7 @@ from meshtwin_operator.reconcile.conditions import (
     to_seconds,
     transition_events,
 )
-from meshtwin_operator.reconcile.judging import is_twin_ready, start_what_if, to_prediction
-from meshtwin_operator.reconcile.naming import run_id
+from meshtwin_operator.reconcile.judging import find_run, is_twin_ready, start_what_if, to_prediction, why_unanswered
 from meshtwin_operator.reconcile.outcome import Outcome, StartRun
 from meshtwin_operator.reconcile.tree import Lineage, find_lineage
 from meshtwin_operator.reconcile.world import ObjectKey, World
@@ -44,13 +43,12 @@ def reconcile_what_if(question: WhatIf, world: World, now: datetime) -> Outcome:
     ended = is_true(question.status, "Answered") or is_true(question.status, "Stalled")
     if ended and question.status is not None and question.status.run_id is not None:
         return Outcome()  # the spec never changes, so the answer is final
-    run = run_id(question.metadata.uid, "what-if")
     try:
         lineage = _lineage(question, world)
         if not is_twin_ready(world, lineage):
             wanted = (*progressing("TwinNotReady", "waits for the parent twin"), said("Answered", False, "Waiting"))
             return _outcome(question, wanted, now, requeue=30.0)
-        return _follow(question, world, lineage, run, now)
+        return _follow(question, world, lineage, now)
     except InvalidInput as error:
         wanted = (*stalled(error.reason, str(error)), said("Answered", False, error.reason))
         return _outcome(question, wanted, now, requeue=60.0)
@@ -68,9 +66,8 @@ def _lineage(question: WhatIf, world: World) -> Lineage:
     return find_lineage(world, question.metadata.namespace, segment.spec.twin_ref.name)
 
 
-def _follow(question: WhatIf, world: World, lineage: Lineage, run: str, now: datetime) -> Outcome:
-    view = world.run(question.metadata.namespace, run)
-    answer = view.status if view else None
+def _follow(question: WhatIf, world: World, lineage: Lineage, now: datetime) -> Outcome:
+    run, answer = find_run(world, question.metadata, "what-if")
     if answer is not None and answer.state == "Failed":
         reason = answer.error.reason if answer.error else "RunFailed"
         message = answer.error.message if answer.error else "the run failed"
@@ -92,7 +89,9 @@ def _follow(question: WhatIf, world: World, lineage: Lineage, run: str, now: dat
         seed=question.spec.seed,
         replications=question.spec.replications,
     )
-    wanted = (*progressing("Running", "the parent twin computes"), said("Answered", False, "Running"))
+    silence = why_unanswered(world, question.metadata.namespace, run)
+    reason, message = ("TwinUnreachable", silence) if silence else ("Running", "the parent twin computes")
+    wanted = (*progressing(reason, message), said("Answered", False, reason))
     return _outcome(question, wanted, now, run=run, after=(start,), requeue=ASK_AGAIN_S)
 
 

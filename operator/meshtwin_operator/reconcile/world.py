@@ -6,7 +6,7 @@ The driver (``kube`` or ``local``) fulfils `World` from its caches; tests fulfil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from meshtwin.contract.configuration import CommandResult, Reported
 from meshtwin.contract.summaries import TwinSummary
@@ -24,6 +24,9 @@ __all__ = [
     "WorkloadView",
     "World",
 ]
+
+
+CONTESTED_S: Final = 60.0  # two processes take turns every few seconds; the longest pause of a client is 5 s
 
 
 class ObjectKey(NamedTuple):
@@ -52,7 +55,11 @@ class GatewayView:
     results: Mapping[str, Sequence[CommandResult]] = field(default_factory=dict)
     flows: Mapping[str, Sequence[FlowReport]] = field(default_factory=dict)  # by attempt id of the probe
     airtime: Mapping[str, float] = field(default_factory=dict)  # by attempt id of the probe
-    heard_at: datetime | None = None  # newest message
+    contested_at: datetime | None = None  # last seen that two processes take turns to be this gateway
+
+    def contested_s(self, now: datetime) -> float:
+        """For how long two processes still count as taking turns; 0: one alone is there."""
+        return 0.0 if self.contested_at is None else max(0.0, CONTESTED_S - (now - self.contested_at).total_seconds())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

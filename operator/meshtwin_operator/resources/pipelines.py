@@ -1,6 +1,6 @@
 """`Recipe` and `Pipeline`: how a better configuration is looked for."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AwareDatetime, Field
 
@@ -16,8 +16,9 @@ from meshtwin_operator.resources.base import (
     checked_by,
 )
 
-__all__ = ["Pipeline", "PipelineSpec", "Recipe", "RecipeSpec"]
+__all__ = ["SEGMENTS_MAX", "Pipeline", "PipelineSpec", "Recipe", "RecipeSpec"]
 
+SEGMENTS_MAX: Final = 256  # of one pipeline: each has an entry in its status
 READY_COLUMNS = (
     PrinterColumn(name="Ready", json_path='.status.conditions[?(@.type=="Ready")].status'),
     PrinterColumn(name="Age", json_path=".metadata.creationTimestamp", type="date"),
@@ -126,7 +127,7 @@ class PipelineSpec(ResourceModel):
         description="Names of Recipes of this namespace, or of built-in ones, in order.",
     )
     segments: list[NameRef] = Field(
-        default=[], max_length=256, json_schema_extra=UNIQUE_BY_NAME, description="Absent: all of the twin."
+        default=[], max_length=SEGMENTS_MAX, json_schema_extra=UNIQUE_BY_NAME, description="Absent: all of the twin."
     )
     run: RunSpec = RunSpec()
     seed: int | None = Field(
@@ -152,7 +153,7 @@ class PipelineStatus(StatusBase):
 
     last_run_at: AwareDatetime | None = None
     next_run_at: AwareDatetime | None = None
-    runs: list[SegmentRun] = Field(default=[], max_length=256)
+    runs: list[SegmentRun] = Field(default=[], max_length=SEGMENTS_MAX)
 
 
 class Pipeline(Resource):

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from meshtwin_operator.resources.base import UNIQUE, CelRule, ResourceModel, UserName
 
-__all__ = ["ApprovalPolicy", "ChangeWindow", "PrivacySpec", "PushPolicy"]
+__all__ = ["ApprovalPolicy", "ChangeWindow", "PushPolicy"]
 
 
 class ApprovalPolicy(ResourceModel):
@@ -76,9 +76,3 @@ class PushPolicy(ResourceModel):
         default="Heal",
         description="What is done about a node that somebody else changed: Heal sets it again, Accept takes it over.",
     )
-
-
-class PrivacySpec(ResourceModel):
-    """Pseudonymised addresses in exports, and how long history is kept."""
-
-    pseudonymise_exports: bool = Field(default=False, description="Exports carry pseudonyms instead of addresses.")

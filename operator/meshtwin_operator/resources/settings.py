@@ -1,6 +1,6 @@
 """Settings of nodes and KPI figures as they stand in resources: integers with the unit in the name."""
 
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AwareDatetime, Field
 
@@ -8,17 +8,22 @@ from meshtwin.mesh.configuration import NodeSettings, SettingsRange, Transmit
 from meshtwin_operator.resources.base import UNIQUE, CelRule, Count, LargeCount, RangeText, ResourceModel
 
 __all__ = [
+    "FlowDifferences",
     "FlowFigures",
     "KpiFigures",
     "MillisecondsBounds",
+    "MillisecondsDifference",
     "NodeAirtime",
     "PerMilleBounds",
+    "PerMilleDifference",
     "PerMilleInterval",
     "PredictionRecord",
     "ScorecardUsed",
     "SettingsSpec",
     "TransmitSpec",
 ]
+
+Difference = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]  # milliseconds: 24 days either way
 
 
 class TransmitSpec(ResourceModel):
@@ -76,7 +81,7 @@ class SettingsSpec(ResourceModel):
 class PerMilleInterval(ResourceModel):
     """An estimate and its bounds, in per mille."""
 
-    estimate_per_mille: int = Field(ge=0, le=1000)
+    estimate_per_mille: int | None = Field(default=None, ge=0, le=1000, description="Absent: nothing to estimate from.")
     low_per_mille: int = Field(ge=0, le=1000)
     high_per_mille: int = Field(ge=0, le=1000)
 
@@ -159,6 +164,34 @@ class ScorecardUsed(ResourceModel):
     )
 
 
+class PerMilleDifference(ResourceModel):
+    """A difference of shares and its bounds at the 90 % level, over paired replications; absent: not known."""
+
+    estimate_per_mille: int | None = Field(default=None, ge=-1000, le=1000)
+    low_per_mille: int | None = Field(default=None, ge=-1000, le=1000)
+    high_per_mille: int | None = Field(default=None, ge=-1000, le=1000)
+
+
+class MillisecondsDifference(ResourceModel):
+    """Likewise, in milliseconds."""
+
+    estimate_milliseconds: Difference | None = None
+    low_milliseconds: Difference | None = None
+    high_milliseconds: Difference | None = None
+
+
+class FlowDifferences(ResourceModel):
+    """After less before, of one flow; of times the same quantile of all that arrived on either side."""
+
+    flow: str = Field(max_length=40)
+    on_time: PerMilleDifference
+    delivery: PerMilleDifference
+    latency_p50: MillisecondsDifference
+    latency_p95: MillisecondsDifference
+    latency_p99: MillisecondsDifference
+    open_because: str | None = Field(default=None, max_length=256, description="Why something is absent.")
+
+
 class PredictionRecord(ResourceModel):
     """Predicted effect of a change: before and after on the same states, with what it was computed from."""
 
@@ -171,3 +204,6 @@ class PredictionRecord(ResourceModel):
     snapshot_fingerprint: str = Field(max_length=64)
     predicted_at: AwareDatetime | None = None
     scorecard: ScorecardUsed | None = Field(default=None, description="Absent: the intervals are the model's own.")
+    differences: list[FlowDifferences] | None = Field(
+        default=None, max_length=64, description="After less before, of what-ifs. Absent: the model tells none."
+    )

@@ -1,8 +1,8 @@
 """`DigitalTwin`: the parent of segments and of other twins."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from meshtwin_operator.resources.base import (
     CelRule,
@@ -15,7 +15,7 @@ from meshtwin_operator.resources.base import (
 )
 from meshtwin_operator.resources.foreign_models import ModelSpec
 from meshtwin_operator.resources.hosting import BrokerSpec, EmbeddedBroker, PodSpecPart, RepositorySpec
-from meshtwin_operator.resources.policies import ApprovalPolicy, ChangeWindow, PrivacySpec, PushPolicy
+from meshtwin_operator.resources.policies import ApprovalPolicy, ChangeWindow, PushPolicy
 from meshtwin_operator.resources.segments import MeshSegment, MeshSegmentSpec, MeshSegmentStatus
 
 __all__ = [
@@ -57,20 +57,27 @@ class DigitalTwinSpec(ResourceModel):
     change_windows: list[ChangeWindow] = Field(
         default=[], max_length=32, description="When a push may start or go on; absent: always."
     )
-    suspend: bool = Field(default=False, description="Nothing new is started; what is under way ends.")
-    emergency_stop: bool = Field(
-        default=False, description="Nothing is sent any more; what is not confirmed is taken back."
+    suspend: bool = Field(
+        default=False,
+        description="No push starts; one that is not confirmed is taken back, and starts over when this is lifted.",
     )
+    emergency_stop: bool = Field(default=False, description="Does what suspend does; another reason is on record.")
     security_level: Literal["small", "basic", "important", "essential"] = Field(
-        default="basic", description="Graded security measures."
+        default="basic",
+        description="important and essential: a proposal that no pipeline made needs another approver than its author.",
     )
-    privacy: PrivacySpec = PrivacySpec()
     model: ModelSpec | None = Field(
         default=None, description="Somebody else's model for this twin's pipelines and what-ifs; absent: our simulator."
     )
     pod: PodSpecPart = Field(
         default=PodSpecPart(), description="Resources and placement of the pods of this twin and its segments."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_retired(cls, spec: Any) -> Any:
+        """``privacy`` had no effect and is gone; objects that were stored with it, by default, are still read."""
+        return {name: value for name, value in spec.items() if name != "privacy"} if isinstance(spec, dict) else spec
 
 
 class DigitalTwinStatus(StatusBase):

@@ -10,12 +10,17 @@ from typing import Any, Final
 
 from meshtwin_operator.southbound.accounts import Account
 
-__all__ = ["CONTROL_TOPIC", "initial_security", "mosquitto_configuration", "role_acls"]
+__all__ = [
+    "CONTROL_TOPIC",
+    "ITERATIONS",
+    "initial_security",
+    "mosquitto_configuration",
+    "password_digest",
+    "role_acls",
+]
 
 CONTROL_TOPIC: Final = "$CONTROL/dynamic-security/v1"
-# PBKDF2-HMAC-SHA512 as in mosquitto's dynamic-security plugin 2.0. Passwords are random, 256 bits, so a high
-# number of iterations would buy nothing.
-ITERATIONS: Final = 101
+ITERATIONS: Final = 101  # passwords are random, 256 bits: a high number would buy nothing
 HASH_BYTES: Final = 64
 
 
@@ -64,7 +69,6 @@ def role_acls(account: Account, *, administrator: bool = False) -> list[dict[str
 
 def initial_security(operator: Account, password: str, salt: bytes) -> str:
     """``dynamic-security.json`` with the operator as administrator; ``salt`` of 12 bytes."""
-    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, ITERATIONS, HASH_BYTES)
     state = {
         "defaultACLAccess": {
             "publishClientSend": False,
@@ -77,7 +81,7 @@ def initial_security(operator: Account, password: str, salt: bytes) -> str:
                 "username": operator.username,
                 "textname": "meshtwin operator",
                 "roles": [{"rolename": operator.username}],
-                "password": base64.b64encode(digest).decode(),
+                "password": base64.b64encode(password_digest(password, salt)).decode(),
                 "salt": base64.b64encode(salt).decode(),
                 "iterations": ITERATIONS,
             }
@@ -86,6 +90,11 @@ def initial_security(operator: Account, password: str, salt: bytes) -> str:
         "roles": [{"rolename": operator.username, "acls": role_acls(operator, administrator=True)}],
     }
     return json.dumps(state, indent=1)
+
+
+def password_digest(password: str, salt: bytes) -> bytes:
+    """PBKDF2-HMAC-SHA512, as in mosquitto's password files ($7$) and its dynamic-security plugin 2.0."""
+    return hashlib.pbkdf2_hmac("sha512", password.encode(), salt, ITERATIONS, HASH_BYTES)
 
 
 def _acl(kind: str, topic: str) -> dict[str, Any]:

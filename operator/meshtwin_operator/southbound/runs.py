@@ -99,7 +99,7 @@ class Runs:
             answer = await self._client.request(method, url, json=dict(action.body), headers=headers)
             if _is_refused(answer.status_code, handed=action.handed):
                 # What the twin refuses for good ends as a failed run: asking again would not mend it.
-                error = RunError(reason=REFUSED, message=answer.text[:1000])
+                error = _refusal(answer, handed=action.handed)
                 return RunStatus(run_id=action.run_id, state="Failed", error=error)
         else:
             answer = await self._client.get(f"{action.url}/api/v1/runs/{action.run_id}", headers=headers)
@@ -120,6 +120,19 @@ def _is_refused(status: int, *, handed: bool) -> bool:
     if not handed:
         return status == httpx.codes.UNPROCESSABLE_ENTITY
     return httpx.codes.is_client_error(status) and status not in PASSING
+
+
+def _refusal(answer: httpx.Response, *, handed: bool) -> RunError:
+    """Why the twin refused, as its problem document says; of what is handed over the reason is that it is final."""
+    try:
+        told = answer.json()
+    except ValueError:
+        told = None
+    if not isinstance(told, dict):
+        return RunError(reason=REFUSED, message=answer.text[:1000])
+    reason, place = str(told.get("title") or REFUSED), told.get("place")
+    message = f"{told.get('detail', '')} ({place})" if place else str(told.get("detail", ""))
+    return RunError(reason=REFUSED if handed else reason, message=f"{reason}: {message}" if handed else message)
 
 
 def _may_be_asked_again(status: RunStatus, action: StartRun) -> bool:

@@ -18,6 +18,7 @@ __all__ = ["ATTEMPTS_KEPT", "GatewayRecord", "parse_summary"]
 
 PAYLOAD_LIMIT: Final = 4_194_304  # bytes: 2,000 nodes with values read back take about 0.5 MB
 FUTURE_TOLERANCE_S: Final = 300.0  # clocks of gateways are set by themselves
+SESSIONS_KEPT: Final = 4  # of processes that another one followed; two that take turns need two
 ATTEMPTS_KEPT: Final = 16  # newest attempts of which results and flows are remembered
 REASON_OF_PLACE: Final = {"contract": "Contract"}
 KEPT_ANYWAY: Final = (Verb.MONITOR, Verb.ADOPT)  # the newest of these is remembered besides: they are rare
@@ -55,6 +56,7 @@ class GatewayRecord:
 
     def __init__(self) -> None:
         self.view = GatewayView()
+        self._left_sessions: list[str] = []  # newest first
 
     def take(self, leaf: str, payload: bytes, now: datetime) -> bool:
         """Fold one message in; whether anything decisive changed. Raises `InvalidInput` for a bad one."""
@@ -63,11 +65,11 @@ class GatewayRecord:
         if leaf == "state":
             return self._take_state(_parse(GatewayState, payload, now), now)
         if leaf == "configuration/reported":
-            return self._take_reported(_parse(Reported, payload, now), now)
+            return self._take_reported(_parse(Reported, payload, now))
         if leaf == "configuration/result":
-            return self._take_result(_parse(CommandResult, payload, now), now)
+            return self._take_result(_parse(CommandResult, payload, now))
         if leaf == "telemetry/flows":
-            return self._take_flows(_parse(FlowTelemetry, payload, now), now)
+            return self._take_flows(_parse(FlowTelemetry, payload, now))
         return False
 
     def _clear(self, leaf: str) -> bool:
@@ -84,9 +86,14 @@ class GatewayRecord:
         known = self.view.state
         if known is not None and known.session != state.session and state.sent_at < known.sent_at:
             raise InvalidInput(f"session {state.session} is older than {known.session}", reason="OtherSession")
-        before = None if known is None else (known.session, known.online)
-        self.view = replace(self.view, state=state, heard_at=now)
-        return before != (state.session, state.online)
+        was_contested = self.view.contested_at is not None
+        if known is not None and known.session != state.session:
+            self._left_sessions = [known.session, *self._left_sessions][:SESSIONS_KEPT]
+            if state.online and state.session in self._left_sessions:  # a session ends for good with its process
+                self.view = replace(self.view, contested_at=now)
+        self.view = replace(self.view, state=state)
+        is_new = known is None or _decisive(known) != _decisive(state)
+        return is_new or was_contested != (self.view.contested_at is not None)
 
     def _check_session(self, message: Envelope) -> None:
         """A late message of an earlier session must not overwrite what the present one said."""
@@ -97,25 +104,25 @@ class GatewayRecord:
                 reason="OtherSession",
             )
 
-    def _take_reported(self, reported: Reported, now: datetime) -> bool:
+    def _take_reported(self, reported: Reported) -> bool:
         known = self.view.reported
         if known is not None:
             same_session = known.session == reported.session
             older = reported.sequence < known.sequence if same_session else reported.sent_at < known.sent_at
             if older:
                 raise InvalidInput("a newer report is known", reason="OutOfOrder")
-        self.view = replace(self.view, reported=reported, heard_at=now)
+        self.view = replace(self.view, reported=reported)
         return known is None or _content(known) != _content(reported)
 
-    def _take_result(self, result: CommandResult, now: datetime) -> bool:
+    def _take_result(self, result: CommandResult) -> bool:
         self._check_session(result)
         results = dict(self.view.results)
         others = [r for r in results.pop(result.attempt_id, ()) if r.verb is not result.verb]
         results[result.attempt_id] = (*others, result)
-        self.view = replace(self.view, results=_bounded(results), heard_at=now)
+        self.view = replace(self.view, results=_bounded(results))
         return True
 
-    def _take_flows(self, telemetry: FlowTelemetry, now: datetime) -> bool:
+    def _take_flows(self, telemetry: FlowTelemetry) -> bool:
         self._check_session(telemetry)
         flows, airtime = dict(self.view.flows), dict(self.view.airtime)
         attempts = dict.fromkeys(r.attempt_id for r in telemetry.flows if r.attempt_id is not None)
@@ -130,9 +137,15 @@ class GatewayRecord:
             self.view,
             flows=newest,
             airtime={attempt: ratio for attempt, ratio in airtime.items() if attempt in newest},
-            heard_at=now,
         )
         return bool(attempts)
+
+
+def _decisive(state: GatewayState) -> tuple[object, ...]:
+    """What decisions read of a state; counts in it change with every report."""
+    observing = state.observing
+    held_back = observing.warnings[:1] if observing is not None and not observing.active else []
+    return state.session, state.online, state.fault, state.gateway_address, held_back
 
 
 def _content(reported: Reported) -> dict[str, object]:

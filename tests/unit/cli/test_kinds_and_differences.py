@@ -6,7 +6,7 @@ import pytest
 
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.addresses import UnicastAddress
-from meshtwin_operator.cli.differences import experience_text, kpi_rows, setting_changes
+from meshtwin_operator.cli.differences import difference_rows, experience_text, kpi_rows, setting_changes
 from meshtwin_operator.cli.kinds import age_text, find_kinds, value_at
 from meshtwin_operator.resources.kinds import KINDS
 
@@ -46,6 +46,30 @@ def test_printer_column_finds_the_status_of_a_condition() -> None:
 def test_age_is_written_as_kubectl_does(seconds: int, text: str) -> None:
     now = datetime(2026, 1, 2, tzinfo=UTC)
     assert age_text((now - timedelta(seconds=seconds)).isoformat(), now) == text
+
+
+def test_differences_of_a_what_if_are_told_with_their_sign_and_what_is_not_known() -> None:
+    told = {
+        "flow": "lights",
+        "onTime": {"estimatePerMille": -25, "lowPerMille": -41, "highPerMille": -9},
+        "delivery": {},
+        "latencyP50": {"estimateMilliseconds": 3, "lowMilliseconds": -1, "highMilliseconds": 7},
+        "latencyP95": {"estimateMilliseconds": 12},
+        "latencyP99": {"estimateMilliseconds": 0, "lowMilliseconds": 0, "highMilliseconds": 0},
+    }
+    assert difference_rows({"differences": [told]}) == {
+        ("lights", "on time"): "-2.5 points (-4.1 to -0.9)",
+        ("lights", "delivery"): "not known",
+        ("lights", "latency p50"): "+3 ms (-1 to +7)",
+        ("lights", "latency p95"): "+12 ms",
+        ("lights", "latency p99"): "+0 ms (+0 to +0)",
+    }
+    assert difference_rows({}) == {}
+
+
+def test_share_that_nothing_tells_is_not_known() -> None:
+    figures = {"flows": [{"flow": "f", "howKnown": "predicted", "delivery": {"lowPerMille": 0, "highPerMille": 1000}}]}
+    assert kpi_rows(figures) == [("f", "delivery", "not known")]
 
 
 def test_only_settings_that_change_are_listed_with_their_nodes() -> None:

@@ -11,7 +11,7 @@ from tests.benchmarks.operator_process import inventory
 from tests.unit.kube.fake_api import FakeApi
 
 from meshtwin.connectors.mqtt import BrokerSettings
-from meshtwin.errors import InvalidInput
+from meshtwin.errors import InvalidInput, Unavailable
 from meshtwin_operator.kube.cache import Cache, key_of
 from meshtwin_operator.kube.driver import Driver
 from meshtwin_operator.kube.render import RenderSettings
@@ -122,16 +122,12 @@ async def test_twins_of_a_root_with_an_external_broker_are_told_where_it_is(rig:
 
 
 async def test_a_segment_waits_until_the_broker_of_its_tree_is_known_instead_of_leaving_it_out(rig: Rig) -> None:
-    from meshtwin.errors import Unavailable
-
     with pytest.raises(Unavailable):
         await rig.driver._look_at(NORTH)
     assert rig.api.written == []
 
 
 async def test_missing_credentials_of_an_external_broker_are_named(rig: Rig) -> None:
-    from meshtwin.errors import Unavailable
-
     with pytest.raises(Unavailable, match="broker-credentials"):
         await rig.driver._look_at(TWIN)
 
@@ -201,6 +197,14 @@ async def test_a_change_of_a_segment_that_the_twin_does_not_show_leaves_the_twin
     put_segment(rig, gatewayId="gw-other")
     rig.driver.queue_with_related(NORTH)
     assert TWIN in rig.queue._timers
+
+
+async def test_changes_of_segments_call_a_pipeline_once_in_a_while(rig: Rig) -> None:
+    spec = {"twinRef": {"name": "office"}, "recipes": [{"name": "fewest-sufficient-relays"}]}
+    pipeline = rig.store("Pipeline", "lighting", spec)
+    rig.driver.queue_with_related(NORTH)
+    assert pipeline in rig.queue._timers
+    assert pipeline not in rig.queue._waiting
 
 
 def shown(rig: Rig, key: ObjectKey) -> dict[str, tuple[str, str, str]]:
@@ -284,3 +288,43 @@ async def test_a_broker_that_is_not_wanted_any_more_is_deleted_unless_it_is_some
     rig.cache.put(rig.api.store({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": meta, "spec": {}}))
     await rig.look_at(TWIN)
     assert (("StatefulSet", NS, "office-broker") in rig.api.objects) is is_theirs
+
+
+async def test_a_twin_that_is_gone_takes_its_broker_along(rig: Rig) -> None:
+    give_credentials(rig)
+    await rig.look_at(TWIN)
+    assert rig.world.broker(NS, "office") is not None
+    rig.cache.drop(TWIN)
+    await rig.driver._look_at(TWIN)
+    assert rig.world.broker(NS, "office") is None
+
+
+async def test_missing_credentials_stall_a_twin_that_runs_with_what_it_had(rig: Rig) -> None:
+    give_credentials(rig)
+    await rig.look_at(TWIN)
+    model = {"http": {"url": "https://models.example", "secretRef": {"name": "planner"}}}
+    rig.store("DigitalTwin", "office", {**external(), "model": model})
+    with pytest.raises(Unavailable, match="model-credentials"):
+        await rig.driver._look_at(TWIN)
+    assert shown(rig, TWIN)["Stalled"][:2] == ("True", "ModelCredentials")
+
+
+async def test_a_claim_that_may_not_grow_is_left_and_its_owner_gets_an_event(rig: Rig) -> None:
+    give_credentials(rig)
+    await rig.look_at(TWIN, NORTH)
+    rig.store("DigitalTwin", "office", {**external(), "repository": {"sizeMebibytes": 4096}})
+    posted: list[dict[str, Any]] = []
+    apply, create = rig.api.apply, rig.api.create
+
+    async def refuse(manifest: dict[str, Any], *, sub: str | None = None) -> dict[str, Any]:
+        if manifest["kind"] == "PersistentVolumeClaim":
+            raise InvalidInput("only dynamically provisioned pvc can be resized", reason="Refused403")
+        return await apply(manifest, sub=sub)
+
+    async def note(manifest: dict[str, Any]) -> dict[str, Any] | None:
+        posted.append(manifest)
+        return await create(manifest)
+
+    rig.api.apply, rig.api.create = refuse, note  # type: ignore[method-assign, assignment]  # an API that refuses
+    await rig.driver._look_at(NORTH)
+    assert [(e["reason"], e["involvedObject"]["name"]) for e in posted] == [("ClaimUnchanged", "seg-1")]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from meshtwin.errors import InvalidInput
 from meshtwin_operator.kube.render import (
     RenderSettings,
     image_of,
@@ -85,11 +86,19 @@ def test_a_changed_secret_restarts_the_pod() -> None:
     assert one["spec"]["template"] != other["spec"]["template"]
 
 
-def test_an_image_outside_the_allow_list_is_not_run() -> None:
-    evil = workload(pod=PodSpecPart(image="evil.example/x:1"))
-    good = workload(pod=PodSpecPart(image="registry.example/meshtwin:2"))
-    assert image_of(evil, SETTINGS) == "meshtwin:1"
-    assert image_of(good, SETTINGS) == "registry.example/meshtwin:2"
+def is_run(image: str, settings: RenderSettings) -> bool:
+    try:
+        return image_of(workload(pod=PodSpecPart(image=image)), settings) == image
+    except InvalidInput:
+        return False
+
+
+def test_an_image_outside_the_allow_list_is_refused_by_name_and_place() -> None:
+    with pytest.raises(InvalidInput, match=r"evil.example/x:1 .* registry.example/meshtwin:.*spec.pod.image") as caught:
+        image_of(workload(pod=PodSpecPart(image="evil.example/x:1")), SETTINGS)
+    assert caught.value.reason == "ImageNotAllowed"
+    assert is_run("registry.example/meshtwin:2", SETTINGS)
+    assert image_of(workload(), SETTINGS) == "meshtwin:1"
 
 
 @pytest.mark.parametrize(
@@ -116,14 +125,14 @@ def test_an_image_outside_the_allow_list_is_not_run() -> None:
 )
 def test_a_prefix_of_the_allow_list_ends_where_a_name_ends(prefix: str, image: str, is_allowed: bool) -> None:
     settings = RenderSettings(image="meshtwin:1", allowed_image_prefixes=(prefix,))
-    asked = workload(pod=PodSpecPart(image=image))
-    assert image_of(asked, settings) == (image if is_allowed else "meshtwin:1")
+    assert is_run(image, settings) is is_allowed
 
 
 def test_without_an_allow_list_the_operators_own_image_is_allowed_and_not_one_that_begins_like_it() -> None:
     own = RenderSettings(image="registry.example/meshtwin:1")
-    for image in ("registry.example/meshtwin:1", "registry.example/meshtwin:1.evil", "registry.example/meshtwin:12"):
-        assert image_of(workload(pod=PodSpecPart(image=image)), own) == "registry.example/meshtwin:1"
+    assert is_run("registry.example/meshtwin:1", own)
+    assert not is_run("registry.example/meshtwin:1.evil", own)
+    assert not is_run("registry.example/meshtwin:12", own)
 
 
 def test_quantities_are_canonical_so_that_the_server_does_not_rewrite_them() -> None:
@@ -168,11 +177,34 @@ def test_twins_reach_their_own_tree_and_the_resolver_and_nothing_else() -> None:
         assert "namespaceSelector" not in peer
 
 
-def test_twins_reach_somebody_elses_broker_and_no_metadata_service() -> None:
-    *_, inside, outside = ways_out("mqtt.example.org")
-    assert inside["to"] == [{"namespaceSelector": {}}]
+def test_twins_reach_somebody_elses_broker_outside_and_no_metadata_service_nor_a_pod() -> None:
+    _, _, outside = ways_out("mqtt.example.org")
     assert [port["port"] for port in outside["ports"]] == [8884]
     assert all(peer["ipBlock"]["except"] for peer in outside["to"])
+
+
+@pytest.mark.parametrize(
+    ("host", "namespace"),
+    [
+        ("broker.mqtt.svc", "mqtt"),
+        ("broker.mqtt.svc.cluster.local.", "mqtt"),
+        ("broker.mqtt", "mqtt"),
+        ("broker", None),  # its own
+    ],
+)
+def test_of_the_pods_twins_reach_those_of_the_namespace_that_somebody_elses_broker_names(
+    host: str, namespace: str | None
+) -> None:
+    _, _, inside, _ = ways_out(host)
+    labels = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+    assert inside["to"] == [{"namespaceSelector": labels} if namespace else {"podSelector": {}}]
+
+
+def test_a_tree_is_reached_by_its_own_twins_and_the_operator_alone() -> None:
+    (way,) = manifests(WorkloadRole.PARENT_TWIN, inventory=None)["NetworkPolicy"]["spec"]["ingress"]
+    tree, operator = way["from"]
+    assert tree["podSelector"]["matchLabels"]["meshtwin.dev/twin"] == "office"
+    assert operator == {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "meshtwin-system"}}}
 
 
 def test_the_broker_reaches_nothing() -> None:

@@ -1,5 +1,6 @@
 """The embedded store behaves as an API server does."""
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -199,3 +200,16 @@ def test_what_is_applied_now_always_holds(live: Manifest, now: Manifest) -> None
         return part == whole
 
     assert holds(now, merged)
+
+
+def test_a_twin_that_was_stored_with_a_field_that_is_gone_is_read_and_changed(
+    store: Store, twin: Manifest, tmp_path: Path
+) -> None:
+    store.apply(twin, user="alice", origin="folder")
+    db = sqlite3.connect(tmp_path / "store.sqlite")
+    db.execute("UPDATE objects SET body=json_set(body, '$.spec.privacy', json('{\"pseudonymiseExports\": false}'))")
+    db.commit()
+    later = Store(tmp_path / "store.sqlite")
+    assert "privacy" not in later.patch_spec(KEY, {"suspend": True}, user="alice")["spec"]
+    later.close()
+    db.close()

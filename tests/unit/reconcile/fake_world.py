@@ -95,6 +95,7 @@ class FakeGateway:
     online: bool = True
     said: dict[str, Any] = field(default_factory=dict)  # more of its state
     session: str = "s1"
+    contested_at: datetime | None = None
     phase: GatewayPhase = GatewayPhase.IDLE
     revision: int | None = None
     digest: str | None = None
@@ -119,6 +120,7 @@ class FakeGateway:
         told = self.network.restricted(a for a in self.addresses if format_address(a) not in self.unheard)
         return GatewayView(
             state=GatewayState(**envelope, online=self.online, **self.said),
+            contested_at=self.contested_at,
             reported=Reported(
                 **envelope,
                 phase=self.phase,
@@ -140,7 +142,6 @@ class FakeGateway:
             results={k: tuple(v) for k, v in self.results.items()},
             flows={k: tuple(v) for k, v in self.flows.items()},
             airtime=dict.fromkeys(self.flows, 0.05),
-            heard_at=self.now,
         )
 
     def obey(self, command: Command, now: datetime) -> None:

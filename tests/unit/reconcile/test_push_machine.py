@@ -1,5 +1,6 @@
 """The push of a revision, with a gateway that obeys, one that is deaf, and one whose network suffers."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -73,6 +74,27 @@ def test_outcomes_of_the_commit_are_taken_also_when_the_report_came_first() -> N
     gateway.results[attempt] = answer
     driver.settle(REVISION_1)
     assert world.status(REVISION_1)["outcomes"]["applied"] == 6
+
+
+def test_confirm_that_was_answered_waits_for_the_report_that_says_it_is_in_force() -> None:
+    world, driver = make_approved()
+    drive_to(driver, "Confirming")
+    gateway = world.gateways["gw-north"]
+    late = dict(vars(gateway))
+    gateway.phase, gateway.revision, gateway.digest = GatewayPhase.ARMED, 0, None
+    driver.look_at(REVISION_1)
+    assert step(world) == "Confirming"
+    vars(gateway).update(late)
+    driver.look_at(REVISION_1)
+    assert step(world) == "Confirmed"
+
+
+def test_reason_of_a_gateway_that_is_no_word_is_made_one() -> None:
+    world, driver = make_approved()
+    world.gateways["gw-north"].commit_answer = ("failed", "3 nodes: no answer!")
+    drive_to(driver, "Aborting")
+    driver.look_at(REVISION_1)
+    assert world.condition(REVISION_1, "Acknowledged") == ("False", "nodesnoanswer")
 
 
 def test_command_is_published_only_after_its_step_is_in_status() -> None:
@@ -316,6 +338,7 @@ def test_older_revision_without_verdict_is_superseded_by_a_newer_one() -> None:
     )
     driver.look_at(REVISION_1)
     assert step(world) == "Superseded"
+    assert world.condition(REVISION_1, "Pushed") == ("False", "Superseded")
 
 
 def test_drift_is_healed_by_sending_the_revision_in_force_again() -> None:
@@ -331,6 +354,20 @@ def test_drift_is_healed_by_sending_the_revision_in_force_again() -> None:
     assert step(world) == "Confirmed"
 
 
+def test_drift_that_never_heals_is_tried_once_an_hour_for_ever() -> None:
+    world, driver = make_approved()
+    driver.settle(REVISION_1)
+    world.gateways["gw-north"].drifted = ["0003"]
+    driver.look_at(REVISION_1)
+    stored = world.manifests[REVISION_1]
+    heal = {**stored["status"]["heal"], "step": "Aborting", "failures": 5000}
+    world.replace(REVISION_1, {**stored, "status": {**stored["status"], "heal": heal}})
+    world.gateways["gw-north"].phase = GatewayPhase.IDLE
+    driver.look_at(REVISION_1)
+    later = datetime.fromisoformat(world.status(REVISION_1)["heal"]["nextTryAt"])
+    assert later - driver.now == timedelta(hours=1)
+
+
 def test_a_gateway_that_lost_its_record_reads_the_nodes_and_gets_the_revision_in_force_again() -> None:
     world, driver = make_approved()
     driver.settle(REVISION_1)
@@ -341,6 +378,27 @@ def test_a_gateway_that_lost_its_record_reads_the_nodes_and_gets_the_revision_in
     driver.sweep(10)
     assert (gateway.revision, gateway.digest) == (1, confirmed)
     assert world.status(REVISION_1)["heal"]["step"] == "Confirmed"
+
+
+def test_a_gateway_with_an_older_copy_of_its_record_gets_the_revision_in_force_again() -> None:
+    world, driver = make_adopted(push={"drift": "Accept"})
+    from fake_world import ADDRESSES, Configuration, NodeSettings
+
+    gateway = world.gateways["gw-north"]
+    for node in ADDRESSES[1:3]:  # two revisions, by accepting what somebody changed
+        gateway.network = gateway.network.overlaid(Configuration.of({node: NodeSettings(relay=False)}))
+        gateway.drifted = [f"{node:04x}"]
+        driver.sweep(12)
+    assert gateway.revision == 2
+    latest = gateway.digest
+    twin = world.manifests[TWIN]
+    push = {**twin["spec"].get("push", {}), "drift": "Heal"}
+    world.replace(TWIN, {**twin, "spec": {**twin["spec"], "push": push}})
+
+    gateway.revision, gateway.digest = 1, "sha256:" + "0" * 64
+    driver.sweep(12)
+
+    assert (gateway.revision, gateway.digest) == (2, latest)
 
 
 def test_drift_is_accepted_as_a_new_revision_where_the_policy_says_so() -> None:

@@ -8,6 +8,7 @@ from fake_world import (
     FEWER,
     NS,
     PROPOSAL,
+    REVISION_0,
     REVISION_1,
     TWIN,
     FakeDriver,
@@ -150,6 +151,26 @@ def test_proposal_that_the_models_cannot_judge_is_shown_as_such() -> None:
     driver.look_at(key)
     assert world.status(key)["phase"] == "AwaitingDecision"
     assert world.condition(key, "Judged") == ("False", "ModelsUnavailable")
+    world.runs.clear()  # as after a restart of the operator
+    driver.look_at(key)
+    assert [c["message"] for c in world.status(key)["conditions"] if c["type"] == "Judged"] == ["X: y"]
+
+
+def test_proposal_that_no_revision_could_hold_is_invalid_before_anybody_decides() -> None:
+    world, driver = make_adopted()
+    addresses = list(range(1, 258))
+    stored = world.manifests[REVISION_0]
+    base = [{"nodes": ["0001-0101"], "defaultTtl": 100}]
+    world.replace(REVISION_0, {**stored, "spec": {**stored["spec"], "settings": base}})
+    world.inventories["north"] = InventoryView(inventory=make_inventory(addresses), source_hash="large")
+    apart = [
+        {"nodes": [f"{n:04x}"], "networkTransmit": {"count": n % 8, "intervalSteps": n // 8 % 32}} for n in range(256)
+    ]
+    settings = [{**entry, "nodes": [f"{n + 1:04x}"]} for n, entry in enumerate(apart)]
+    key = world.put("ConfigurationProposal", "apart", {"segmentRef": {"name": "north"}, "settings": settings})
+    driver.look_at(key)
+    assert world.status(key)["phase"] == "Invalid"
+    assert world.condition(key, "Stalled") == ("True", "TooManySettings")
 
 
 def test_judging_that_a_restarted_twin_interrupted_is_asked_again() -> None:
@@ -316,6 +337,15 @@ def make_pipeline(**more: Any) -> tuple[FakeWorld, FakeDriver]:
     return world, driver
 
 
+def test_pipeline_over_more_segments_than_its_status_holds_says_how_to_divide_it() -> None:
+    world, driver = make_pipeline()
+    for number in range(256):
+        segment = {"twinRef": {"name": "office"}, "stage": "Planned", "inventory": {"configMapRef": {"name": "n"}}}
+        world.put("MeshSegment", f"planned-{number}", segment)
+    driver.look_at(PIPELINE)
+    assert world.condition(PIPELINE, "Stalled") == ("True", "TooManySegments")
+
+
 def answer(world: FakeWorld, driver: FakeDriver, outcome: str = "Proposed") -> str:
     run = driver.started[-1].run_id
     inventory = world.inventories["north"].inventory
@@ -429,6 +459,23 @@ def test_pipeline_waits_for_twin_and_adoption() -> None:
     assert world.condition(PIPELINE, "Reconciling") == ("True", "TwinNotReady")
 
 
+def test_a_twin_that_does_not_answer_is_told_where_it_was_asked() -> None:
+    world, driver = make_pipeline()
+    what_if = world.put("WhatIf", "dark", {"segmentRef": {"name": "north"}, "failedNodes": ["0003"]})
+    for key in (PIPELINE, what_if):
+        driver.look_at(key)
+        world.runs[driver.started[-1].run_id] = RunView(status=None, problem="ConnectError: refused")
+        driver.look_at(key)
+        assert world.condition(key, "Reconciling") == ("True", "TwinUnreachable")
+        (message,) = {c["message"] for c in world.status(key)["conditions"] if c["type"] == "Ready"}
+        assert message.endswith("the parent twin does not answer: ConnectError: refused")
+        world.runs[driver.started[-1].run_id] = RunView(
+            status=RunStatus(run_id=driver.started[-1].run_id, state="Running")
+        )
+        driver.look_at(key)
+        assert world.condition(key, "Reconciling") == ("True", "Running")
+
+
 def test_failed_run_is_tried_again_after_a_pause() -> None:
     world, driver = make_pipeline()
     driver.look_at(PIPELINE)
@@ -529,6 +576,18 @@ def test_what_if_is_asked_once_and_answered() -> None:
     driver.wait(1000)
     driver.sweep(2)
     assert len(driver.started) == asked
+
+
+def test_what_if_that_a_restarted_twin_interrupted_is_asked_again() -> None:
+    world, driver = make_adopted()
+    key = world.put("WhatIf", "dark", {"segmentRef": {"name": "north"}, "failedNodes": ["0003"]})
+    driver.look_at(key)
+    run = driver.started[-1].run_id
+    error = {"reason": "Interrupted", "message": "the twin ended"}
+    world.runs[run] = RunView(status=RunStatus.model_validate({"runId": run, "state": "Failed", "error": error}))
+    driver.look_at(key)
+    assert world.condition(key, "Stalled") == ("False", "Running")
+    assert driver.started[-1].run_id != run
 
 
 def test_what_if_about_places_and_traffic_is_asked_in_metres_and_its_warnings_are_kept() -> None:

@@ -186,6 +186,19 @@ def test_a_gateway_that_says_why_it_is_off_or_holds_back_is_quoted() -> None:
     assert message_of(world, "Synced") == "0003 (CRPL 5, needs 7)"
 
 
+def test_a_gateway_that_two_processes_claim_is_named_until_one_alone_is_left() -> None:
+    world, driver = make_adopted()
+    gateway = world.gateways["gw-north"]
+    gateway.contested_at = driver.now
+    driver.look_at(SEGMENT)
+    assert world.condition(SEGMENT, "Synced") == ("False", "GatewayContested")
+    assert "gw-north" in message_of(world, "Synced")
+
+    driver.wait(61)
+    driver.look_at(SEGMENT)
+    assert world.condition(SEGMENT, "Synced")[1] != "GatewayContested"
+
+
 def message_of(world: FakeWorld, kind: str) -> str:
     return str(next(c["message"] for c in world.status(SEGMENT)["conditions"] if c["type"] == kind))
 

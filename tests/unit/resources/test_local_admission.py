@@ -119,3 +119,9 @@ def test_range_is_admitted_exactly_when_it_is_assigned_and_ascending(first: int,
     text = f"{first:04x}-{last:04X}" if is_upper else f"{first:04X}-{last:04x}"
     verdict = admit({**SEGMENT, "spec": {**SEGMENT["spec"], "frozenNodes": [text]}})
     assert isinstance(verdict, Admitted) == (0 < first <= last)
+
+
+def test_a_stored_twin_with_a_field_that_is_gone_is_still_read() -> None:
+    found = parse({**TWIN, "spec": {"mode": "Control", "privacy": {"pseudonymiseExports": False}}})
+    assert isinstance(found, DigitalTwin)
+    assert found.spec.mode == "Control"

@@ -128,3 +128,34 @@ def test_no_payload_ever_raises_anything_but_invalid_input(leaf: str, payload: b
         record.take(leaf, payload, NOW)
     except InvalidInput:
         assert record.view == before
+
+
+def test_a_fault_or_why_observing_is_held_back_is_news_and_counts_are_not() -> None:
+    record = GatewayRecord()
+
+    def told(sequence: int, **more: Any) -> bool:
+        return record.take("state", message(sequence, online=True, **more), NOW)
+
+    assert told(1)
+    assert not told(2)
+    assert told(3, fault="AdapterMissing: plug it in")
+    held = {"level": "notifications", "active": False, "warnings": ["0003 has a list of 4"]}
+    assert told(4, observing=held)
+    assert not told(5, observing={**held, "compositionsRead": 3})
+
+
+def test_two_processes_that_take_turns_to_be_a_gateway_are_told_and_a_restart_is_not() -> None:
+    record = GatewayRecord()
+    for second, session in enumerate(("s1", "s2", "s2")):
+        record.take("state", message(session=session, online=True, at=NOW + timedelta(seconds=second)), NOW)
+    assert record.view.contested_at is None
+
+    last_word = message(session="s1", online=False, at=NOW + timedelta(seconds=3))
+    record.take("state", last_word, NOW)
+    assert record.view.contested_at is None
+
+    for second, session in ((4, "s2"), (5, "s1")):
+        record.take("state", message(session=session, online=True, at=NOW + timedelta(seconds=second)), NOW)
+    assert record.view.contested_at == NOW
+    assert record.view.contested_s(NOW) > 0
+    assert record.view.contested_s(NOW + timedelta(minutes=2)) == 0
