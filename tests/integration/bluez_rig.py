@@ -1,12 +1,14 @@
 """A virtual Bluetooth Mesh, a broker and gateways as processes, with an operator's view of the broker."""
 
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.integration.gateway_rig import GATEWAY, GatewayRig, until
 
-__all__ = ["GATEWAY", "HARD_EDGE", "BluezRig", "make_chain", "make_scenario", "until"]
+__all__ = ["GATEWAY", "HARD_EDGE", "BluezRig", "make_chain", "make_scenario", "run_air", "until"]
 
 # Heard always up to 5 m, and not at all from 7 m on: who is whose neighbour is beyond doubt.
 HARD_EDGE = {"shadowingDb": 0, "directionDb": 0, "channelDb": 0, "softnessDb": 0.3, "sensitivityDbm": -75}
@@ -66,3 +68,15 @@ def make_chain(nodes: int, *, gateway_node: str | None = None, relay: bool = Tru
     switch = "Enabled" if relay else "Disabled"
     settings = {"relay": switch, "relayRetransmit": transmit, "networkTransmit": transmit, "defaultTtl": 20}
     return scenario | {"radio": HARD_EDGE, "initial": [{"nodes": [f"0001-{nodes:04x}"], **settings}]}
+
+
+@asynccontextmanager
+async def run_air(folder: Path, scenario: dict[str, Any]) -> AsyncIterator[BluezRig]:
+    """Air and broker of a scenario; the gateway is not started."""
+    rig = BluezRig(folder, scenario)
+    try:
+        await rig.start()
+        await rig.start_broker()
+        yield rig
+    finally:
+        await rig.stop()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from tests.integration.bluez_rig import GATEWAY, BluezRig, make_chain, until
+from tests.integration.bluez_rig import GATEWAY, BluezRig, make_chain, run_air, until
 
 from meshtwin.app.running import BAD_INPUT, UNAVAILABLE
 from meshtwin.contract.configuration import Verb
@@ -22,13 +22,8 @@ pytestmark = [pytest.mark.bluez, pytest.mark.slow, pytest.mark.skipif(MISSING is
 @pytest_asyncio.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[BluezRig]:
     """Three nodes in a row; the gateway, at the end, is not started."""
-    rig = BluezRig(tmp_path, make_chain(3))
-    try:
-        await rig.start()
-        await rig.start_broker()
+    async with run_air(tmp_path, make_chain(3)) as rig:
         yield rig
-    finally:
-        await rig.stop()
 
 
 def mesh(rig: BluezRig) -> dict[str, Any]:

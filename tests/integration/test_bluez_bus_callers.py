@@ -1,7 +1,12 @@
 """Who may call a gateway's objects on the bus: the process that is the daemon, and nobody else."""
 
 import asyncio
+import contextlib
+import gc
+import os
+import select
 import shutil
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +34,7 @@ class Rig:
 
     address: str
     bus: MeshBus
+    process: asyncio.subprocess.Process
     tokens: list[int] = field(default_factory=list)
     arrivals: list[Arrival] = field(default_factory=list)
     others: list[MessageBus] = field(default_factory=list)
@@ -51,6 +57,15 @@ class Rig:
         body = [3, False, 0, b"\x80\x26"]
         return await self._call(caller, "/element0", "org.bluez.mesh.Element1", "DevKeyMessageReceived", "qbqay", body)
 
+    def lose_bus_with_a_call_unread(self) -> None:
+        """End the bus when a call has come to us and before we look at it; the event loop stands still meanwhile."""
+        handle = self.bus._bus._fd
+        select.select([handle], [], [])
+        os.kill(self.process.pid, signal.SIGKILL)
+        hung_up = select.poll()
+        hung_up.register(handle, 0)
+        hung_up.poll()
+
     async def _call(
         self, caller: MessageBus, path: str, interface: str, member: str, signature: str, body: list[object]
     ) -> Message:
@@ -65,7 +80,8 @@ class Rig:
 
 async def leave(bus: MessageBus) -> None:
     bus.disconnect()
-    await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]  # dbus-fast says no types of it
+    with contextlib.suppress(EOFError, OSError):  # how the connection ended
+        await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]  # dbus-fast says no types of it
 
 
 @pytest_asyncio.fixture
@@ -76,13 +92,14 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
     address = (await process.stdout.readline()).decode().strip()  # when it listens
-    rig = Rig(address, await MeshBus.connect(address))
+    rig = Rig(address, await MeshBus.connect(address), process)
     try:
         yield rig
     finally:
         for other in (rig.bus._bus, *rig.others):
             await leave(other)
-        process.terminate()
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
         await process.wait()
 
 
@@ -131,3 +148,22 @@ async def test_without_a_daemon_a_node_cannot_be_attached(rig: Rig) -> None:
         await rig.node.attach(7)
 
     assert caught.value.reason == "DaemonMissing"
+
+
+async def test_answers_that_a_bus_did_not_live_to_take_are_not_complained_of(rig: Rig) -> None:
+    complaints: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(str(context)))
+    daemon = await rig.connect(owns=True)
+    await rig.bus.trust(MESH_SERVICE)
+    call = asyncio.ensure_future(rig.hand_over(daemon))
+    await asyncio.sleep(0)  # it is on its way
+
+    rig.lose_bus_with_a_call_unread()
+    with pytest.raises((EOFError, OSError)):
+        await call
+    with pytest.raises(Unavailable, match="bus went away"):
+        await rig.bus.read_owner(MESH_SERVICE)
+    gc.collect()  # complaints come when a future is forgotten
+
+    assert rig.arrivals == [Arrival(3, None, b"\x80\x26", True)]
+    assert complaints == []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from tests.integration.bluez_rig import HARD_EDGE, BluezRig, make_scenario, until
+from tests.integration.bluez_rig import HARD_EDGE, BluezRig, make_scenario, run_air, until
 
 from meshtwin.contract.configuration import FlowSpec, Verb
 from meshtwin.virtual_air.programs import why_not_here
@@ -18,25 +18,13 @@ MONITOR = {"notification_interval_seconds": 1, "report_interval_seconds": 2, "ai
 FLOW = FlowSpec(name="lights", source="0008", destination="c001", members=["0003", "0006"], deadline_ms=150)
 
 
-async def make_rig(folder: Path, **replay_list_sizes: int) -> BluezRig:
-    scenario = make_scenario(8) | {"radio": HARD_EDGE}
-    for node in scenario["nodes"]:
-        if f"n{node['address']}" in replay_list_sizes:
-            node["replayListSize"] = replay_list_sizes[f"n{node['address']}"]
-    rig = BluezRig(folder, scenario)
-    await rig.start()
-    await rig.start_broker()
-    return rig
-
-
 @pytest_asyncio.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[BluezRig]:
     """Eight nodes, of which the fifth remembers four sources and the gateway, and no more."""
-    rig = await make_rig(tmp_path, n0005=5)
-    try:
+    scenario = make_scenario(8) | {"radio": HARD_EDGE}
+    scenario["nodes"][4]["replayListSize"] = 5
+    async with run_air(tmp_path, scenario) as rig:
         yield rig
-    finally:
-        await rig.stop()
 
 
 async def test_notifications_are_held_back_while_a_replay_list_cannot_hold_everybody(rig: BluezRig) -> None:

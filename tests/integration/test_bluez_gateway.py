@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from tests.integration.bluez_rig import HARD_EDGE, BluezRig, make_scenario, until
+from tests.integration.bluez_rig import HARD_EDGE, BluezRig, make_scenario, run_air, until
 
 from meshtwin.app.running import RECORDS_DISAGREE
 from meshtwin.contract.configuration import FlowSpec, Verb
@@ -36,14 +36,9 @@ RELAYS = ["0002", "0003", "0004", "0005", "0006"]
 
 @pytest_asyncio.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[BluezRig]:
-    rig = BluezRig(tmp_path, make_scenario(8) | {"radio": HARD_EDGE, "initial": [INITIAL]})
-    try:
-        await rig.start()
-        await rig.start_broker()
+    async with run_air(tmp_path, make_scenario(8) | {"radio": HARD_EDGE, "initial": [INITIAL]}) as rig:
         await rig.start_gateway()
         yield rig
-    finally:
-        await rig.stop()
 
 
 def make_configuration(rig: BluezRig, revision: int) -> dict[str, Any]:
@@ -154,6 +149,36 @@ async def test_a_gateway_killed_between_commit_and_confirm_restores_a_configurat
     await until(lambda: rig.last("configuration/reported").get("phase") == "idle")
 
     assert await rig.true_settings() == before
+
+
+async def test_an_older_copy_of_the_gateways_memory_changes_no_node_and_the_push_is_taken_again(rig: BluezRig) -> None:
+    await rig.command(Verb.ADOPT, nodes=rig.nodes)
+    configuration = make_configuration(rig, 1)
+    await rig.command(Verb.STAGE, **configuration)
+    await rig.command(Verb.COMMIT, **pin(configuration), confirm_within_seconds=2)
+    memory = rig.folder / "gateway" / "gateway.json"
+    copy = memory.read_bytes()  # a backup, made while the rollback timer ran
+    deadline = datetime.fromisoformat(rig.last("configuration/reported")["rollbackAt"])
+    assert (await rig.command(Verb.CONFIRM, **pin(configuration)))["status"] == "done"
+    pushed = await rig.true_settings()
+    rig.gateway.terminate()
+    await until(lambda: rig.gateway.poll() is not None and datetime.now(UTC) > deadline)
+
+    memory.write_bytes(copy)
+    rig.seen.clear()
+    await rig.start_gateway()
+    assert (await rig.command(Verb.ADOPT, nodes=rig.nodes))["status"] == "done"
+
+    reported = rig.last("configuration/reported")
+    assert (reported["revision"], reported["phase"], reported.get("restoreReason")) == (0, "idle", None)
+    assert await rig.true_settings() == pushed
+    for verb, said in (
+        (Verb.STAGE, configuration),
+        (Verb.COMMIT, pin(configuration)),
+        (Verb.CONFIRM, pin(configuration)),
+    ):
+        assert (await rig.command(verb, **said))["status"] == "done"
+    assert rig.last("configuration/reported")["revision"] == 1
 
 
 async def test_a_daemon_that_comes_back_is_taken_over_again(rig: BluezRig) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from tests.integration.bluez_rig import GATEWAY, BluezRig, make_chain, until
+from tests.integration.bluez_rig import GATEWAY, BluezRig, make_chain, run_air, until
 
 from meshtwin.contract.configuration import Verb
 from meshtwin.virtual_air.programs import why_not_here
@@ -22,15 +22,10 @@ NEIGHBOURS = {("0001", "0002"), ("0002", "0003"), ("0003", "0004")}  # the gatew
 
 @pytest_asyncio.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[BluezRig]:
-    rig = BluezRig(tmp_path, make_chain(4))
-    try:
-        await rig.start()
-        await rig.start_broker()
+    async with run_air(tmp_path, make_chain(4)) as rig:
         rig.air["gateways"][GATEWAY]["observability"] = "heartbeats"
         await rig.start_gateway()
         yield rig
-    finally:
-        await rig.stop()
 
 
 async def test_heartbeats_tell_who_hears_whom_and_how_far_everybody_is(rig: BluezRig) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from tests.integration.bluez_rig import BluezRig, make_chain, until
+from tests.integration.bluez_rig import BluezRig, make_chain, run_air, until
 
 from meshtwin.contract.configuration import FlowSpec, Verb
 from meshtwin.virtual_air.programs import why_not_here
@@ -23,13 +23,8 @@ FLOW = FlowSpec(name="lights", source="0002", destination="c001", members=["0003
 @pytest_asyncio.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[BluezRig]:
     """Six nodes in a row, each heard by its neighbours alone; the gateway's is the last."""
-    rig = BluezRig(tmp_path, make_chain(6))
-    try:
-        await rig.start()
-        await rig.start_broker()
+    async with run_air(tmp_path, make_chain(6)) as rig:
         yield rig
-    finally:
-        await rig.stop()
 
 
 def read_models(rig: BluezRig) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import signal
 import tempfile
 from collections.abc import AsyncIterator
@@ -244,11 +245,28 @@ async def test_no_daemon_outlives_the_process_of_the_air(tmp_path: Path, number:
         await rig.stop()
 
 
+async def test_the_folder_of_an_air_that_was_killed_is_removed_by_the_next(tmp_path: Path) -> None:
+    rig = BluezRig(tmp_path, make_scenario(2))
+    try:
+        await rig.start()
+        left = Path(rig.mesh_settings()["keysFile"]).parent
+        rig.air_process.kill()
+        rig.air_process.wait()
+        assert left.exists()
+
+        await rig.start()
+
+        assert not left.exists()
+    finally:
+        await rig.stop()
+
+
 async def test_a_daemon_that_dies_by_itself_is_told(chain: VirtualNetwork) -> None:
     psutil.Process(chain.stations[random.Random(1).randrange(5)].daemon.pid).kill()
 
     async with asyncio.timeout(5):
-        assert "ended with code" in await chain.ended
+        said = await chain.ended
+    assert re.search(r"daemon of node 000\d ended with code -9\. Its log ends: .+", said)
 
 
 async def test_buttons_are_pressed_and_faults_come_by_themselves() -> None:

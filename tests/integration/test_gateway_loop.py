@@ -1,6 +1,8 @@
 """Gateways, emulated mesh and a real broker as processes: the whole loop, and what happens when parts die."""
 
 import asyncio
+import contextlib
+import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -13,8 +15,10 @@ from tests.integration.gateway_rig import GATEWAY, TOKEN, GatewayRig, until
 
 from meshtwin.contract.configuration import FlowSpec, Verb
 from meshtwin.contract.wire import SettingsEntry
+from meshtwin.errors import InvalidInput
 from meshtwin.mesh.addresses import parse_unicast
 from meshtwin.mesh.configuration import compute_digest, expand_settings
+from meshtwin_operator.southbound.views import GatewayRecord
 
 SPEED = 40.0
 NODES = [f"{a:04x}" for a in range(1, 13)]
@@ -220,6 +224,26 @@ async def test_late_foreign_and_repeated_messages_are_harmless_and_a_broker_rest
     assert await true_settings(rig) == before
 
 
+async def test_two_gateways_with_one_id_are_told_apart_by_the_operator(rig: Rig) -> None:
+    rival = {
+        "gatewayId": GATEWAY,
+        "broker": {"host": "127.0.0.1", "port": rig.broker_port},
+        "mesh": rig.mesh_settings(),
+        "dataFolder": str(rig.folder / "elsewhere"),
+    }
+    (rig.folder / "rival.json").write_text(json.dumps(rival))
+    rig.popen([sys.executable, "-m", "meshtwin.app.gateway", str(rig.folder / "rival.json")], "rival.log")
+
+    def is_contested() -> bool:
+        record, now = GatewayRecord(), datetime.now(UTC)
+        for leaf, payload in rig.seen:
+            with contextlib.suppress(InvalidInput):
+                record.take(leaf, json.dumps(payload).encode(), now)
+        return record.view.contested_at is not None
+
+    await until(is_contested, 60)
+
+
 async def test_a_second_gateway_on_the_same_folder_ends_at_once_and_says_who_works_there(rig: Rig) -> None:
     command = [sys.executable, "-m", "meshtwin.app.gateway", str(rig.folder / "gateway.json")]
     ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=60)
@@ -227,6 +251,45 @@ async def test_a_second_gateway_on_the_same_folder_ends_at_once_and_says_who_wor
     assert ended.returncode == 1
     assert f"FolderInUse: another gateway, process {rig.gateway.pid}, works".encode() in ended.stderr
     assert (await rig.command(Verb.ADOPT, nodes=NODES))["status"] == "done"  # the first one is undisturbed
+
+
+async def push(rig: Rig, configuration: dict[str, Any]) -> None:
+    for verb, said in (
+        (Verb.STAGE, configuration),
+        (Verb.COMMIT, pin(configuration)),
+        (Verb.CONFIRM, pin(configuration)),
+    ):
+        assert (await rig.command(verb, **said))["status"] == "done"
+
+
+async def test_an_older_copy_of_the_memory_changes_no_node_and_gets_the_revision_on_record_again(rig: Rig) -> None:
+    await rig.command(Verb.ADOPT, nodes=NODES)
+    await push(rig, make_configuration(1, default_ttl=9))
+    latest = make_configuration(2)
+    await rig.command(Verb.STAGE, **latest)
+    await rig.command(Verb.COMMIT, **pin(latest), confirm_within_seconds=2)
+    memory = rig.folder / "gateway" / "gateway.json"
+    copy = memory.read_bytes()  # a backup, made while the rollback timer ran
+    deadline = datetime.fromisoformat(rig.last("configuration/reported")["rollbackAt"])
+    assert (await rig.command(Verb.CONFIRM, **pin(latest)))["status"] == "done"
+    pushed = await true_settings(rig)
+    rig.gateway.terminate()
+    await until(lambda: rig.gateway.poll() is not None and datetime.now(UTC) > deadline)
+
+    memory.write_bytes(copy)
+    rig.seen.clear()
+    await rig.start_gateway()
+    await until(lambda: rig.last("configuration/reported"))
+    assert (await rig.command(Verb.ADOPT, nodes=NODES))["status"] == "done"
+
+    reported = rig.last("configuration/reported")
+    assert (reported["revision"], reported["phase"]) == (1, "idle")  # so that the operator sees it
+    assert reported["drifted"] == NODES
+    assert await true_settings(rig) == pushed
+    await push(rig, latest)  # as the operator does then
+    reported = rig.last("configuration/reported")
+    assert (reported["revision"], reported.get("drifted", [])) == (2, [])
+    assert "a copy" in rig.log_text()
 
 
 async def test_a_broken_memory_ends_the_gateway_with_a_clear_error(rig: Rig) -> None:

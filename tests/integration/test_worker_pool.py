@@ -6,13 +6,14 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import psutil
 import pytest
 
 from meshtwin.app.workers import PoolJudge
-from meshtwin.errors import Unavailable
+from meshtwin.errors import InvalidInput, Unavailable
 from meshtwin.mesh.configuration import Configuration, NodeSettings, Transmit
 from meshtwin.mesh.nodes import Flow, Node
 from meshtwin.mesh.snapshots import LinkEstimate, SegmentView, Snapshot
@@ -61,7 +62,8 @@ def children():
 
 def is_worker(process):
     try:
-        return "spawn_main" in " ".join(process.cmdline())
+        server = process.parent()  # workers are forked from it, and so have its command line
+        return server is not None and "forkserver" in " ".join(server.cmdline())
     except psutil.NoSuchProcess:  # gone, or a zombie that its parent is about to fetch
         return False
 
@@ -71,6 +73,21 @@ def wait_until(condition):
     while not condition():
         assert time.monotonic() < deadline, "condition did not come true"
         time.sleep(0.02)
+
+
+def test_workers_tell_the_differences_that_the_own_process_tells():
+    before = chain()
+    after = replace(before, configuration=variants(before)[1])
+    with PoolJudge(workers=2) as judge:
+        told = judge.judge_pair(before, after, PLAN, no_progress)
+    assert told == InProcessJudge().judge_pair(before, after, PLAN, no_progress)
+    assert told[2][0].delivery.high < 0.0  # a TTL of 3 does not reach the fifth hop
+
+
+def test_workers_refuse_a_question_about_strangers():
+    stranger = Configuration.of({0x77: NodeSettings(relay=False)})
+    with PoolJudge(workers=1) as judge, pytest.raises(InvalidInput, match="node 0077 is not in the snapshot"):
+        judge.judge(chain(), [stranger], PLAN, no_progress)
 
 
 def test_workers_judge_as_the_own_process_does_and_leave_when_idle():
@@ -158,6 +175,41 @@ def test_killed_worker_is_reported_and_replaced():
             judge.judge(snapshot, variants(snapshot), long, no_progress)
         killer.join()
         assert len(judge.judge(snapshot, variants(snapshot), PLAN, no_progress)) == 2
+
+
+def server():
+    (found,) = (p for p in psutil.Process().children() if "forkserver" in " ".join(p.cmdline()))
+    return found
+
+
+def test_worker_or_fork_server_that_died_while_nobody_asked_is_replaced_unnoticed():
+    snapshot = chain()
+    with PoolJudge(workers=1) as judge:
+        judge.expect_questions()
+        answers = judge.estimate(snapshot, variants(snapshot), seed=3)
+        for find in (lambda: children()[0], server):
+            victim = find()
+            os.kill(victim.pid, signal.SIGKILL)
+            wait_until(lambda: judge._quick_crew._executor._broken)
+            assert judge.estimate(snapshot, variants(snapshot), seed=3) == answers
+        wait_until(lambda: len(children()) == 1)
+
+
+def test_workers_share_what_the_fork_server_has_loaded():
+    snapshot = chain()
+    with PoolJudge(workers=1) as judge:
+        judge.estimate(snapshot, variants(snapshot), seed=3)
+        if not judge.load_ahead():
+            pytest.skip("models were not compiled when the fork server started")
+        (worker,) = children()
+        own = worker.memory_full_info()
+        assert own.uss < 0.5 * own.rss  # by itself it would have two thirds of its memory alone
+
+
+def test_fork_server_leaves_with_the_last_worker():
+    with PoolJudge(workers=1, idle_s=0.2, quick_idle_s=0.2) as judge:
+        judge.judge(chain(), variants(chain()), PLAN, no_progress)
+        wait_until(lambda: not [p for p in psutil.Process().children() if "forkserver" in " ".join(p.cmdline())])
 
 
 def test_workers_do_not_outlive_a_killed_twin(tmp_path):

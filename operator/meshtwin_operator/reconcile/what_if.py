@@ -1,4 +1,4 @@
-"""`WhatIf`: asks the parent twin once, and keeps the answer."""
+"""`WhatIf`: asks the parent twin once, shows its first answer, and keeps the refined one."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from meshtwin.errors import InvalidInput
+from meshtwin.recipes.messages import RunStatus
 from meshtwin_operator.reconcile.conditions import (
     Said,
     is_true,
@@ -68,11 +69,12 @@ def _lineage(question: WhatIf, world: World) -> Lineage:
 
 def _follow(question: WhatIf, world: World, lineage: Lineage, now: datetime) -> Outcome:
     run, answer = find_run(world, question.metadata, "what-if")
+    first = _first_answer(question, answer)
     if answer is not None and answer.state == "Failed":
         reason = answer.error.reason if answer.error else "RunFailed"
         message = answer.error.message if answer.error else "the run failed"
         wanted = (*stalled(reason, message), said("Answered", False, reason, message))
-        return _outcome(question, wanted, now, run=run)
+        return _outcome(question, wanted, now, run=run, prediction=first)
     if answer is not None and answer.state == "Done" and answer.what_if_result is not None:
         prediction = to_prediction(answer.what_if_result.prediction)
         wanted = (*ready("Answered"), said("Answered", True, "Answered"))
@@ -92,7 +94,14 @@ def _follow(question: WhatIf, world: World, lineage: Lineage, now: datetime) -> 
     silence = why_unanswered(world, question.metadata.namespace, run)
     reason, message = ("TwinUnreachable", silence) if silence else ("Running", "the parent twin computes")
     wanted = (*progressing(reason, message), said("Answered", False, reason))
-    return _outcome(question, wanted, now, run=run, after=(start,), requeue=ASK_AGAIN_S)
+    return _outcome(question, wanted, now, run=run, prediction=first, after=(start,), requeue=ASK_AGAIN_S)
+
+
+def _first_answer(question: WhatIf, answer: RunStatus | None) -> PredictionRecord | None:
+    """The fast model's, marked as provisional: what the run tells now, or else what the status has of it."""
+    if answer is not None and answer.provisional is not None:
+        return to_prediction(answer.provisional.prediction)
+    return question.status.prediction if question.status else None
 
 
 def _changes(spec: WhatIfSpec) -> dict[str, Any]:
@@ -149,7 +158,7 @@ def _outcome(
         prediction=prediction,
         warnings=list(warnings),
         run_id=run,
-        answered_at=to_seconds(now) if prediction else None,
+        answered_at=to_seconds(now) if prediction is not None and not prediction.provisional else None,
     )
     return Outcome(
         status=status.model_dump(mode="json", by_alias=True, exclude_none=True),

@@ -256,6 +256,17 @@ def test_impossible_scenarios_are_refused_with_the_place(change: dict[str, Any],
         parse_scenario(yaml.safe_dump(plain))
 
 
+@pytest.mark.parametrize(("line", "message"), [("seed: 007", "octal"), ("seed: 1\nseed: 2", "given twice")])
+def test_ambiguous_values_of_a_scenario_are_refused_with_their_line(line: str, message: str) -> None:
+    plain = make_chain(3).model_dump(by_alias=True, mode="json", exclude_none=True)
+    plain.pop("seed")
+
+    with pytest.raises(InvalidInput, match=message) as caught:
+        parse_scenario(f"{line}\n{yaml.safe_dump(plain)}", "mesh.yaml")
+
+    assert caught.value.place.startswith("mesh.yaml: line ")
+
+
 def test_scenario_without_end_is_refused_and_not_read_into_memory() -> None:
     with pytest.raises(InvalidInput, match="more bytes than"):
         read_scenario(Path("/dev/zero"))

@@ -105,6 +105,10 @@ def command(**said: object) -> bytes:
         {"notificationIntervalSeconds": 1e-300},
         {"airtimeBudgetPercent": 1e-6},
         {"epoch": 2**70},
+        {"epoch": True},
+        {"revision": "7"},
+        {"presses": False},
+        {"settings": [{"nodes": ["0001"], "defaultTtl": True}]},
         {"revision": 2**70},
         {"sentAt": "0001-01-01T00:00:00+14:00"},
         {"notAfter": "9999-12-31T23:59:59-14:00"},
@@ -126,7 +130,7 @@ def test_what_is_out_of_bounds_is_refused_by_name_and_not_kept(verb: Verb, said:
     assert mesh.core.memory == memory
 
 
-@pytest.mark.parametrize("attempt", ["\ud800", "", "a" * 65, None, 7, ["a9"]])
+@pytest.mark.parametrize("attempt", ["\ud800", "", "a" * 65, None, 7, ["a9"], "a\n9", "a\x1b[2J", "a\x7f", "a 9"])
 def test_a_command_whose_sender_cannot_be_answered_is_logged(attempt: object) -> None:
     mesh = ObservedMesh()
 

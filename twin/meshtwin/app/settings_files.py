@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
+from meshtwin.contract.json_names import check_names_unique
 from meshtwin.errors import InvalidInput, Unavailable
 
 __all__ = ["SettingsModel", "read_secret", "read_settings", "read_text"]
@@ -33,6 +34,7 @@ def read_settings(model: type[SettingsT], path: Path) -> SettingsT:
     text = read_text(path, str(path))
     if "\\u0000" in text:
         raise InvalidInput("settings not usable: a zero byte (\\u0000) is in no name, path or address", place=str(path))
+    check_names_unique(text, str(path))
     try:
         return model.model_validate_json(text)
     except ValidationError as error:

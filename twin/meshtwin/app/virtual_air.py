@@ -6,11 +6,10 @@ started dies with it, also when it is killed.
 """
 
 import asyncio
+import contextlib
 import json
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +22,7 @@ from meshtwin.app.settings_files import SettingsModel, read_secret, read_setting
 from meshtwin.emulation.scenario import GatewayModel, read_scenario
 from meshtwin.errors import InvalidInput, Unavailable
 from meshtwin.gateway.bluez.credentials import Credentials, to_document
+from meshtwin.virtual_air.folders import hold_temporary_folder
 from meshtwin.virtual_air.network import VirtualNetwork
 from meshtwin.virtual_air.plan import AirPlan, plan_network
 from meshtwin.virtual_air.processes import OPEN_POLICY
@@ -40,7 +40,8 @@ FOLDER_PATH_MAX: Final = 107 - 1 - 20 - len(".socket")
 
 
 class VirtualAirSettings(SettingsModel):
-    """What the process needs; ``folder`` None: a temporary one, removed at the end. ``port`` 0 takes a free one.
+    """What the process needs; ``folder`` None: a temporary one, removed at the end
+    (or, where the process was killed, by the next one). ``port`` 0 takes a free one.
 
     ``ready_file`` gets what is also printed once the network runs; it is not there before.
     """
@@ -83,8 +84,8 @@ async def run_virtual_air(
     programs = find_programs()
     if settings.ready_file is not None:
         settings.ready_file.unlink(missing_ok=True)  # of an earlier network
-    folder = _make_folder(settings.folder)
-    try:
+    wanted = settings.folder
+    with hold_temporary_folder() if wanted is None else contextlib.nullcontext(_make_folder(wanted)) as folder:
         network = await VirtualNetwork.boot(plan, programs, folder, gateway_policy=settings.read_policy())
         try:
             if settings.self_check:
@@ -92,9 +93,6 @@ async def run_virtual_air(
             await _serve(settings, plan, network, folder, on_ready)
         finally:
             await network.stop()
-    finally:
-        if settings.folder is None:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _serve(
@@ -120,7 +118,7 @@ async def _serve(
         on_ready(ready)
     traffic = asyncio.ensure_future(run_traffic(network))
     try:
-        raise Unavailable(await network.ended, reason="DaemonDied", place=str(folder))
+        raise Unavailable(await network.ended, reason="DaemonDied")
     finally:
         traffic.cancel()
         await asyncio.gather(traffic, return_exceptions=True)
@@ -152,10 +150,8 @@ def _write_whole(path: Path, text: str) -> None:
     new.replace(path)
 
 
-def _make_folder(wanted: Path | None) -> Path:
+def _make_folder(wanted: Path) -> Path:
     """An empty folder; the storage of an earlier network in it would belong to nodes that heard more since."""
-    if wanted is None:
-        return Path(tempfile.mkdtemp(prefix="meshtwin-air-"))
     folder = wanted.resolve()
     size = len(os.fsencode(folder))
     if size > FOLDER_PATH_MAX:

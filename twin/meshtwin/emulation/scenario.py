@@ -26,7 +26,6 @@ All times are mesh time: seconds since the start, wall time multiplied by the sp
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
@@ -34,6 +33,7 @@ from meshtwin.contract.wire import AddressText, GroupText, SettingsEntry, Unicas
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Configuration, expand_settings
+from meshtwin.sim.scenario_yaml import parse_yaml
 
 __all__ = [
     "ClockModel",
@@ -192,9 +192,7 @@ class MeshScenario(ScenarioModel):
 def parse_scenario(text: str, place: str = "scenario") -> MeshScenario:
     """The scenario in a YAML text; raises `InvalidInput` with the field's place."""
     try:
-        scenario = MeshScenario.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise InvalidInput(f"not YAML: {error}", place=place) from error
+        scenario = MeshScenario.model_validate(parse_yaml(text, place).value)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -15,12 +15,12 @@ from meshtwin.gateway.rotation import LISTEN_HEARTBEATS, Rotation, to_period_log
 from meshtwin.mesh.addresses import UnicastAddress, format_address
 from meshtwin.mesh.configuration import NodeSettings
 from meshtwin.mesh.reporting import stretch_notifications_s
+from meshtwin.mesh.upkeep import UpkeepPart
 
 __all__ = ["HeartbeatWatch"]
 
 LISTEN_LOG_MORE: Final = LISTEN_HEARTBEATS.bit_length() - 1  # a listening time is so many doublings of the period
 PERIOD_LOG_MAX: Final = 0x11 - LISTEN_LOG_MORE
-LEFT_LEAST: Final = 0.1  # of the budget for asking, whatever heartbeats and reading back take
 
 
 class HeartbeatWatch:
@@ -31,6 +31,7 @@ class HeartbeatWatch:
         self._rotation: Rotation | None = None
         self._book = HeartbeatBook(epoch=bench.memory.monitor_epoch)
         self._publish_log = 1
+        self._least_s = 1.0  # between two questions
         self._room: Mapping[UnicastAddress, int] = {}
         self.refusals: dict[UnicastAddress, int] = {}  # nodes that answered with an error status
         self._rounds_told = 0
@@ -67,9 +68,8 @@ class HeartbeatWatch:
             transmissions=costs.copies,
         )
         self._publish_log = min(PERIOD_LOG_MAX, to_period_log(wanted_s))
-        beats_ratio = costs.bill_heartbeats(self.heartbeat_s, float("inf")).heartbeats_ratio
-        left_ratio = max(costs.budget_ratio - beats_ratio - costs.upkeep_ratio, LEFT_LEAST * costs.budget_ratio)
-        exchange_s = max(2 * costs.message_s / left_ratio, 2 * flood_s / bench.identity.occupancy_share)
+        self._least_s = 2 * flood_s / bench.identity.occupancy_share
+        exchange_s = max(2 * costs.message_s / costs.left_ratio(self.heartbeat_s), self._least_s)
         self._room = room
         nodes = list(bench.memory.nodes)
         listen_s = LISTEN_HEARTBEATS * self.heartbeat_s
@@ -102,6 +102,10 @@ class HeartbeatWatch:
             listen_log=self._publish_log + LISTEN_LOG_MORE,
         )
         bench.begin(Work("heartbeats", job, partial(self._finish, job)), now)
+
+    def describe_upkeep(self, costs: Costs) -> tuple[UpkeepPart, ...]:
+        """The questions of the rotation, as the budget allows them; none while nothing is watched."""
+        return () if self._rotation is None else (costs.heartbeats_part(self.heartbeat_s, 1 / self._least_s),)
 
     def next_wakeup(self) -> datetime | None:
         """When `on_time` has something to do."""

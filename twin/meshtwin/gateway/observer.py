@@ -11,9 +11,9 @@ from typing import Any, Final
 import structlog
 
 from meshtwin.contract.configuration import Command
-from meshtwin.contract.telemetry import AirtimeBill, Observing
+from meshtwin.contract.telemetry import AirtimeBill, Observing, UpkeepReport
 from meshtwin.gateway.bench import Bench
-from meshtwin.gateway.bill import Costs, describe_stretching, is_too_long
+from meshtwin.gateway.bill import Costs, describe_stretching, find_looks, is_too_long
 from meshtwin.gateway.compositions import CompositionWatch
 from meshtwin.gateway.heartbeat_watch import HeartbeatWatch
 from meshtwin.gateway.memory import Monitoring
@@ -63,8 +63,7 @@ class Observer:
     @property
     def read_back_pause_s(self) -> float:
         """Between two nodes that are read back, in mesh time; on a billed stack as long as the budget wants it."""
-        is_billed = self._costs is not None and not self._bench.identity.repeats_notifications
-        return self._costs.read_back_pause_s if is_billed and self._costs else READ_BACK_PAUSE_S
+        return READ_BACK_PAUSE_S if self._costs is None else self._costs.read_back_pause_s
 
     def take_command(self, command: Command, now: datetime) -> None:
         """Answer a monitor command whose content is in memory: now, or when composition data was read."""
@@ -195,16 +194,19 @@ class Observer:
         self._bench.remember(replace(memory, heartbeat_publishers=tuple(sorted(publishers))))
 
     def _cost(self, monitoring: Monitoring) -> Costs:
+        return self._costs_of(monitoring, self._counters.mean_heard, repeats=self._bench.identity.repeats_notifications)
+
+    def _costs_of(self, monitoring: Monitoring, heard: float, *, repeats: bool) -> Costs:
+        identity = self._bench.identity
         settings = [s for _, s in self._bench.book.configuration(self._bench.memory.nodes).entries]
-        repeats = self._bench.identity.repeats_notifications
-        return Costs.of(monitoring, settings, self._counters.mean_heard, repeats=repeats)
+        looks, keeps_budget = find_looks(identity), not identity.repeats_notifications
+        return Costs.of(monitoring, settings, heard, repeats=repeats, looks=looks, keeps_budget=keeps_budget)
 
     def _watch(self, monitoring: Monitoring) -> tuple[AirtimeBill | None, ReportPlan | None]:
         """Rotate heartbeat subscriptions; nodes send nothing else by themselves."""
         bench = self._bench
         heard = self._heartbeats.mean_heard or self._counters.mean_heard
-        settings = [s for _, s in bench.book.configuration(bench.memory.nodes).entries]
-        self._costs = Costs.of(monitoring, settings, heard, repeats=True)
+        self._costs = self._costs_of(monitoring, heard, repeats=True)
         room = {
             node: composition.replay_list_size - compute_needed(node, self._senders(0), monitoring.flows)
             for node, composition in bench.book.compositions.items()
@@ -286,10 +288,25 @@ class Observer:
             report_interval_seconds=None if plan is None else round(plan.report_s, 1),
             messages_per_report=None if plan is None else plan.messages_per_report,
             compositions_read=len(bench.book.compositions),
+            notification_transmissions=self._notification_transmissions,
             airtime=bill,
+            upkeep=self._upkeep(),
             warnings=[text[:WARNING_MAX] for text in self._warnings()][:WARNINGS_MAX],
             **self._progress(),
         )
+
+    @property
+    def _notification_transmissions(self) -> int | None:
+        """Copies of each notification; None: as many as network transmit says."""
+        identity = self._bench.identity
+        return None if identity.repeats_notifications or identity.observability != "notifications" else 1
+
+    def _upkeep(self) -> list[UpkeepReport] | None:
+        """What we send by ourselves in the long run; None: not planned yet."""
+        if self._costs is None:
+            return None
+        asked = self._heartbeats.describe_upkeep(self._costs)
+        return [UpkeepReport.from_value(part) for part in (*self._costs.upkeep, *asked)]
 
     def _progress(self) -> dict[str, Any]:
         rotation = self._heartbeats.rotation

@@ -15,7 +15,7 @@ MOVED_BY: Final = 1.25  # of a figure: less is chance
 
 def is_other(told: Observing, new: Observing) -> bool:
     """Whether something else changed than figures that move all the time."""
-    figures = ("airtime", "full_picture_seconds", "pairs_listened", "pairs")
+    figures = ("airtime", "upkeep", "full_picture_seconds", "pairs_listened", "pairs")
     return new.model_copy(update={name: getattr(told, name) for name in figures}) != told
 
 
@@ -27,7 +27,8 @@ def has_moved(told: Observing, new: Observing) -> bool:
 
 def _figures(observing: Observing) -> dict[str, float]:
     bill = observing.airtime.model_dump(exclude_none=True) if observing.airtime is not None else {}
-    return bill | {"picture": observing.full_picture_seconds or 0.0}
+    shares = {part.name: part.budget_share or 0.0 for part in observing.upkeep or ()}
+    return bill | shares | {"picture": observing.full_picture_seconds or 0.0}
 
 
 def _is_far(before: float, after: float) -> bool:

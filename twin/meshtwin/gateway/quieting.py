@@ -18,6 +18,7 @@ from meshtwin.gateway.bench import Bench, Work
 from meshtwin.gateway.exchanges import Completed, Request
 from meshtwin.gateway.foundation import publish_heartbeat
 from meshtwin.gateway.jobs import Desk
+from meshtwin.gateway.turns import Turns
 from meshtwin.mesh.addresses import UnicastAddress, format_address
 
 __all__ = ["HeartbeatQuieting", "QuietJob"]
@@ -25,7 +26,6 @@ __all__ = ["HeartbeatQuieting", "QuietJob"]
 log = structlog.get_logger(__name__)
 
 NOBODY: Final = 0  # the unassigned address as destination: no heartbeats
-ASK_AGAIN_S: Final = 60.0  # mesh time between two tries at a node that is heard and did not answer
 
 
 @dataclass(slots=True)
@@ -64,33 +64,29 @@ class HeartbeatQuieting:
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
-        self._silent: dict[UnicastAddress, datetime] = {}  # and when they were asked
-        self._wanted_at: datetime | None = None
+        self._turns = Turns(bench)
 
     def hear(self, node: UnicastAddress, now: datetime) -> None:
         """A message of a node."""
-        asked_at = self._silent.get(node)
-        if asked_at is not None and now - asked_at >= self._bench.mesh_time(ASK_AGAIN_S):
-            del self._silent[node]
-            self._wanted_at = now
+        self._turns.hear(node, now)
 
     def on_time(self, now: datetime) -> None:
         """Ask those who may still publish."""
         bench = self._bench
-        self._wanted_at = None
+        self._turns.wanted_at = None
         is_by_heartbeats = bench.identity.observability == "heartbeats"
-        nodes = [n for n in bench.memory.heartbeat_publishers if n not in self._silent]
+        nodes = [n for n in bench.memory.heartbeat_publishers if n not in self._turns.silent]
         if nodes and bench.is_quiet and not is_by_heartbeats:
             job = QuietJob(nodes)
             bench.begin(Work("quieting", job, partial(self._finish, job)), now)
 
     def next_wakeup(self) -> datetime | None:
         """When `on_time` has something to do."""
-        return self._wanted_at if self._bench.is_quiet else None
+        return self._turns.wanted_at if self._bench.is_quiet else None
 
     def _finish(self, job: QuietJob, _command: Command | None, now: datetime) -> None:
         bench = self._bench
-        self._silent.update(dict.fromkeys(job.unanswered, now))
+        self._turns.silent.update(dict.fromkeys(job.unanswered, now))
         asked = set(job.nodes) - job.unanswered
         left = tuple(n for n in bench.memory.heartbeat_publishers if n not in asked)
         bench.remember(replace(bench.memory, heartbeat_publishers=left))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from meshtwin.contract.configuration import NodeOutcome, Outcome
+from meshtwin.contract.configuration import GatewayPhase, NodeOutcome, Outcome
 from meshtwin.gateway.memory import HASHES_KEPT, Memory, NodeException, Pending
 from meshtwin.gateway.phases import PhaseEvent, next_phase
 from meshtwin.mesh.addresses import UnicastAddress
@@ -18,11 +18,13 @@ __all__ = [
     "committing",
     "confirmed",
     "exceptions_of",
+    "put_back",
     "restored",
     "restoring",
     "staged",
 ]
 
+EPOCHS_LOST = 128  # chosen, half of what 8 bits hold: nodes may have been told some since the copy was made
 COVERAGE_MISSED = "CoverageMissed"  # restored because too few nodes applied it
 HARM = "Harm"  # reason of an abort that makes the hash unacceptable for good
 TIMED_OUT = "TimedOut"
@@ -86,6 +88,23 @@ def confirmed(memory: Memory, pending: Pending) -> Memory:
         rollback_at=None,
         drifted=(),
         timed_out_hashes=tuple(h for h in memory.timed_out_hashes if h != pending.hash),
+    )
+
+
+def put_back(memory: Memory) -> Memory:
+    """What holds of a copy that was put back: nothing that it had under way, and nothing of how nodes are now.
+
+    Its revision stays, so that who has the records sees that it is older than theirs, and sends the one in force.
+    """
+    return replace(
+        memory,
+        phase=GatewayPhase.IDLE,
+        pending=None,
+        rollback_at=None,
+        known=Configuration(),
+        exceptions={},
+        drifted=(),
+        monitor_epoch=memory.monitor_epoch + EPOCHS_LOST,
     )
 
 

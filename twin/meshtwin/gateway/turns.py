@@ -15,7 +15,7 @@ __all__ = ["Turns"]
 ASK_AGAIN_S: Final = 60.0  # mesh time between two tries to read a node that is heard
 FRESH_S: Final = 300.0  # mesh time in which an adoption does not ask again: both come when a segment is begun
 # Of 20 times that a node's settings are read back, one node is asked, the one asked longest ago: a firmware update of
-# 60 nodes shows within 10 h, of 200 within 33 h, for a twentieth more than reading back takes, which is not billed.
+# 60 nodes shows within 10 h, of 200 within 33 h, for a tenth more messages than reading back takes (see `bill`).
 # Assumed to be soon enough; adopting again shows it at once.
 READ_BACKS_PER_LOOK: Final = 20
 NEVER: Final = datetime.min.replace(tzinfo=UTC)

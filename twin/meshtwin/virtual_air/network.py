@@ -21,6 +21,7 @@ from meshtwin.gateway.bluez.local_node import LocalNode
 from meshtwin.gateway.bluez.node_application import NodeApplication
 from meshtwin.mesh.addresses import UnicastAddress, format_address, parse_unicast
 from meshtwin.virtual_air.air import VirtualAir
+from meshtwin.virtual_air.folders import read_log_end
 from meshtwin.virtual_air.physics import AirPhysics
 from meshtwin.virtual_air.plan import AirPlan
 from meshtwin.virtual_air.processes import OPEN_POLICY, Child, start_bus, start_daemon
@@ -113,7 +114,9 @@ class VirtualNetwork:
     def _start(self, index: int, bus: str) -> Station:
         def note_end(code: int) -> None:
             if not self.ended.done():
-                self.ended.set_result(f"the daemon of node {index} ended with code {code}")
+                node = format_address(UnicastAddress(self.plan.nodes[index].address))
+                log_end = read_log_end(self._log_of(index))
+                self.ended.set_result(f"the daemon of node {node} ended with code {code}{log_end}")
 
         daemon = start_daemon(
             self._programs,
@@ -137,9 +140,13 @@ class VirtualNetwork:
                 station.local, planned.keys, groups=planned.groups, settings=planned.settings
             )
         except (MeshTwinError, TimeoutError) as error:
-            place = f"node {format_address(UnicastAddress(planned.address))}, log {self._folder}/node{index}.log"
-            raise Unavailable(f"node not commissioned: {error}", reason="BootFailed", place=place) from error
+            place = f"node {format_address(UnicastAddress(planned.address))}"
+            message = f"node not commissioned: {error}{read_log_end(self._log_of(index))}"
+            raise Unavailable(message, reason="BootFailed", place=place) from error
         self._use(index)
+
+    def _log_of(self, index: int) -> Path:
+        return self._folder / f"node{index}.log"
 
     def _make_local(self, index: int, service: str) -> LocalNode:
         if self._connection is None:

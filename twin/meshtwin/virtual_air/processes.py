@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from meshtwin.errors import Unavailable
+from meshtwin.virtual_air.folders import read_log_end
 from meshtwin.virtual_air.programs import Programs
 
 __all__ = ["OPEN_POLICY", "Child", "start_bus", "start_daemon"]
@@ -117,10 +118,11 @@ async def start_bus(programs: Programs, folder: Path, name: str, *, policy: str 
         async with asyncio.timeout(BUS_LIMIT_S):
             while not _is_listening(path):
                 if not child.is_running:
-                    raise Unavailable("dbus-daemon ended at once", reason="BusUnavailable", place=f"{path}.log")
+                    message = f"dbus-daemon ended at once{read_log_end(folder / f'{name}.log')}"
+                    raise Unavailable(message, reason="BusUnavailable", place=str(path))
                 await asyncio.sleep(0.005)
     except TimeoutError as error:
-        raise Unavailable("dbus-daemon does not listen", reason="BusUnavailable", place=f"{path}.log") from error
+        raise Unavailable("dbus-daemon does not listen", reason="BusUnavailable", place=str(path)) from error
     return child, f"unix:path={path}"
 
 

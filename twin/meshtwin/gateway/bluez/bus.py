@@ -30,6 +30,39 @@ AWAY: Final = frozenset(
 )
 
 
+class QuietBus(MessageBus):
+    """A bus whose end shows where somebody waits for an answer, and nowhere else.
+
+    dbus-fast answers calls by futures that nobody waits for, and keeps one of how the connection ended: when the bus
+    goes away asyncio would complain of each of them ("Future exception was never retrieved").
+    """
+
+    async def connect(self) -> MessageBus:
+        """Connect, and look at how it ends."""
+        await super().connect()
+        ended = asyncio.ensure_future(self.wait_for_disconnect())  # type: ignore[no-untyped-call]  # says no types of it
+        ended.add_done_callback(_retrieve)
+        return self
+
+    def send(self, msg: Message) -> "asyncio.Future[None]":  # type: ignore[override]  # as MessageBus, which says no type
+        """Send; whatever goes wrong is in the future.
+
+        That of `MessageBus` raises when the connection is gone while it writes, and loses the future that says so.
+        """
+        if not msg.serial:
+            msg.serial = self.next_serial()
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future.add_done_callback(_retrieve)
+        try:
+            if self._writer is None:
+                raise ConnectionError("not connected")
+            self._writer.schedule_write(msg, future)
+        except OSError as error:
+            if not future.done():
+                future.set_exception(error)
+        return future
+
+
 class MeshBus:
     """A connection with the objects that it exports; use `connect`.
 
@@ -50,7 +83,7 @@ class MeshBus:
         """Connect to the bus at ``address``; None: the system bus. Raises `Unavailable` if nobody is there."""
         place = address or "system bus"
         try:
-            bus = MessageBus(bus_address=address) if address else MessageBus(bus_type=BusType.SYSTEM)
+            bus = QuietBus(bus_address=address) if address else QuietBus(bus_type=BusType.SYSTEM)
             await bus.connect()
         except (OSError, AuthError, EOFError) as error:
             raise Unavailable(
@@ -92,6 +125,8 @@ class MeshBus:
             destination=service, path=path, interface=interface, member=member, signature=signature, body=list(body)
         )
         place = f"{service} {path} {member}"
+        if not self._bus.connected:
+            raise Unavailable("bus went away", reason="BusUnavailable", place=place)
         try:
             reply = await asyncio.wait_for(self._bus.call(message), timeout_s)
         except TimeoutError as error:
@@ -134,6 +169,11 @@ class MeshBus:
         if self.denied_total == 1:  # whoever calls once can call a thousand times a second
             log.warning("Call of a stranger refused", sender=message.sender, member=message.member)
         return Message.new_error(message, ErrorType.ACCESS_DENIED, "only the mesh daemon may call this")
+
+
+def _retrieve(future: "asyncio.Future[Any]") -> None:
+    if not future.cancelled():
+        future.exception()
 
 
 def _to_error(reply: Message, place: str) -> MeshTwinError:

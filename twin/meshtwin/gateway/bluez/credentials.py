@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from meshtwin.contract.json_names import check_names_unique
 from meshtwin.errors import InvalidInput, Unavailable
 from meshtwin.gateway.bluez.local_node import APP_KEY_INDEX, NET_KEY_INDEX, NodeKeys
 
@@ -62,6 +63,7 @@ class Credentials:
 
 def parse_credentials(text: bytes, place: str = "keys") -> Credentials:
     """The keys in a document; raises `InvalidInput` with the field's place, never with a value."""
+    check_names_unique(text.decode(errors="replace"), place)
     try:
         database = _Database.model_validate_json(text)
     except ValidationError as error:
