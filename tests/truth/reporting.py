@@ -1,7 +1,8 @@
 """What a gateway would tell its twin of a network, from the reports that reach it through the mesh.
 
-Broadcasting, planning and unwrapping counters are the gateway's own code; adopting is left out: what is configured
-is told as it is. Reports that are lost on the way stay lost.
+Broadcasting, planning and unwrapping counters are the gateway's own code; adopting and reading back are left out: what
+is configured is told as it is, and that intervals are all the upkeep there is. Reports that are lost on the way stay
+lost.
 """
 
 from dataclasses import dataclass, field
@@ -10,9 +11,10 @@ from typing import Any, Final
 
 from meshtwin.contract.access import Opcode, decode_access, decode_records
 from meshtwin.contract.configuration import GatewayPhase, Reported
-from meshtwin.contract.telemetry import FlowTelemetry, GatewayState, NeighbourTelemetry
+from meshtwin.contract.telemetry import FlowTelemetry, GatewayState, NeighbourTelemetry, Observing, UpkeepReport
 from meshtwin.contract.wire import SettingsEntry
 from meshtwin.emulation.world import World
+from meshtwin.gateway.bill import INTERVALS
 from meshtwin.gateway.memory import Monitoring
 from meshtwin.gateway.monitor import CounterBook, ReportPlan, plan_reports
 from meshtwin.mesh.addresses import UnicastAddress, format_address
@@ -79,7 +81,8 @@ class Collector:
 
     def _tell_state(self) -> None:
         address = format_address(self._gateway.address)
-        self._fold(GatewayState(**self._envelope(), online=True, gateway_address=address))
+        told = Observing(level="notifications", active=True, upkeep=[UpkeepReport.from_value(INTERVALS)])
+        self._fold(GatewayState(**self._envelope(), online=True, gateway_address=address, observing=told))
         entries = compress_settings(self.configuration, list(self.configuration.addresses))
         self._fold(
             Reported(

@@ -1,6 +1,7 @@
 """From counters to the delivery of a single transmission."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from tests.unit.twins.twin_builders import START_S, counter, fold_all, report
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Configuration, NodeSettings, Transmit
 from meshtwin.mesh.snapshots import LinkEstimate
+from meshtwin.mesh.upkeep import UpkeepPart
 from meshtwin.twins.bursts import BURST_CORRELATION
 from meshtwin.twins.estimator import LinkQuestion, estimate_links, fit_beta
 from meshtwin.twins.load import Load, Traffic, estimate_load, estimate_outage
@@ -252,3 +254,19 @@ def test_reports_load_the_channel_once_per_relaying_neighbour_and_copy() -> None
     load = estimate_load(crowd(), traffic)
 
     assert load.busy_ratio == pytest.approx(11 / 11 * 10 * 5 * 0.000376, rel=1e-3)
+
+
+def test_upkeep_loads_the_channel_as_its_budget_allows() -> None:
+    relaying = NodeSettings(relay=True, relay_retransmit=Transmit(count=4, interval_steps=1))
+    part = UpkeepPart(name="settings", per_s=2.0, questions=3, question_bytes=20, answers=3, budget_share=0.5)
+    traffic = Traffic(
+        notification_interval_s=1e9,
+        report_interval_s=0,
+        configuration=Configuration.of({UnicastAddress(1): relaying}),
+        upkeep=(part,),
+        airtime_budget_ratio=0.01,
+    )
+
+    assert estimate_load(crowd(), traffic).busy_ratio == pytest.approx(0.005, rel=1e-3)
+    free = replace(traffic, upkeep=(replace(part, budget_share=None),))
+    assert estimate_load(crowd(), free).busy_ratio == pytest.approx(2 * 6 * 10 * 5 * 0.000376, rel=1e-3)

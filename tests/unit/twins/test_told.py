@@ -1,5 +1,6 @@
 """What a gateway tells goes before the facts: intervals in force, composition data, why something is not seen."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,9 +13,11 @@ from meshtwin.contract.telemetry import (
     NodeReport,
     NodeTelemetry,
     Observing,
+    UpkeepReport,
 )
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.nodes import Inventory, Node
+from meshtwin.northbound.messages import SnapshotMessage
 from meshtwin.twins.folding import fold
 from meshtwin.twins.snapshot import SegmentFacts, take_snapshot
 from meshtwin.twins.state import EMPTY_STATE, TwinState
@@ -57,6 +60,49 @@ def test_by_heartbeats_a_full_picture_takes_the_place_of_a_report_interval() -> 
 def test_a_gateway_that_says_nothing_changes_nothing() -> None:
     assert intervals_told(EMPTY_STATE, 10.0, 60.0) == (10.0, 60.0)
     assert intervals_told(told_by(Observing(level="notifications", active=False)), 10.0, 60.0) == (10.0, 60.0)
+
+
+READING = UpkeepReport(
+    name="settings", per_second=1 / 30, questions=3, question_bytes=20, answers=3, answer_bytes=22, budget_share=0.25
+)
+
+
+def test_upkeep_and_copies_that_a_gateway_tells_are_part_of_the_snapshot() -> None:
+    state = told_by(Observing(level="notifications", active=True, upkeep=[READING], notification_transmissions=1))
+
+    partial = take_snapshot(FACTS, state, START_S)
+
+    [segment] = partial.snapshot.segments
+    assert segment.upkeep == (READING.to_value(),)
+    assert segment.notification_transmissions == 1
+    assert not any("upkeep" in gap.reason for gap in partial.gaps)
+
+
+def test_upkeep_that_nobody_tells_is_a_gap() -> None:
+    partial = take_snapshot(FACTS, told_by(Observing(level="notifications", active=True)), START_S)
+
+    assert partial.snapshot.segments[0].upkeep is None
+    assert [gap.place for gap in partial.gaps if "airtime of the gateway's upkeep unknown" in gap.reason] == ["north"]
+
+
+def test_nodes_that_are_asked_for_heartbeats_do_not_report() -> None:
+    state = told_by(Observing(level="heartbeats", active=True, heartbeat_interval_seconds=8.0, full_picture_seconds=99))
+
+    assert take_snapshot(FACTS, state, START_S).snapshot.segments[0].report_interval_s == 0.0
+
+
+def test_a_snapshot_with_upkeep_is_read_back_from_json_and_one_of_before_is_still_read() -> None:
+    state = told_by(Observing(level="notifications", active=True, upkeep=[READING], notification_transmissions=1))
+    partial = take_snapshot(FACTS, state, START_S)
+    message = SnapshotMessage.from_value(partial)
+
+    assert SnapshotMessage.model_validate_json(message.to_payload()).to_value().snapshot == partial.snapshot
+    said = json.loads(message.to_payload())
+    for name in ("upkeep", "notificationTransmissions"):
+        del said["segments"][0][name]
+    old = SnapshotMessage.model_validate(said).to_value().snapshot
+    assert (old.segments[0].upkeep, old.segments[0].notification_transmissions) == (None, None)
+    assert old.fingerprint != partial.snapshot.fingerprint
 
 
 def test_composition_data_limits_what_a_node_can_and_the_inventory_keeps_its_hash() -> None:

@@ -1,6 +1,7 @@
 """What silence says: notifications that no counter tells of, and pairs that never heard each other."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -123,6 +124,32 @@ def test_links_that_lost_nothing_miss_nothing_however_fast_the_mesh_runs(speed):
     exposure = measure_exposure(state, now_s=START_S + 400 / speed, report_interval_s=60, notification_interval_s=10)
 
     assert all(exposure.missing(*pair) < 1 for pair in exposure.accounted)
+
+
+def test_what_was_not_told_before_a_count_began_anew_is_no_loss():
+    """All hear everything, each with six copies and then, after a push, with three; counts begin anew with it.
+
+    Node 1 told of node 2 long before the push, and of the others just before: the difference was heard, and is lost.
+    """
+    reports = []
+    for target in range(1, 9):
+        for source in range(1, 9):
+            if source == target:
+                continue
+            told = 12 if (target, source) == (1, 2) else 60
+            for sent, copies, epoch, at_s in ((told, 6, 0, 10.0 * told), (20, 3, 1, 800.0)):
+                counters = counter(f"{source:04x}", sent, sent, transmissions=copies, epoch=epoch)
+                reports.append((at_s, report(f"{target:04x}", counters, at_s=at_s)))
+    ordered = [r.model_copy(update={"sequence": n}) for n, (_, r) in enumerate(sorted(reports, key=lambda x: x[0]))]
+    state = fold_all(ordered)
+    question = replace(ask(state, {}), now_s=START_S + 800.0, report_interval_s=60)
+
+    exposure = measure_exposure(state, now_s=question.now_s, report_interval_s=60, notification_interval_s=10)
+    links = {(link.source, link.target): link.delivery_mean for link in estimate_links(question)}
+
+    assert exposure.missing(2, 1) < 1.0
+    assert links[2, 1] == pytest.approx(links[3, 1], abs=0.03)
+    assert exposure.transmissions[2] == 3  # the newest, not the most
 
 
 @given(st.integers(0, 100), st.integers(0, 100), st.integers(1, 3))

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from meshtwin.contract.wire import AddressText, Envelope, SettingsEntry, UnicastText, WireModel
+from meshtwin.contract.wire import AddressText, CommandedModel, Envelope, SettingsEntry, UnicastText, WireModel
 
 __all__ = [
     "AirtimePercent",
@@ -70,7 +70,7 @@ class GatewayPhase(StrEnum):
     RESTORING = "restoring"
 
 
-class FlowSpec(WireModel):
+class FlowSpec(CommandedModel):
     """A flow to be monitored or probed; ``members`` are the nodes that should receive, none of them 0000."""
 
     name: str = Field(min_length=1, max_length=40)
@@ -86,7 +86,7 @@ class FlowSpec(WireModel):
         return self
 
 
-class Command(WireModel):
+class Command(CommandedModel):
     """From the operator alone. Refused when late, of a lower epoch, or unknown.
 
     ``settings`` is complete for the nodes it names; ``hash`` is the digest of its expansion.
@@ -95,7 +95,7 @@ class Command(WireModel):
     contract: Literal[1] = 1
     verb: Verb
     epoch: int = Field(ge=0, le=INTEGER_MAX)  # of the operator's Lease; a gateway refuses a lower one than it has seen
-    attempt_id: str = Field(min_length=1, max_length=64)
+    attempt_id: str = Field(min_length=1, max_length=64, pattern=r"^[!-~]+$")  # visible ASCII: it is shown and logged
     sent_at: CommandTime
     not_after: CommandTime  # refused later; a probe is done before
     revision: int | None = Field(default=None, ge=0, le=INTEGER_MAX)

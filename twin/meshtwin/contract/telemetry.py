@@ -1,10 +1,11 @@
 """Payloads of ``state`` and ``telemetry/*``: what gateways say of their network."""
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
 from meshtwin.contract.wire import Envelope, UnicastText, WireModel
+from meshtwin.mesh.upkeep import FULL_PDU_BYTES, UpkeepPart
 
 __all__ = [
     "AirtimeBill",
@@ -18,6 +19,7 @@ __all__ = [
     "NodeReport",
     "NodeTelemetry",
     "Observing",
+    "UpkeepReport",
 ]
 
 
@@ -32,8 +34,53 @@ class AirtimeBill(WireModel):
     notifications_ratio: float = Field(default=0.0, ge=0)
     reports_ratio: float = Field(default=0.0, ge=0)
     heartbeats_ratio: float = Field(default=0.0, ge=0)
-    upkeep_ratio: float = Field(default=0.0, ge=0)  # reading back, telling intervals, asking for heartbeats
+    upkeep_ratio: float = Field(default=0.0, ge=0)  # reading back settings, compositions, models; telling intervals
     counted_ratio: float | None = Field(default=None, ge=0)
+
+
+class UpkeepReport(WireModel):
+    """One kind of message that the gateway sends by itself, for models that foresee airtime.
+
+    ``per_second``: how often in mesh time, as long as that takes no more than ``budget_share`` of the airtime budget
+    (absent: always). Each time the gateway sends ``questions`` messages, and one node, each in its turn, ``answers``;
+    acknowledgements of segments are among them. Bytes are those of a network PDU; ``ttl`` absent: the sender's.
+    """
+
+    name: str = Field(min_length=1, max_length=40)
+    per_second: float = Field(ge=0, le=1000)
+    budget_share: float | None = Field(default=None, ge=0, le=1)
+    questions: int = Field(ge=0, le=64)
+    question_bytes: int = Field(ge=1, le=64)
+    answers: int = Field(default=0, ge=0, le=64)
+    answer_bytes: int = Field(default=FULL_PDU_BYTES, ge=1, le=64)
+    ttl: int | None = Field(default=None, ge=0, le=127)
+
+    @classmethod
+    def from_value(cls, part: UpkeepPart) -> Self:
+        """The wire form of a value."""
+        return cls(
+            name=part.name,
+            per_second=part.per_s,
+            budget_share=part.budget_share,
+            questions=part.questions,
+            question_bytes=part.question_bytes,
+            answers=part.answers,
+            answer_bytes=part.answer_bytes,
+            ttl=part.ttl,
+        )
+
+    def to_value(self) -> UpkeepPart:
+        """The frozen value."""
+        return UpkeepPart(
+            name=self.name,
+            per_s=self.per_second,
+            budget_share=self.budget_share,
+            questions=self.questions,
+            question_bytes=self.question_bytes,
+            answers=self.answers,
+            answer_bytes=self.answer_bytes,
+            ttl=self.ttl,
+        )
 
 
 class Observing(WireModel):
@@ -42,6 +89,8 @@ class Observing(WireModel):
     ``notifications``: nodes count their neighbours and report. ``heartbeats``: nodes of any make, asked in turn whom
     they hear; ``full_picture_seconds`` is how long it takes until every pair was looked at once.
     ``active`` false: held back, ``warnings`` say why. Intervals are those told to the nodes, perhaps stretched.
+    ``notification_transmissions``: copies of each notification; absent: as many as network transmit says.
+    ``upkeep``: what the gateway sends by itself, in the long run; absent: it does not say.
     """
 
     level: Literal["notifications", "heartbeats"]
@@ -54,7 +103,9 @@ class Observing(WireModel):
     pairs_listened: int | None = Field(default=None, ge=0)  # of this round of heartbeats
     pairs: int | None = Field(default=None, ge=0)
     compositions_read: int = Field(default=0, ge=0)  # nodes that told their composition data
+    notification_transmissions: int | None = Field(default=None, ge=1, le=8)
     airtime: AirtimeBill | None = None
+    upkeep: list[UpkeepReport] | None = Field(default=None, max_length=16)
     warnings: list[str] = Field(default=[], max_length=16)  # at most 300 characters each
 
 
@@ -125,6 +176,8 @@ class FlowReport(WireModel):
     command that asked for the measurement; absent for the application's own traffic.
     ``how_known``: ``receiverCounted``, members counted what reached them. ``roundTrip``, members answered: a pair is
     delivered if question and answer both came, and ``latency`` is the time until the answer, never half of it.
+    ``clock_uncertainty_ms``: how far clocks may be apart, so that ``latency``, ``spread`` and what was on time may be
+    off by as much. For readers; no decision reckons with it ("The probe's clock" in ``twin/README.md``).
     """
 
     flow: str = Field(min_length=1, max_length=40)

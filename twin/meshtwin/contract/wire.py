@@ -11,6 +11,7 @@ from meshtwin.mesh.configuration import NodeSettings, SettingsRange, Transmit
 __all__ = [
     "CONTRACT_VERSION",
     "AddressText",
+    "CommandedModel",
     "Envelope",
     "GroupText",
     "SettingsEntry",
@@ -52,7 +53,13 @@ class Envelope(WireModel):
     sent_at: AwareDatetime
 
 
-class TransmitModel(WireModel):
+class CommandedModel(WireModel):
+    """A part of a command: what is told to do something is taken as it stands, never made to fit (true is no 1)."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class TransmitModel(CommandedModel):
     """Repeats after the first transmission, and the interval in steps of 10 ms."""
 
     count: int = Field(ge=0, le=7)
@@ -68,7 +75,7 @@ class TransmitModel(WireModel):
         return cls(count=value.count, interval_steps=value.interval_steps)
 
 
-class SettingsEntry(WireModel):
+class SettingsEntry(CommandedModel):
     """Node ranges and what holds for them."""
 
     nodes: list[RangeText] = Field(min_length=1, max_length=256)
@@ -97,8 +104,8 @@ class SettingsEntry(WireModel):
         return cls(
             nodes=list(value.nodes),
             relay=None if s.relay is None else ("Enabled" if s.relay else "Disabled"),
-            relay_retransmit=s.relay_retransmit and TransmitModel.from_value(s.relay_retransmit),
-            network_transmit=s.network_transmit and TransmitModel.from_value(s.network_transmit),
+            relay_retransmit=None if s.relay_retransmit is None else TransmitModel.from_value(s.relay_retransmit),
+            network_transmit=None if s.network_transmit is None else TransmitModel.from_value(s.network_transmit),
             default_ttl=s.default_ttl,
         )
 

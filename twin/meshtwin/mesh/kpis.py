@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from math import isinf
 
 from meshtwin.mesh.addresses import UnicastAddress
 
-__all__ = ["FlowKpis", "HowKnown", "Interval", "NetworkKpis", "Objectives", "Prediction"]
+__all__ = ["FlowDifference", "FlowKpis", "HowKnown", "Interval", "NetworkKpis", "Objectives", "Prediction"]
 
 
 class HowKnown(StrEnum):
@@ -23,6 +24,8 @@ class Interval:
 
     ``open_because``: why a bound is not known; it is then the widest that there can be (0 or 1 of a ratio, else
     infinite). None: both are known.
+    ``is_estimated`` False: there was nothing to estimate from, and ``open_because`` says why. ``estimate`` is then a
+    value to reckon with and no finding; whoever tells the figure tells `told`.
     """
 
     estimate: float
@@ -30,6 +33,19 @@ class Interval:
     high: float
     level: float = 0.9
     open_because: str | None = None
+    is_estimated: bool = True
+
+    @property
+    def told(self) -> float | None:
+        """The estimate for readers; None where nothing was estimated."""
+        return self.estimate if self.is_estimated else None
+
+    def __str__(self) -> str:
+        """For people: ``12.29 [6.87, 17.71]``, a question mark for a bound that is not known."""
+        if not self.is_estimated:
+            return f"not known: {self.open_because}"
+        low, high = ("?" if isinf(bound) else f"{bound:.4g}" for bound in (self.low, self.high))
+        return f"{self.estimate:.4g} [{low}, {high}]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +78,22 @@ class FlowKpis:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FlowDifference:
+    """One side less the other, of one flow that both have, on the same states; ratios, latency in milliseconds.
+
+    Intervals are over paired replications; of a single pair they are open (`Interval.open_because`). Latencies are
+    the same quantile of either side, subtracted; what they are of, whoever makes them says.
+    """
+
+    flow: str
+    on_time: Interval
+    delivery: Interval
+    latency_p50_ms: Interval
+    latency_p95_ms: Interval
+    latency_p99_ms: Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkKpis:
     """Figures of all flows, and the airtime of the whole network.
 
@@ -71,6 +103,8 @@ class NetworkKpis:
     ``reporting_airtime_ratio``: the part of it that is monitoring reports. They fill a budget of their own,
     whatever the configuration, so candidates are compared without it.
     ``redundancy``: smallest number of node-disjoint relay paths from the gateway to any node; None: not asked.
+    ``battery_energy_mj_per_h``: what the low-power node that sends most spends on it, in millijoules per hour; None:
+    not told, or there is no such node.
     """
 
     flows: tuple[FlowKpis, ...]
@@ -78,6 +112,7 @@ class NetworkKpis:
     reporting_airtime_ratio: float = 0.0
     redundancy: int | None = None
     airtime_at: tuple[tuple[UnicastAddress, Interval], ...] = ()
+    battery_energy_mj_per_h: float | None = None
 
     @property
     def own_airtime_ratio(self) -> float:
@@ -101,6 +136,8 @@ class Prediction:
     """Figures before and after a change, computed on the same states.
 
     ``provisional``: the answer of a fast model, given while the simulation that replaces it goes on.
+    ``differences``: after less before, per flow that both have, of the figures that stand in them; None: the model
+    does not tell its replications apart.
     """
 
     before: NetworkKpis
@@ -111,3 +148,4 @@ class Prediction:
     replications: int
     snapshot_fingerprint: str
     provisional: bool = False
+    differences: tuple[FlowDifference, ...] | None = None

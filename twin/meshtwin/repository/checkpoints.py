@@ -5,6 +5,7 @@ States are frozen, so a checkpoint can be written bit by bit while newer observa
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -104,12 +105,20 @@ def _link(address: int, record: LinkRecord) -> list[Any]:
         record.listed_s,
         record.rssi_dbm,
         record.listings,
+        record.untold,
+        record.transmissions,
     ]
 
 
 def _parse_link(fields: list[Any]) -> LinkRecord:
-    _, epoch, since, last, received, evidence, *rest = fields
-    return LinkRecord(epoch, since, last, received, tuple((k, h, m) for k, h, m in evidence), *rest)
+    """One link; checkpoints of earlier versions end after ``listings``."""
+    _, epoch, since, last, received, evidence, evidence_s, heard_s, listed_s, rssi_dbm, listings, *later = fields
+    counts = tuple((k, h, m) for k, h, m in evidence)
+    record = LinkRecord(epoch, since, last, received, counts, evidence_s, heard_s, listed_s, rssi_dbm, listings)
+    if not later:
+        return record
+    (seconds, notifications), transmissions = later
+    return replace(record, untold=(seconds, notifications), transmissions=transmissions)
 
 
 def _dump(model: WireModel | None) -> Any:

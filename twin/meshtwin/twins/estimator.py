@@ -1,4 +1,4 @@
-"""From counters to the delivery of a single transmission: one Beta posterior per directed link.
+"""From counters to the delivery of a single transmission: one Beta posterior per directed link, and its received power.
 
 A notification is sent ``k`` times and heard if one copy arrives, and the channel is busy part of the time,
 so with single-transmission delivery ``p`` on a quiet channel and loss by load ``u`` (collision, or the
@@ -17,7 +17,7 @@ where links tell it, else from distance and the other direction; it is uniform w
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -25,6 +25,7 @@ import numpy as np
 
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.snapshots import LinkEstimate
+from meshtwin.radio.survivors import estimate_received_power
 from meshtwin.twins.delivery_grid import (
     CHUNK,
     DELIVERY,
@@ -41,7 +42,7 @@ from meshtwin.twins.evidence import Evidence, Places, find_unheard, gather_evide
 from meshtwin.twins.exposure import measure_exposure
 from meshtwin.twins.link_line import Expectation, LinkLine, Pairs, Rows, fit_link_line, log_normal_mass
 from meshtwin.twins.load import Load
-from meshtwin.twins.state import TwinState
+from meshtwin.twins.state import LinkRecord, TwinState
 
 __all__ = ["LinkQuestion", "estimate_all", "estimate_links", "estimate_unheard", "fit_beta"]
 
@@ -53,6 +54,7 @@ MODEL_TRIALS: Final = 50.0
 # in 88 to 91 % of the links of 44 emulated networks after 6, 30 and 120 minutes (without it: in 73 to 85 %).
 LINE_LINKS: Final = 400  # in the fit of the line; more change it little
 LINE_UNHEARD: Final = 400
+RSSI_READINGS: Final = 16  # over which nodes take the mean; see `meshtwin.gateway.bluez.neighbour_counts`
 UNHEARD_LEAST: Final = 0.05  # expected delivery; an unheard pair below it neither helps nor disturbs
 
 
@@ -100,15 +102,35 @@ def _estimate_heard(question: LinkQuestion, heard: Evidence, unheard: Evidence) 
     posteriors = [_weakened(alpha, beta) for alpha, beta in fit_beta(heard.counts, question.load, priors)]
     records = (question.state.nodes[target].links[source] for source, target in heard.pairs)
     return tuple(
-        LinkEstimate(
-            source=UnicastAddress(source),
-            target=UnicastAddress(target),
-            delivery_alpha=alpha,
-            delivery_beta=beta,
-            rssi_dbm=record.rssi_dbm,
-            last_heard=datetime.fromtimestamp(record.heard_s, UTC),
+        _with_power(
+            LinkEstimate(
+                source=UnicastAddress(source),
+                target=UnicastAddress(target),
+                delivery_alpha=alpha,
+                delivery_beta=beta,
+                rssi_dbm=record.rssi_dbm,
+                last_heard=datetime.fromtimestamp(record.heard_s, UTC),
+            ),
+            record,
         )
         for (source, target), record, (alpha, beta) in zip(heard.pairs, records, posteriors, strict=True)
+    )
+
+
+def _with_power(link: LinkEstimate, record: LinkRecord) -> LinkEstimate:
+    """``link`` with the power that arrives over it: its RSSI less what survivors look too strong by."""
+    if link.rssi_dbm is None:
+        return link
+    power = estimate_received_power(
+        link.rssi_dbm,
+        link.delivery_mean,
+        delivery_deviation=link.delivery_deviation,
+        readings=min(record.received + 1, RSSI_READINGS),
+    )
+    return replace(
+        link,
+        rx_power_dbm=round(power.mean_dbm, 2),  # hundredths say nothing, and stand in every snapshot
+        rx_power_deviation_db=round(power.deviation_db, 2),
     )
 
 

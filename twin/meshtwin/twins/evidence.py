@@ -95,7 +95,7 @@ def _aged(record: LinkRecord, silent: SilentLink | None, missing: float, now_s: 
         factor = max(decay, min(1.0, EVIDENCE_FLOOR / total))
     aged = tuple((k, heard * factor, missed * factor) for k, heard, missed in record.evidence)
     untold = missing if silent is None else max(missing, silent.missed)
-    newest = aged[-1][0] if aged else 1
+    newest = record.newest_transmissions
     return tuple((k, h, m + (untold if k == newest else 0.0)) for k, h, m in aged)
 
 

@@ -73,7 +73,7 @@ def measure_exposure(
                 by_target.setdefault(target, []).append(value)
             if record.evidence and record.listed_s >= newest.get(source, -math.inf):
                 newest[source] = record.listed_s
-                transmissions[source] = record.evidence[-1][0]
+                transmissions[source] = record.newest_transmissions
     return Exposure(
         sent={source: _usual(values) for source, values in by_source.items()},
         listened={target: _usual(values) for target, values in by_target.items()},
@@ -126,10 +126,14 @@ def _has_told_all(node: NodeRecord) -> bool:
 def _accounted(node: NodeRecord, record: LinkRecord, now_s: float, limit_s: float, rate_per_s: float) -> float:
     """Counted notifications, and those since the link was listed last as far as reports are slow to list it.
 
+    What was counted and not yet told when a count began anew (a node counts anew when its neighbour repeats
+    otherwise, as after a push) was neither heard nor missed as far as anybody knows; it is accounted for as well.
     ``limit_s``: how long a link that is alive may go without being listed.
     """
     decay: float = 0.5 ** (max(0.0, now_s - record.evidence_s) / EVIDENCE_HALF_LIFE_S)
     counted = decay * sum(heard + missed for _, heard, missed in record.evidence)
+    seconds, since = record.untold
+    counted += decay * max(0.0, rate_per_s * seconds - since)
     reported_s = record.listed_s if node.reported_s is None else node.reported_s
     silent_s = max(0.0, reported_s - record.listed_s - limit_s)
     waiting_s = max(0.0, now_s - record.listed_s - silent_s)

@@ -24,6 +24,7 @@ EVIDENCE_HALF_LIFE_S: Final = 1800.0
 # At a notification interval of 10 s about 260 notifications count: a deviation of 0.03 at a delivery of 0.5.
 # Furniture and doors change links within hours; unverified on hardware.
 FIRST_EVIDENCE_MAX: Final = 60.0  # notifications: the first report may count days, of which the age is unknown
+NOTHING_UNTOLD: Final = (0.0, 0.0)
 AIRTIME_SMOOTHING: Final = 0.3  # weight of the newest report
 
 
@@ -141,20 +142,30 @@ def _first_record(counter: NeighbourCounter, sent_s: float) -> LinkRecord:
 
 
 def _next_record(before: LinkRecord, counter: NeighbourCounter, sent_s: float) -> LinkRecord:
+    at_s = max(sent_s, before.evidence_s)
+    untold = _decayed(before, at_s)
     if _continues(before, counter):
         expected = counter.last_counter - before.last
         received = counter.received - before.received
     elif counter.epoch != before.epoch or counter.since_counter >= before.last:
         expected = counter.last_counter - counter.since_counter  # a count begun after a restart: all of it is new
         received = counter.received
+        untold = (untold[0] + max(0.0, sent_s - before.listed_s), untold[1] + expected)
     else:
         expected = received = 0  # overlaps what was counted, nobody knows how far: a base line, no evidence
     heard, missed = _heard_and_missed(expected, received)
     has_moved = counter.last_counter != before.last or counter.epoch != before.epoch
-    at_s = max(sent_s, before.evidence_s)
     evidence = _add_evidence(before, counter.transmissions, heard, missed, at_s)
     heard_s = sent_s if has_moved else before.heard_s
-    return _record(counter, evidence, at_s, heard_s=heard_s, listings=before.listings + (sent_s > before.listed_s))
+    listings = before.listings + (sent_s > before.listed_s)
+    return _record(counter, evidence, at_s, heard_s=heard_s, listings=listings, untold=untold)
+
+
+def _decayed(before: LinkRecord, at_s: float) -> tuple[float, float]:
+    if before.untold == NOTHING_UNTOLD:  # the common case, kept fast
+        return NOTHING_UNTOLD
+    factor = 0.5 ** ((at_s - before.evidence_s) / EVIDENCE_HALF_LIFE_S)
+    return before.untold[0] * factor, before.untold[1] * factor
 
 
 def _record(
@@ -164,6 +175,7 @@ def _record(
     *,
     heard_s: float,
     listings: int = 1,
+    untold: tuple[float, float] = NOTHING_UNTOLD,
 ) -> LinkRecord:
     return LinkRecord(
         counter.epoch,
@@ -176,6 +188,8 @@ def _record(
         at_s,
         counter.rssi_mean_dbm,
         listings,
+        untold,
+        counter.transmissions,
     )
 
 

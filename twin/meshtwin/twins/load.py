@@ -11,6 +11,8 @@ from typing import Final, Literal
 
 from meshtwin.mesh.configuration import Configuration
 from meshtwin.mesh.nodes import Flow
+from meshtwin.mesh.reporting import compute_message_s
+from meshtwin.mesh.upkeep import UpkeepPart
 from meshtwin.twins.state import LinkRecord, NodeRecord, TwinState
 
 __all__ = ["Load", "Traffic", "estimate_load", "estimate_outage", "loss_by_load"]
@@ -42,12 +44,17 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """What is known to be sent: intervals of monitoring, application flows, and how nodes repeat it."""
+    """What is known to be sent: intervals of monitoring, application flows, upkeep, and how nodes repeat it.
+
+    ``report_interval_s`` 0: nodes do not report by themselves. ``airtime_budget_ratio`` is what upkeep keeps to.
+    """
 
     notification_interval_s: float
     report_interval_s: float
     flows: Sequence[Flow] = ()
     configuration: Configuration = field(default_factory=Configuration)
+    upkeep: Sequence[UpkeepPart] = ()
+    airtime_budget_ratio: float = 0.0
 
 
 def loss_by_load(busy_ratio: float) -> float:
@@ -61,7 +68,7 @@ def loss_by_load(busy_ratio: float) -> float:
 
 
 def estimate_load(state: TwinState, traffic: Traffic) -> Load:
-    """The load as the gateway measured it, else that of notifications, reports and flows as far as known.
+    """The load as the gateway measured it, else that of notifications, reports, flows and upkeep as far as known.
 
     The measured figure is that of the gateway's node; a node in a crowd hears more (unverified on hardware; in
     the emulated office it is within about a quarter of the mean over nodes).
@@ -99,12 +106,16 @@ def _messages_heard_per_s(state: TwinState, traffic: Traffic) -> float:
     if not reporters or traffic.notification_interval_s <= 0:
         return 0.0
     records = [record for node in reporters for record in node.links.values()]
-    copies = [record.evidence[-1][0] for record in records if record.evidence]
+    copies = [record.newest_transmissions for record in records if record.evidence]
     mean_copies = sum(copies) / max(1, len(copies))
     heard_neighbours = sum(map(_neighbours_heard, reporters)) / len(reporters)
     notifications = heard_neighbours * mean_copies / traffic.notification_interval_s
     sources = len(state.nodes.keys() | {source for node in reporters for source in node.links})
-    floods_per_s = sources / traffic.report_interval_s + sum(f.rate_per_minute / 60 for f in traffic.flows)
+    reports_per_s = sources / traffic.report_interval_s if traffic.report_interval_s > 0 else 0.0
+    floods_per_s = reports_per_s + sum(f.rate_per_minute / 60 for f in traffic.flows)
+    message_s = compute_message_s((settings for _, settings in traffic.configuration.entries), heard_neighbours)
+    for part in traffic.upkeep:
+        floods_per_s += part.messages * part.compute_per_s(message_s, traffic.airtime_budget_ratio)
     return notifications + floods_per_s * heard_neighbours * _relayed_copies(traffic.configuration)
 
 

@@ -14,7 +14,14 @@ from meshtwin.twins.freshness import why_young
 from meshtwin.twins.load import Load, Traffic, estimate_load
 from meshtwin.twins.partial import Gap, PartialSnapshot
 from meshtwin.twins.state import TwinState
-from meshtwin.twins.told import find_observing_gaps, intervals_told, nodes_told
+from meshtwin.twins.told import (
+    copies_told,
+    find_observing_gaps,
+    intervals_told,
+    nodes_told,
+    reports_told,
+    upkeep_told,
+)
 
 __all__ = ["SegmentFacts", "take_snapshot"]
 
@@ -44,9 +51,11 @@ def take_snapshot(facts: SegmentFacts, state: TwinState, now_s: float) -> Partia
     configuration = _configuration_in_force(state, addresses)
     traffic = Traffic(
         notification_interval_s=facts.notification_interval_s,
-        report_interval_s=facts.report_interval_s,
+        report_interval_s=reports_told(state, facts.report_interval_s),
         flows=facts.flows,
         configuration=configuration,
+        upkeep=upkeep_told(state) or (),
+        airtime_budget_ratio=facts.airtime_budget_ratio,
     )
     load = estimate_load(state, traffic)
     links = estimate_all(to_question(facts, state, now_s, load))
@@ -58,8 +67,10 @@ def take_snapshot(facts: SegmentFacts, state: TwinState, now_s: float) -> Partia
         revision=None if state.reported is None else state.reported.revision,
         newest_report=None if newest_s is None else datetime.fromtimestamp(newest_s, UTC),
         gateway_address=_gateway_address(state, facts.inventory),
-        report_interval_s=facts.report_interval_s,
+        report_interval_s=reports_told(state, facts.report_interval_s),
         airtime_budget_ratio=facts.airtime_budget_ratio,
+        upkeep=upkeep_told(state),
+        notification_transmissions=copies_told(state),
     )
     snapshot = Snapshot(
         taken_at=datetime.fromtimestamp(now_s, UTC),

@@ -20,6 +20,8 @@ class LinkRecord:
     ``evidence`` holds per number of transmissions the decayed numbers of notifications heard and missed,
     as of ``evidence_s``; ``heard_s`` is the time of the newest report in which the counter had moved,
     ``listed_s`` of the newest one that listed the neighbour at all, ``listings`` how many did.
+    ``untold``: of counts that began anew, the seconds between the listings before and after, and what was sent since
+    they began by the one after; decayed as the evidence is. ``transmissions``: the newest number; 0: not kept.
     """
 
     epoch: int
@@ -32,6 +34,13 @@ class LinkRecord:
     listed_s: float
     rssi_dbm: float | None = None
     listings: int = 1
+    untold: tuple[float, float] = (0.0, 0.0)  # (seconds, notifications)
+    transmissions: int = 0
+
+    @property
+    def newest_transmissions(self) -> int:
+        """Copies of each notification that was listed last; 1 where nothing is known."""
+        return self.transmissions or (self.evidence[-1][0] if self.evidence else 1)
 
 
 @dataclass(frozen=True, slots=True)

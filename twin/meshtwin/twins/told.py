@@ -7,12 +7,26 @@ from typing import Final
 from meshtwin.contract.summaries import FlowSummary
 from meshtwin.contract.telemetry import CompositionReport, FlowReport, Observing
 from meshtwin.mesh.nodes import Capabilities, Node
+from meshtwin.mesh.reporting import READ_BACK_PAUSE_S
+from meshtwin.mesh.upkeep import UpkeepPart
 from meshtwin.twins.partial import Gap
 from meshtwin.twins.state import TwinState
 
-__all__ = ["find_observing_gaps", "intervals_told", "nodes_told", "summarise_flows"]
+__all__ = [
+    "copies_told",
+    "find_observing_gaps",
+    "intervals_told",
+    "nodes_told",
+    "reports_told",
+    "summarise_flows",
+    "upkeep_told",
+]
 
 FLOWS_MAX: Final = 64  # as many as a segment may have
+UPKEEP_UNKNOWN: Final = (
+    "airtime of the gateway's upkeep unknown: taken to be what reading back the settings of one node every "
+    f"{READ_BACK_PAUSE_S:.0f} s needs"
+)
 
 
 def observing_of(state: TwinState) -> Observing | None:
@@ -37,6 +51,24 @@ def intervals_told(state: TwinState, notification_s: float, report_s: float) -> 
     )
 
 
+def reports_told(state: TwinState, report_s: float) -> float:
+    """The interval at which nodes report by themselves; 0: they do not, since heartbeats are asked for."""
+    told = observing_of(state)
+    return 0.0 if told is not None and told.active and told.level == "heartbeats" else report_s
+
+
+def copies_told(state: TwinState) -> int | None:
+    """Copies of each notification; None: as many as network transmit says."""
+    told = observing_of(state)
+    return None if told is None else told.notification_transmissions
+
+
+def upkeep_told(state: TwinState) -> tuple[UpkeepPart, ...] | None:
+    """What the gateway sends by itself in the long run; None: it does not say."""
+    told = observing_of(state)
+    return None if told is None or told.upkeep is None else tuple(part.to_value() for part in told.upkeep)
+
+
 def nodes_told(nodes: Iterable[Node], state: TwinState) -> tuple[Node, ...]:
     """The nodes of an inventory, with the limits that their own composition data sets."""
     out = []
@@ -52,6 +84,8 @@ def find_observing_gaps(name: str, nodes: Iterable[Node], state: TwinState) -> I
     told = observing_of(state)
     if told is not None:
         yield from (Gap(name, f"gateway: {warning}") for warning in told.warnings)
+    if state.gateway is not None and upkeep_told(state) is None:
+        yield Gap(name, UPKEEP_UNKNOWN)
     for node in nodes:
         composition = composition_of(state, node.address)
         if composition is not None and node.capabilities.relay and not composition.relay:
