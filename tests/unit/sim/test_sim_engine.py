@@ -9,7 +9,7 @@ from meshtwin.mesh.configuration import Transmit
 from meshtwin.sim.engine import simulate
 from meshtwin.sim.packets import LossCause, RecordKind
 from meshtwin.sim.profiles import PROFILES, get_profile
-from meshtwin.sim.scenario import Scenario, ScenarioFlow, ScenarioLink, ScenarioNode
+from meshtwin.sim.scenario import Scenario, ScenarioBackground, ScenarioFlow, ScenarioLink, ScenarioNode
 
 ONCE = Transmit(count=0, interval_steps=1)
 THRICE = Transmit(count=2, interval_steps=1)
@@ -245,3 +245,43 @@ def test_every_message_is_accounted_for_whatever_the_links(profile, seed, delive
         assert latencies == sorted(latencies)
         assert all(latency > 0 for latency in latencies)
         assert len({a.member for a in message.arrivals}) == len(latencies) <= message.member_count
+
+
+def sent_by(result, addresses):
+    """When these nodes originated messages that nobody asks after."""
+    return [r for r in result.records if r.kind is RecordKind.ORIGINATED and r.node in addresses]
+
+
+def with_background(scenario, **changes):
+    """Every node murmurs to some other one, once in two seconds; no link, so that nobody hears anything."""
+    addresses = tuple(node.address for node in scenario.nodes)
+    murmur = ScenarioBackground(
+        name="murmur", sources=addresses, rate_per_s=len(addresses) / 2.0, destinations=addresses
+    )
+    return replace(scenario, links=(), background=(murmur,), is_traced=True, **changes)
+
+
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+def test_a_node_that_is_off_changes_nothing_that_others_send(engine):
+    scenario = with_background(make_chain(count=20))
+    others = (1, 2, 4)
+    off = with_node(scenario, 3, is_on=False)
+    assert sent_by(simulate(off, seed=4, engine=engine), others) == sent_by(
+        simulate(scenario, seed=4, engine=engine), others
+    )
+
+
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+def test_a_node_that_is_not_there_takes_its_share_of_the_background_with_it(engine):
+    scenario = with_background(make_chain(count=20))
+    (murmur,) = scenario.background
+    fewer = replace(murmur, sources=(1, 2, 4), destinations=(1, 2, 4), rate_per_s=murmur.rate_per_s * 3 / 4)
+    assert sent_by(simulate(replace(scenario, background=(fewer,)), seed=4, engine=engine), (1, 2, 4)) == sent_by(
+        simulate(scenario, seed=4, engine=engine), (1, 2, 4)
+    )
+
+
+def test_background_comes_as_often_as_its_rate_says():
+    scenario = with_background(make_chain(count=500))
+    sent = sent_by(simulate(scenario, seed=4, engine="compiled"), (2, 3, 4))
+    assert 1380 < len(sent) < 1620  # three times one in two seconds, for 1,000 s; deviation 39

@@ -25,8 +25,9 @@ from meshtwin.sim.elements.node import NodeElements, OutgoingLink
 from meshtwin.sim.elements.relay import decide_relay
 from meshtwin.sim.elements.scanner import Scanner, listens_to
 from meshtwin.sim.elements.transmit_queue import Job
-from meshtwin.sim.exchange import Exchange, Wire, needs_exchange
+from meshtwin.sim.exchange import Exchange, Wire, needs_exchange, response_delay_ns
 from meshtwin.sim.interference import build_schedule
+from meshtwin.sim.murmurs import schedule_murmurs
 from meshtwin.sim.ordering import BURST_SALT, RANK_STEP, Airing, Rank
 from meshtwin.sim.packets import LossCause, Packet, Record, RecordKind
 from meshtwin.sim.results import RunResult, collect_result
@@ -96,8 +97,7 @@ class ReferenceEngine:
                 self._at(s_to_ns(change.at_s), Rank.CHANGE, index, partial(self._change, change))
         if self._exchange is not None:
             self._exchange.start(find_end_ns(scenario))
-        for place in range(len(scenario.background)):
-            self._env.process(self._murmur(place, BackgroundTraffic(scenario, place, *world)))
+        self._env.process(self._murmur())
         duration_s = scenario.duration_s
         self._env.run(until=None if duration_s is None else s_to_ns(duration_s))
 
@@ -115,17 +115,16 @@ class ReferenceEngine:
             else:
                 self._exchange.originate(node, packet, traffic.flow)
 
-    def _murmur(self, place: int, traffic: BackgroundTraffic) -> SimpyProcess:
-        """Originates the messages of one background until the flows are through."""
-        end_ns, number = find_end_ns(self._scenario), 0
-        while traffic.sources:
-            yield self._at(self._now + traffic.pause_ns(number), Rank.MURMUR, place)
-            if self._now >= end_ns:
-                return
-            node = traffic.source(number)
+    def _murmur(self) -> SimpyProcess:
+        """Originates what nobody asks after."""
+        traffics = [BackgroundTraffic(self._scenario, place) for place in range(len(self._scenario.background))]
+        for time_ns, place, source, number, destination, key in schedule_murmurs(
+            self._scenario, self._root_key
+        ).tolist():
+            yield self._at(time_ns, Rank.MURMUR, place)
+            node = self._nodes[source]
             if node.is_on:
-                self._originate(node, traffic.make(number, node, self._now))
-            number += 1
+                self._originate(node, traffics[place].make(key, number, node, destination, self._now))
 
     def _enlist(self, node: NodeElements, packet: Packet) -> None:
         tell(self._scenario, self._now)
@@ -284,14 +283,14 @@ class ReferenceEngine:
     def _preset_luck(self, packet: Packet, waiting: Sequence[OutgoingLink], copy: int, time_ns: int) -> None:
         """Decides who of ``waiting`` receives the transmission if it listens; the first success sets its scanner."""
         properties = packet.properties
-        row = self._rows[properties.state_index]
+        row, airtime_ns = self._rows[properties.state_index], properties.airtime_ns
         for link in waiting:
             node, luck = link.target, link.target.luck
             first = node.index * SLOTS_PER_NODE
             if not luck.follow(properties.key, properties.started_ns, row[first + Slot.RECEPTION]):
-                link.passes = draw(extend_key(link.key, properties.key), copy) < link.delivery
+                link.passes = draw(extend_key(link.key, properties.key), copy) < link.delivery_of[airtime_ns]
                 continue
-            link.passes = luck.decide(link.delivery)
+            link.passes = luck.decide(link.delivery_of[airtime_ns])
             if link.passes and not luck.is_phased:
                 luck.is_phased = True
                 if self._presets_scan and isinstance(node.scanner, Scanner):
@@ -300,8 +299,8 @@ class ReferenceEngine:
     def _end_pdu(self, airing: Airing, pdu: Pdu, place: int, _: Any) -> None:
         """Judges the ``place``-th PDU of an advertising event at the receivers that listen to it."""
         node, job, copy = airing.node, airing.job, airing.copy
-        message, bursts, sample_ns = job.packet.properties.key, self._bursts, self._profile.scan_sample_ns
-        cached_as = job.packet.properties.cached_as
+        properties, bursts, sample_ns = job.packet.properties, self._bursts, self._profile.scan_sample_ns
+        cached_as, airtime_ns, is_drawn = properties.cached_as, properties.airtime_ns, properties.state_index < 0
         channel, start_ns, end_ns = pdu
         for link in airing.waiting:
             receiver = link.target
@@ -315,8 +314,8 @@ class ReferenceEngine:
             if receiver.is_sending(start_ns, end_ns):
                 self._lose(job.packet, LossCause.RADIO_BUSY, receiver)
                 continue
-            key = extend_key(link.key, message)
-            if not (draw(key, copy) < link.delivery if job.packet.properties.state_index < 0 else link.passes):
+            key = extend_key(link.key, properties.key)
+            if not (draw(key, copy) < link.delivery_of[airtime_ns] if is_drawn else link.passes):
                 self._lose(job.packet, LossCause.BELOW_SENSITIVITY, receiver)
                 continue
             if bursts is not None:
@@ -350,7 +349,8 @@ class ReferenceEngine:
         elif accept(packet, node.index, time_ns, job.hops) and packet.instructions.response_pdu_bytes:
             self._ask_response(node, packet, packet)
         # doubt: a group of one subscriber is taken for a unicast destination
-        is_destination = packet.properties.member_indices == {node.index}
+        told = packet.properties
+        is_destination = told.member_indices == {node.index} or told.destination_index == node.index
         is_relay = node.settings.relay and (instructions.relays is None or node.index in instructions.relays)
         verdict = decide_relay(is_relay=is_relay, received_ttl=job.ttl, is_destination=is_destination)
         if isinstance(verdict, LossCause):
@@ -361,7 +361,7 @@ class ReferenceEngine:
             self._send(node, Job(packet, verdict, job.hops + 1, transmit, False, time_ns))
 
     def _ask_response(self, node: NodeElements, request: Packet, packet: Packet) -> None:
-        due_ns = self._now + self._profile.response_ns
+        due_ns = self._now + response_delay_ns(self._profile, node, request, packet)
         self._at(due_ns, Rank.RESPOND, node.index, lambda _: self._respond(node, request, packet))
 
     def _respond(self, node: NodeElements, request: Packet, packet: Packet) -> None:
@@ -385,7 +385,7 @@ class ReferenceEngine:
                     self._exchange.switch_off(node)
                 for job in node.queue.clear():
                     self._lose(job.packet, LossCause.SWITCHED_OFF, node)
-        link_nodes(self._nodes, self._links.values(), self._root_key)
+        link_nodes(self._nodes, self._links.values(), self._root_key, self._profile)
 
     def _make_wire(self) -> Wire:
         def at(time_ns: int, node: NodeElements, action: Callable[[], None] | None) -> simpy.Event:

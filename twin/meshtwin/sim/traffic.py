@@ -1,14 +1,14 @@
-"""What flows and backgrounds originate, and when: the messages of a run before anything happens to them.
+"""What flows and backgrounds originate: the messages of a run before anything happens to them.
 
-Pure: time and nodes come in. Start times and sources are keyed draws, the same whatever else happens.
+Pure: time and nodes come in. Start times are keyed draws, the same whatever else happens (those of backgrounds are
+in `meshtwin.sim.murmurs`).
 """
 
-import math
 from collections.abc import Mapping, Sequence
 
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.radio.reception import compute_airtime_ns
-from meshtwin.sim.draws import draw, draw_below_ns, extend_key, make_key
+from meshtwin.sim.draws import draw_below_ns, extend_key, make_key
 from meshtwin.sim.elements.node import NodeElements
 from meshtwin.sim.exchange import is_plain_flow, next_sequence
 from meshtwin.sim.packets import Instructions, Packet, Properties
@@ -78,35 +78,19 @@ class FlowTraffic:
 
 
 class BackgroundTraffic:
-    """The messages of one background; ``number`` counts from 0, background 0 is flow -1."""
+    """What the messages of one background have in common; background 0 is flow -1."""
 
-    def __init__(
-        self, scenario: Scenario, place: int, nodes: Sequence[NodeElements], index: Index, root_key: int
-    ) -> None:
-        background: ScenarioBackground = scenario.background[place]
-        self._background = background
+    def __init__(self, scenario: Scenario, place: int) -> None:
+        self._background: ScenarioBackground = scenario.background[place]
         self._flow_index = -1 - place
         self._is_traced = scenario.is_traced
-        self._key = make_key(root_key, "background", background.name)
-        self._mean_ns = 1e9 / background.rate_per_s
-        self._airtime_ns = compute_pdu_airtime_ns(scenario.profile, background.pdu_bytes)
-        switched_on = {change.node for change in scenario.changes if change.is_on}
-        sources = (nodes[index[a]] for a in background.sources)
-        self.sources = [node for node in sources if node.is_on or node.settings.address in switched_on]
+        self._airtime_ns = compute_pdu_airtime_ns(scenario.profile, self._background.pdu_bytes)
 
-    def pause_ns(self, number: int) -> int:
-        """Time between message ``number`` and the one before."""
-        return int(-self._mean_ns * math.log1p(-draw(extend_key(self._key, number), 0)))
-
-    def source(self, number: int) -> NodeElements:
-        """The node that originates message ``number``."""
-        return self.sources[int(draw(extend_key(self._key, number), 1) * len(self.sources))]
-
-    def make(self, number: int, node: NodeElements, now_ns: int) -> Packet:
-        """Message ``number``, originated now."""
+    def make(self, key: int, number: int, node: NodeElements, destination_index: int, now_ns: int) -> Packet:
+        """Message ``number`` of ``node``, originated now."""
         background = self._background
         properties = Properties(
-            key=extend_key(self._key, number),
+            key=key,
             flow_index=self._flow_index,
             number=number,
             source_index=node.index,
@@ -115,6 +99,7 @@ class BackgroundTraffic:
             pdu_bytes=background.pdu_bytes,
             airtime_ns=self._airtime_ns,
             started_ns=now_ns,
+            destination_index=destination_index,
         )
         return Packet(properties, Instructions(is_traced=self._is_traced))
 

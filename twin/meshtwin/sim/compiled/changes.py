@@ -40,12 +40,15 @@ class Changes:
     def _relink(self, state: State) -> State:
         """Puts the new links behind the old ones, which PDUs on the air still refer to."""
         on = {address for address, i in self._index.items() if state.nodes[i]["is_on"]}
-        wiring = wire(tuple(self._links.values()), self._index, on)
-        links = build_links(wiring, self._prepared.addresses, self._root_key, state.nodes)
+        wiring = wire(tuple(self._links.values()), self._index, on, self._prepared.scenario.profile)
+        links, deliveries = build_links(
+            wiring, self._prepared.addresses, self._root_key, state.nodes, state.airtimes_ns
+        )
         state.nodes["link_from"] += len(state.links)
         state.nodes["link_to"] += len(state.links)
         return state._replace(
             links=np.concatenate((state.links, links)),
+            deliveries=np.concatenate((state.deliveries, deliveries), axis=1),
             waiting=np.concatenate((state.waiting, np.zeros(len(links), dtype=np.int64))),
             heard=wiring.heard,
         )

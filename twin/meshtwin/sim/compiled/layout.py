@@ -31,12 +31,13 @@ I8, I4, U8, F8, U1 = np.int64, np.int32, np.uint64, np.float64, np.uint8
 
 PROFILE: Final = record(
     processing_ns=I8, jitter_ns=I8, originated_extra_ns=I8, originated_jitter_ns=I8, own_least_ns=I8, own_jitter_ns=I8,
-    response_ns=I8, scan_interval_ns=I8, scan_window_ns=I8, advertising_delay_ns=I8, channel_gap_ns=I8,
+    response_least_ns=I8, response_jitter_ns=I8, group_response_least_ns=I8, group_response_jitter_ns=I8,
+    scan_interval_ns=I8, scan_window_ns=I8, advertising_delay_ns=I8, channel_gap_ns=I8,
     event_overhead_ns=I8, event_window_ns=I8, event_window_jitter_ns=I8, event_window_step_ns=I8, pdu_first_ns=I8,
     pdu_first_jitter_ns=I8, pdu_next_ns=I8, pdu_next_jitter_ns=I8, scan_sample_ns=I8, buffer=I8, cache_size=I8,
     relay_sets=I8, start_of_day_ns=I8, points=I8, capture_db=F8, has_own_delay=U1, queue_after_delay=U1,
     first_send_after_interval=U1, start_at_scan_window_end=U1, scan_restarts=U1, one_queue=U1, rests_after_last=U1,
-    hands_over=U1, relays_own_echo=U1, delay_when_idle_only=U1, copies_take_turns=U1, own_first=U1, is_spaced=U1,
+    hands_over=U1, relays_own_echo=U1, delay_when_idle_only=U1, copies_take_turns=U1, is_spaced=U1,
     shares_sets=U1, captures=U1, has_capture_db=U1, has_bursts=U1, presets_scan=U1, listens_late=U1, is_traced=U1,
     segment_interval_ns=I8, discard_ns=I8, poll_airtime_ns=I8, update_airtime_ns=I8, acknowledgment_airtime_ns=I8,
     once_interval_ns=I8, members_most=I4, futile_resends=I4, acks_last_segment=U1,
@@ -47,13 +48,14 @@ NODE: Final = record(
     scan_order=I4, luck_message=I4, cycles=I4, link_from=I4, link_to=I4, heard_from=I4, heard_to=I4, air_from=I4,
     ttl=I4, own_transmissions=I4, relay_transmissions=I4, cache_place=I4, cache_count=I4, free_own=I4, free_relay=I4,
     own_head=I4, own_tail=I4, relay_head=I4, relay_tail=I4, relay_count=I4, releasing=I4, air_message=I4, air_ttl=I4,
-    air_hops=I4, air_copy=I4, air_waiting=I4, air_silent=I4, air_order=I4, air_which=I4, air_last=I4,
+    air_hops=I4, air_copy=I4, air_waiting=I4, air_silent=I4, air_order=I4, air_which=I4, air_last=I4, air_size=I4,
     sequence=I4, list_row=I4, list_free=I4, relay=U1, is_on=U1, is_phased=U1,
     friendship=I4, friend_of=I4, window_until_ns=I8,
 )  # fmt: skip
+# air_size: of the event's PDUs, in ``State.airtimes_ns``
 # list_row: of the node's replay protection list in ``State.replay``; friendship: a low-power node's own, -1: none;
 # friend_of: the first friendship of a friend; a low-power node listens from ``scan_origin_ns`` to ``window_until_ns``
-LINK: Final = record(key=U8, delivery=F8, rx_mw=F8, target=I4, occupies=U1, group=U1)  # grouped by source
+LINK: Final = record(key=U8, rx_mw=F8, target=I4, occupies=U1, group=U1)  # grouped by source
 TO_OTHERS, TO_RELAYS, TO_LOW_POWER = 0, 1, 2  # ``group`` of a link, by its target
 HEARD: Final = record(rx_mw=F8, source=I4)  # grouped by target
 FLOW: Final = record(
@@ -62,15 +64,14 @@ FLOW: Final = record(
     repeats=I4, retries=I4, repeat_s=F8, retry_s=F8,
     last_airtime_ns=I8, ack_delay_ns=I8, resend_ns=I8, segments=I4, resends=I4,
 )  # fmt: skip  # relay_from -1: all relay it that relay at all; segments 1: none
-BACKGROUND: Final = record(
-    key=U8, mean_ns=F8, airtime_ns=I8, end_ns=I8, number=I8, ttl=I4, source_from=I4, source_to=I4
-)  # fmt: skip
+BACKGROUND: Final = record(airtime_ns=I8, ttl=I4)
 MESSAGE: Final = record(
     key=U8, airtime_ns=I8, started_ns=I8, busy_ns=I8, number=I8, flow=I4, source=I4, slot=I4, pending=I4,
-    transmissions=I4, asked_by=I4, answers=I4, state=I4, sequence=I4,
+    transmissions=I4, asked_by=I4, answers=I4, state=I4, sequence=I4, destination=I4,
     part_of=I4, is_retry=I4, first_arrival=I4, answered=I4,
     index=I8, kind=I4, ttl=I4, tries=I4, sending=I4, stored=I4, stored_hops=I4,
 )  # fmt: skip
+# destination: the one node that a background message is for, -1: none
 # asked_by: the one node that an answer or a part is for; answers: the arrival that made it; part_of: the message of
 # which it is a part, as ``kind`` says; index: as in `meshtwin.sim.packets.Part`; tries: polls before without an answer;
 # sending: that of a segment or its acknowledgment; stored: what a friend delivers
@@ -107,6 +108,8 @@ class State(NamedTuple):
     profile: Records  # one
     nodes: Records
     links: Records
+    airtimes_ns: npt.NDArray[np.int64]  # of all PDUs that there can be, each once
+    deliveries: npt.NDArray[np.float64]  # (airtimes, links): of a single transmission on a quiet channel
     heard: Records
     waiting: npt.NDArray[np.int64]  # one per link: link * 32 + bits, see `transmitting`
     busy_ns: npt.NDArray[np.int64]  # one per node: until when its airtime channel is in use
@@ -115,8 +118,8 @@ class State(NamedTuple):
     air_ns: npt.NDArray[np.int64]  # 8 per node: of its two last events, starts on channels 0..2 and airtime
     flows: Records
     backgrounds: Records
+    murmurs: Records  # all background messages of the run, in order
     members: npt.NDArray[np.int32]
-    sources: npt.NDArray[np.int32]  # of backgrounds
     relays: npt.NDArray[np.int32]  # of flows that not all relay
     bursts: Records
     burst_from: npt.NDArray[np.int32]  # 3 * nodes + 1, by node and channel; empty without bursts

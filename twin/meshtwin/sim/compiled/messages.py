@@ -109,6 +109,7 @@ def enter(s: State, now_ns: int, key: np.uint64, flow: int, number: int, source:
     s.messages[message].pending = 0
     s.messages[message].transmissions = 0
     s.messages[message].asked_by = -1
+    s.messages[message].destination = -1
     s.messages[message].answers = -1
     s.messages[message].state = -1
     s.messages[message].sequence = 0

@@ -1,6 +1,5 @@
 """A scenario as arrays: first what all replications share, then one replication's keys, phases and deliveries."""
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -9,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from meshtwin.radio.reception import compute_bit_error_ratio
+from meshtwin.sim.array_draws import Keys, draw_all, extend_all
 from meshtwin.sim.compiled import layout
-from meshtwin.sim.compiled.keys import Keys, draw_all, extend_all
 from meshtwin.sim.compiled.layout import (
     INDEX_SHIFT,
     JOB_FREE,
@@ -25,10 +24,11 @@ from meshtwin.sim.compiled.layout import (
 from meshtwin.sim.compiled.prepare_flows import prepare_backgrounds, prepare_flows
 from meshtwin.sim.compiled.prepare_friends import befriend, prepare_friendships
 from meshtwin.sim.compiled.wiring import Wiring, build_links, keep_wiring
-from meshtwin.sim.draws import draw, draw_below_ns, extend_key, make_key
+from meshtwin.sim.draws import draw_below_ns, make_key
 from meshtwin.sim.exchange import ACKNOWLEDGMENT_PDU_BYTES, ONCE, POLL_PDU_BYTES, UPDATE_PDU_BYTES
 from meshtwin.sim.identity import Identity
 from meshtwin.sim.interference import build_schedule
+from meshtwin.sim.murmurs import schedule_murmurs
 from meshtwin.sim.ordering import Rank
 from meshtwin.sim.scenario import Scenario
 from meshtwin.sim.states import PresetStates
@@ -40,6 +40,7 @@ __all__ = ["Prepared", "build_state", "prepare"]
 LONG_AGO_NS: Final = -(1 << 60)
 FEW: Final = 256  # of what grows, at the start
 Indices = npt.NDArray[np.int32]
+Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
@@ -55,7 +56,6 @@ class Prepared:
     flows: Records
     members: Indices
     backgrounds: Records
-    background_sources: Indices
     relays: Indices
     friendships: Records
     bursts: Records
@@ -78,7 +78,7 @@ def _prepare(scenario: Scenario) -> Prepared:
     index = {node.address: i for i, node in enumerate(scenario.nodes)}
     flows, members, relays = prepare_flows(scenario, index)
     bursts, burst_from = _prepare_bursts(scenario)
-    backgrounds, background_sources = prepare_backgrounds(scenario, index)
+    backgrounds = prepare_backgrounds(scenario)
     return Prepared(
         scenario=scenario,
         profile=_prepare_profile(scenario),
@@ -88,11 +88,11 @@ def _prepare(scenario: Scenario) -> Prepared:
             Identity(scenario.links),
             tuple(node.address for node in scenario.nodes),
             frozenset(node.address for node in scenario.nodes if node.is_on),
+            scenario.profile,
         ),
         flows=flows,
         members=members,
         backgrounds=backgrounds,
-        background_sources=background_sources,
         relays=relays,
         friendships=prepare_friendships(scenario, index),
         bursts=bursts,
@@ -108,6 +108,10 @@ def _prepare_profile(scenario: Scenario) -> Records:
         "own_least_ns": own[0] if own else 0,
         "own_jitter_ns": own[1] if own else 0,
         "has_own_delay": own is not None,
+        "response_least_ns": profile.response_ns[0],
+        "response_jitter_ns": profile.response_ns[1],
+        "group_response_least_ns": profile.response_to_group_ns[0],
+        "group_response_jitter_ns": profile.response_to_group_ns[1],
         "buffer": profile.relay_buffer,
         "cache_size": profile.message_cache,
         "scan_restarts": profile.scan_restarts_after_event,
@@ -193,18 +197,18 @@ def build_state(prepared: Prepared, root_key: int, states: PresetStates | None =
     nodes = prepared.nodes.copy()
     nodes["key"] = extend_all(make_key(root_key, "send"), prepared.addresses)
     _place_scanners(prepared, nodes, root_key)
-    links = build_links(prepared.wiring, prepared.addresses, root_key, nodes)
+    airtimes_ns = _find_airtimes_ns(prepared)
+    links, deliveries = build_links(prepared.wiring, prepared.addresses, root_key, nodes, airtimes_ns)
     profile = prepared.profile
     if states is not None:
         profile = profile.copy()
         profile["points"] = states.points
         profile["listens_late"] |= profile["presets_scan"]  # a scanner may be preset while a PDU is in the air
-    flows, backgrounds = prepared.flows.copy(), prepared.backgrounds.copy()
+    flows, murmurs = prepared.flows.copy(), schedule_murmurs(scenario, root_key)
     flows["key"] = [make_key(root_key, "press", flow.name) for flow in scenario.flows]
-    backgrounds["key"] = [make_key(root_key, "background", background.name) for background in scenario.background]
     friendships = prepared.friendships.copy()
     friendships["key"] = [make_key(root_key, "poll", scenario.nodes[i].address) for i in friendships["low_power"]]
-    queue = _first_events(scenario, flows, backgrounds, friendships)
+    queue = _first_events(scenario, flows, murmurs, friendships)
     counts = np.zeros(layout.COUNTS, dtype=np.int64)
     counts[QUEUED] = counts[layout.ASKED] = len(queue)
     counts[JOB_FREE] = counts[SLOT_FREE] = -1
@@ -214,6 +218,8 @@ def build_state(prepared: Prepared, root_key: int, states: PresetStates | None =
         profile=profile,
         nodes=nodes,
         links=links,
+        airtimes_ns=airtimes_ns,
+        deliveries=deliveries,
         heard=prepared.wiring.heard,
         waiting=np.zeros(len(links), dtype=np.int64),
         busy_ns=np.zeros(count, dtype=np.int64),
@@ -221,9 +227,9 @@ def build_state(prepared: Prepared, root_key: int, states: PresetStates | None =
         watched_ns=np.zeros(_watched_shape(scenario), dtype=np.int64),
         air_ns=np.full(count * 8, LONG_AGO_NS, dtype=np.int64),
         flows=flows,
-        backgrounds=backgrounds,
+        backgrounds=prepared.backgrounds,
+        murmurs=murmurs,
         members=prepared.members,
-        sources=prepared.background_sources,
         relays=prepared.relays,
         bursts=prepared.bursts,
         burst_from=prepared.burst_from,
@@ -247,6 +253,18 @@ def build_state(prepared: Prepared, root_key: int, states: PresetStates | None =
     )
 
 
+def _find_airtimes_ns(prepared: Prepared) -> Integers:
+    """Times on the air of all PDUs that the kernel can send: wherever a field of its records holds one, each once."""
+    found = {
+        int(airtime_ns)
+        for array in (prepared.flows, prepared.backgrounds, prepared.profile)
+        for name in array.dtype.names or ()
+        if name.endswith("airtime_ns")
+        for airtime_ns in array[name].tolist()
+    }
+    return np.array(sorted(airtime_ns for airtime_ns in found if airtime_ns > 0), dtype=np.int64)
+
+
 def _place_scanners(prepared: Prepared, nodes: Records, root_key: int) -> None:
     profile = prepared.scenario.profile
     if profile.scan_in_phase:
@@ -258,8 +276,8 @@ def _place_scanners(prepared: Prepared, nodes: Records, root_key: int) -> None:
     nodes["scan_origin_ns"][nodes["friendship"] >= 0] = 0  # of a window
 
 
-def _first_events(scenario: Scenario, flows: Records, backgrounds: Records, friendships: Records) -> Records:
-    """The first message of each flow and background, the first polls, and all changes; a sorted array is a heap."""
+def _first_events(scenario: Scenario, flows: Records, murmurs: Records, friendships: Records) -> Records:
+    """First messages of each flow and of all backgrounds, first polls, all changes; a sorted array is a heap."""
     events: list[tuple[int, int, int]] = []
 
     def add(time_ns: int, rank: Rank, index: int, payload: int) -> None:
@@ -275,10 +293,8 @@ def _first_events(scenario: Scenario, flows: Records, backgrounds: Records, frie
     for friendship in friendships:
         first_ns = draw_below_ns(int(friendship["key"]), 0, int(friendship["interval_ns"]))
         add(first_ns, Rank.TRANSPORT, int(friendship["low_power"]), layout.POLL_AGAIN)
-    for i, background in enumerate(backgrounds):
-        if background["source_to"] > background["source_from"]:
-            unit = draw(extend_key(int(background["key"]), 0), 0)
-            add(int(-float(background["mean_ns"]) * math.log1p(-unit)), Rank.MURMUR, i, 0)
+    if len(murmurs):
+        add(int(murmurs[0]["time_ns"]), Rank.MURMUR, int(murmurs[0]["background"]), 0)
     return np.array(sorted(events), dtype=layout.ENTRY)
 
 

@@ -11,7 +11,7 @@ from meshtwin.sim.compiled import layout
 from meshtwin.sim.compiled.layout import Records
 from meshtwin.sim.profiles import StackProfile
 from meshtwin.sim.scenario import Scenario, ScenarioFlow
-from meshtwin.sim.traffic import compute_pdu_airtime_ns, find_end_ns
+from meshtwin.sim.traffic import compute_pdu_airtime_ns
 from meshtwin.units import s_to_ns
 
 __all__ = ["prepare_backgrounds", "prepare_flows"]
@@ -50,19 +50,12 @@ def prepare_flows(scenario: Scenario, index: Mapping[UnicastAddress, int]) -> tu
     return array, np.array(members, dtype=np.int32), np.array(relays, dtype=np.int32)
 
 
-def prepare_backgrounds(scenario: Scenario, index: Mapping[UnicastAddress, int]) -> tuple[Records, Indices]:
+def prepare_backgrounds(scenario: Scenario) -> Records:
     array = np.zeros(len(scenario.background), dtype=layout.BACKGROUND)
-    switched_on = {change.node for change in scenario.changes if change.is_on}
-    sources: list[int] = []
-    for at, background in enumerate(scenario.background):
-        first = len(sources)
-        sources += [index[a] for a in background.sources if scenario.nodes[index[a]].is_on or a in switched_on]
-        array[at]["mean_ns"] = 1e9 / background.rate_per_s
-        array[at]["airtime_ns"] = compute_pdu_airtime_ns(scenario.profile, background.pdu_bytes)
-        array[at]["end_ns"] = find_end_ns(scenario)
-        array[at]["ttl"] = -1 if background.ttl is None else background.ttl
-        array[at]["source_from"], array[at]["source_to"] = first, len(sources)
-    return array, np.array(sources, dtype=np.int32)
+    for row, background in zip(array, scenario.background, strict=True):
+        row["airtime_ns"] = compute_pdu_airtime_ns(scenario.profile, background.pdu_bytes)
+        row["ttl"] = -1 if background.ttl is None else background.ttl
+    return array
 
 
 def _prepare_segments(row: Any, profile: StackProfile, flow: ScenarioFlow) -> None:

@@ -3,7 +3,7 @@
 from meshtwin.sim.compiled.event_queue import push
 from meshtwin.sim.compiled.friends import store, take_private
 from meshtwin.sim.compiled.jit import apart, inlined
-from meshtwin.sim.compiled.keyed import draw, extend, join, wide
+from meshtwin.sim.compiled.keyed import draw, draw_below_ns, extend, join, wide
 from meshtwin.sim.compiled.layout import (
     ACKNOWLEDGMENT,
     ARRIVAL_SHIFT,
@@ -21,6 +21,7 @@ from meshtwin.sim.compiled.radio import ORDERS, is_sending, listens_to, quiet_sh
 from meshtwin.sim.compiled.segments import take_acknowledgment, take_segment
 from meshtwin.sim.compiled.sending import SWITCHED_OFF, send
 from meshtwin.sim.compiled.transmitting import HEARD, LAST_PDU, LINK_SHIFT, PASSES
+from meshtwin.sim.exchange import RESPONSE_PART
 from meshtwin.sim.ordering import Rank
 from meshtwin.sim.packets import LossCause, RecordKind
 from meshtwin.sim.reference import BURST_SALT
@@ -95,7 +96,7 @@ def loss_of(
     copy = wide(s.nodes[node].air_copy)
     if is_sending(s.nodes, receiver, start_ns, now_ns):
         return RADIO_BUSY
-    delivery = s.links[link].delivery
+    delivery = s.deliveries[s.nodes[node].air_size, link]
     key = join(s.links[link].key, s.messages[message].key)
     is_heard = passes != 0
     if s.messages[message].state < 0:
@@ -127,7 +128,8 @@ def receive(s: State, now_ns: int, node: int, message: int, ttl: int, hops: int)
         return  # nobody else could decrypt it
     if s.nodes[node].friend_of >= 0:
         store(s, now_ns, wide(node), wide(message), wide(ttl), wide(hops))
-    if s.nodes[node].relay != 0 and not (place >= 0 and is_only_member(s, message)) and is_relay_of(s, node, message):
+    is_destination = s.messages[message].destination == node or (place >= 0 and is_only_member(s, message))
+    if s.nodes[node].relay != 0 and not is_destination and is_relay_of(s, node, message):
         if ttl >= 2:
             trace(s, now_ns, RELAYED, node, message, ttl - 1)
             send(s, now_ns, node, message, ttl - 1, hops + 1, wide(0))
@@ -172,7 +174,18 @@ def accept(s: State, now_ns: int, node: int, message: int, is_retry: bool, hops:
             s.arrivals[answers].answered_ns = now_ns
             s.messages[s.arrivals[answers].message].answered += 1
     elif s.flows[s.messages[message].flow].response_airtime_ns >= 0:
-        push(s, now_ns + s.profile[0].response_ns, RESPOND, node, (arrival << ARRIVAL_SHIFT) | message)
+        delay_ns = response_delay_ns(s, node, wide(s.arrivals[arrival].message), message)
+        push(s, now_ns + delay_ns, RESPOND, node, (arrival << ARRIVAL_SHIFT) | message)
+
+
+@inlined
+def response_delay_ns(s: State, node: int, request: int, message: int) -> int:
+    """As `meshtwin.sim.exchange.response_delay_ns`, to a request that came in ``message``."""
+    profile = s.profile[0]
+    least_ns, jitter_ns = profile.response_least_ns, profile.response_jitter_ns
+    if not is_only_member(s, request):
+        least_ns, jitter_ns = profile.group_response_least_ns, profile.group_response_jitter_ns
+    return int(least_ns + draw_below_ns(extend(s.messages[message].key, node), RESPONSE_PART, jitter_ns))
 
 
 @inlined

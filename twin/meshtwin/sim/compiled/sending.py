@@ -171,11 +171,6 @@ def append_job(s: State, node: int, job: int) -> None:
 def take(s: State, node: int) -> int:
     """The next job for which an advertising set is free, which is then taken; -1 if there is none."""
     nodes = s.nodes
-    job = nodes[node].own_head
-    if s.profile[0].own_first != 0 and s.profile[0].shares_sets != 0 and job >= 0 and nodes[node].free_relay > 0:
-        nodes[node].free_relay -= 1
-        nodes[node].own_head = s.jobs[job].next
-        return job
     job = nodes[node].relay_head
     if job >= 0 and nodes[node].free_relay > 0:
         nodes[node].free_relay -= 1

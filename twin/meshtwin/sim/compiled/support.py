@@ -22,19 +22,19 @@ KNOWN: Final[dict[type, str]] = {
         address relay ttl network_transmit relay_retransmit external_pdus_per_s is_on
         replay_list_size replay_list_used friend_queue_size low_power position
     """,
-    ScenarioLink: "source target rx_power_dbm delivery delivery_deviation",
+    ScenarioLink: "source target rx_power_dbm delivery delivery_deviation delivery_pdu_bytes",
     ScenarioFlow: """
         name source members count period_s deadline_ms start_s spread_in_period spread_s pdu_bytes response_pdu_bytes
         ttl rate_per_s relays segmentation publish_retransmit retries
     """,
-    ScenarioBackground: "name sources rate_per_s ttl pdu_bytes is_reporting is_counted",
+    ScenarioBackground: "name sources rate_per_s ttl pdu_bytes is_reporting is_counted destinations",
     # the last line: read when a scenario is read, and when it is prepared
     StackProfile: """
         name source processing_ns jitter_ns originated_extra_ns originated_jitter_ns own_delay_ns queue_after_delay
-        response_ns first_send_after_interval start_at_scan_window_end scan_interval_ns scan_window_ns
-        scan_restarts_after_event scan_in_phase advertising_delay_ns channel_gap_ns event_overhead_ns pdu_airtime_ns
-        event_window_ns event_window_jitter_ns event_window_step_ns pdu_first_ns pdu_next_ns originated_sets
-        relay_sets own_first one_queue hands_over relays_own_echo rests_after_last relay_buffer message_cache
+        response_ns response_to_group_ns first_send_after_interval start_at_scan_window_end scan_interval_ns
+        scan_window_ns scan_restarts_after_event scan_in_phase advertising_delay_ns channel_gap_ns event_overhead_ns
+        pdu_airtime_ns event_window_ns event_window_jitter_ns event_window_step_ns pdu_first_ns pdu_next_ns originated_sets
+        relay_sets one_queue hands_over relays_own_echo rests_after_last relay_buffer message_cache
         delay_when_idle_only copies_take_turns scan_sample_ns capture_db
         allows_default_ttl_one allows_flow_ttl_one replay_list_size segmentation
     """,

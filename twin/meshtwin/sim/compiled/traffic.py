@@ -1,13 +1,11 @@
 """Where messages come from: flows, backgrounds, answers, and the timers of transport; each gives what is to be sent."""
 
-import math
-
 import numpy as np
 
 from meshtwin.sim.compiled.event_queue import push
 from meshtwin.sim.compiled.friends import answer_poll, end_window, poll, poll_again
 from meshtwin.sim.compiled.jit import apart, inlined
-from meshtwin.sim.compiled.keyed import draw, draw_below_ns, extend, wide
+from meshtwin.sim.compiled.keyed import draw_below_ns, extend, wide
 from meshtwin.sim.compiled.layout import (
     ACKNOWLEDGE,
     ANSWER_POLL,
@@ -38,7 +36,7 @@ def bring(s: State, now_ns: int, rank: int, index: int, payload: int) -> int:
     if rank == PRESS:
         return press(s, now_ns, index)
     if rank == MURMUR:
-        return murmur(s, now_ns, index)
+        return murmur(s, now_ns, index, payload)
     if rank == TRANSPORT:
         return end_timer(s, now_ns, index, payload & ((1 << TRANSPORT_SHIFT) - 1), payload >> TRANSPORT_SHIFT)
     return respond(s, now_ns, index, payload)
@@ -68,24 +66,21 @@ def press(s: State, now_ns: int, flow: int) -> int:
 
 
 @inlined
-def murmur(s: State, now_ns: int, index: int) -> int:
-    """The next message of a background."""
-    backgrounds = s.backgrounds
-    if now_ns >= backgrounds[index].end_ns:
-        return -1
-    number = backgrounds[index].number
-    key = extend(backgrounds[index].key, number)
-    first, count = backgrounds[index].source_from, backgrounds[index].source_to - backgrounds[index].source_from
-    source = wide(s.sources[first + int(draw(key, 1) * float(count))])
-    ttl = wide(backgrounds[index].ttl)
-    if ttl < 0:
-        ttl = wide(s.nodes[source].ttl)
-    backgrounds[index].number = number + 1
-    unit = draw(extend(backgrounds[index].key, number + 1), 0)
-    push(s, now_ns + int(-backgrounds[index].mean_ns * math.log1p(-unit)), MURMUR, index, 0)
+def murmur(s: State, now_ns: int, background: int, at: int) -> int:
+    """The message at place ``at`` of those that nobody asks after; the one behind it is put on the queue."""
+    murmurs, following = s.murmurs, at + 1
+    if following < murmurs.size:
+        push(s, murmurs[following].time_ns, MURMUR, wide(murmurs[following].background), following)
+    source = wide(murmurs[at].source)
     if s.nodes[source].is_on == 0:
         return -1
-    return enter_whole(s, now_ns, key, -1 - index, number, source, ttl, backgrounds[index].airtime_ns)
+    ttl = wide(s.backgrounds[background].ttl)
+    if ttl < 0:
+        ttl = wide(s.nodes[source].ttl)
+    key, number, airtime_ns = murmurs[at].key, murmurs[at].number, s.backgrounds[background].airtime_ns
+    message = enter_whole(s, now_ns, key, -1 - background, number, source, ttl, airtime_ns)
+    s.messages[message].destination = murmurs[at].destination
+    return message
 
 
 @inlined

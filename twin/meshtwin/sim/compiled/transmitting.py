@@ -124,10 +124,19 @@ def pdus_listened_to(s: State, receiver: int, base: int, order: int, airtime_ns:
 
 
 @inlined
-def luck_of(s: State, message: int, link: int, node: int, copy: int, time_ns: int) -> int:
+def size_of(s: State, airtime_ns: int) -> int:
+    """Place of a PDU's time on the air among all that there are; few, so that looking at each is quickest."""
+    size = 0
+    while size < s.airtimes_ns.size - 1 and s.airtimes_ns[size] != airtime_ns:
+        size += 1
+    return size
+
+
+@inlined
+def luck_of(s: State, message: int, link: int, node: int, copy: int, time_ns: int, size: int) -> int:
     """`PASSES` if the preset states let ``node`` receive the transmission; the first success sets its scanner."""
     nodes, share = s.nodes, s.states[s.messages[message].state, node * SLOTS_PER_NODE + RECEPTION]
-    delivery = s.links[link].delivery
+    delivery = s.deliveries[size, link]
     if nodes[node].luck_message != message:
         if s.messages[message].started_ns <= nodes[node].luck_started_ns:
             return PASSES if draw(join(s.links[link].key, s.messages[message].key), copy) < delivery else 0
@@ -176,6 +185,8 @@ def find_receivers(s: State, now_ns: int, stop_ns: int, node: int, message: int,
     base = node * 8 + nodes[node].air_which * 4
     order = nodes[node].air_order
     airtime_ns = s.air_ns[base + 3]
+    size = size_of(s, airtime_ns)
+    nodes[node].air_size = size
     start_ns = s.air_ns[base]  # on the channel on which airtime is counted
     end_ns = start_ns + airtime_ns
     taken_ns = occupy(s, message, node, start_ns, end_ns)
@@ -197,7 +208,7 @@ def find_receivers(s: State, now_ns: int, stop_ns: int, node: int, message: int,
         if known[slot, target] & 1:
             cached += 1
             continue
-        passes = luck_of(s, message, link, target, copy, now_ns) if has_state else 0
+        passes = luck_of(s, message, link, target, copy, now_ns, size) if has_state else 0
         listened = pdus_listened_to(s, target, base, order, airtime_ns)
         if listened == 0:
             silent += 1
