@@ -9,8 +9,9 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from tests.benchmarks.fast_networks import Plan, make_network, with_busy
 from tests.benchmarks.figures import Figure, at_least, at_most, percentile, told
@@ -18,7 +19,7 @@ from tests.benchmarks.following import follow
 
 from meshtwin.fast import estimate, prepare
 from meshtwin.mesh.configuration import NodeSettings
-from meshtwin.mesh.kpis import FlowKpis, NetworkKpis
+from meshtwin.mesh.kpis import FlowKpis, Interval, NetworkKpis
 from meshtwin.sim.engine import simulate
 from meshtwin.sim.packets import LossCause
 from meshtwin.sim.results import RunResult, summarise
@@ -32,6 +33,7 @@ REPLICATIONS = 4
 DECLINED_S = 30.0  # simulated time where the model declines: full queues without a bound take for ever
 STATES = 256
 COST_SEEDS = 48  # a ratio of two variances: with 12 seeds it is known to a factor of two only
+TIMES = ("latency_p50", "latency_p95", "latency_p99", "spread_p95")
 PROFILES = ("zephyr", "zephyr", "nrf5-sdk", "bluez", "mathworks", "bmsim", "emulated")
 
 
@@ -48,6 +50,7 @@ class Case:
     on_time: float
     airtime: float
     covered: bool  # whether the interval of the on-time share holds the simulator's
+    held: dict[str, bool]  # likewise of median, p95 and p99 latency and of the spread, where both have one
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +161,15 @@ def _case(
         on_time=abs(fast.on_time.estimate - truth.on_time.estimate),
         airtime=abs(all_fast.airtime_ratio.estimate / max(all_truth.airtime_ratio.estimate, 1e-9) - 1.0),
         covered=fast.on_time.low <= truth.on_time.estimate <= fast.on_time.high,
+        held={name: own.low <= real.estimate <= own.high for name, own, real in _intervals(truth, fast)},
     )
+
+
+def _intervals(truth: FlowKpis, fast: FlowKpis) -> Iterator[tuple[str, Interval, Interval]]:
+    for name in TIMES:
+        own, real = getattr(fast, name), getattr(truth, name)
+        if own is not None and real is not None:
+            yield name, own, real
 
 
 def _errors(load: str, cases: Sequence[Case], bounds: tuple[float, float | None, float | None]) -> list[Figure]:
@@ -177,7 +188,21 @@ def _errors(load: str, cases: Sequence[Case], bounds: tuple[float, float | None,
         *found,
         told(f"fast, {load}: error of on-time share", statistics.median(on_time), "ratio", COMMAND),
         told(f"fast, {load}: on-time intervals that hold the simulator's", covered, "share of flows", COMMAND),
+        *(
+            told(
+                f"fast, {load}: intervals of {name} that hold the simulator's",
+                _share_held(cases, name),
+                "share",
+                COMMAND,
+            )
+            for name in TIMES
+        ),
     ]
+
+
+def _share_held(cases: Sequence[Case], name: str) -> float:
+    held = [case.held[name] for case in cases if name in case.held]
+    return statistics.fmean(held) if held else 0.0
 
 
 def _times() -> list[Figure]:
@@ -200,9 +225,11 @@ def _times() -> list[Figure]:
             figures.append(told(f"{name}: all destinations, 32 states", fast_s * 1e3, "ms", COMMAND))
             figures.append(told(f"{name}: engine's cost over it, equal precision", dearer, "times", COMMAND))
         figures.append(told(f"{name}: deviation of the median over seeds", fast_spread, "share of it", COMMAND))
-        anew, again = _change_costs(scenario)
+        anew, again, near, near_five = _change_costs(scenario)
         figures.append(told(f"{name}: 128 states, a fresh answer", anew * 1e3, "ms", COMMAND))
         figures.append(told(f"{name}: the same after a relay went off", again * 1e3, "ms", COMMAND))
+        figures.append(told(f"{name}: a relay off, told near", near * 1e3, "ms", COMMAND))
+        figures.append(told(f"{name}: five relays off, told near", near_five * 1e3, "ms", COMMAND))
     figures.append(told("fast: load of the machine over the last minute", os.getloadavg()[0], "", COMMAND))
     return figures
 
@@ -216,20 +243,31 @@ def _fast_median(scenario: Scenario, seed: int) -> tuple[float, float]:
     return taken_s, kpis.flows[0].latency_p50_ms or 0.0
 
 
-def _change_costs(scenario: Scenario) -> tuple[float, float]:
-    """Median processor time in seconds of a fresh answer, tables made before, and of one with a relay off."""
-    fresh_s, changed_s = [], []
+def _change_costs(scenario: Scenario) -> tuple[float, float, float, float]:
+    """Median processor times in seconds, tables made before.
+
+    Of a fresh answer, of one with a relay off, and of ones told near: with a relay off, and with five.
+    """
+    taken_s: list[list[float]] = [[], [], [], []]
     for seed in range(3):
         prepared = prepare(scenario, seed=seed)
-        begin = time.process_time()
-        prepared.estimate()
-        fresh_s.append(time.process_time() - begin)
+        taken_s[0].append(_timed(prepared.estimate))
+        prepared.estimate_near({})
         for number in range(5):
-            node = scenario.nodes[(59 * number + 11 * seed) % len(scenario.nodes)].address
-            begin = time.process_time()
-            prepared.estimate({node: NodeSettings(relay=False)})
-            changed_s.append(time.process_time() - begin)
-    return statistics.median(fresh_s), statistics.median(changed_s)
+            first = 59 * number + 11 * seed
+            off = [scenario.nodes[(first + 31 * k) % len(scenario.nodes)].address for k in range(5)]
+            one, five = ({node: NodeSettings(relay=False) for node in nodes} for nodes in (off[:1], off))
+            taken_s[1].append(_timed(partial(prepared.estimate, one)))
+            taken_s[2].append(_timed(partial(prepared.estimate_near, one)))
+            taken_s[3].append(_timed(partial(prepared.estimate_near, five)))
+    fresh_s, again_s, near_s, five_s = (statistics.median(each) for each in taken_s)
+    return fresh_s, again_s, near_s, five_s
+
+
+def _timed(ask: Callable[[], object]) -> float:
+    begin = time.process_time()
+    ask()
+    return time.process_time() - begin
 
 
 def _engine_median(scenario: Scenario, seed: int) -> tuple[float, float]:

@@ -81,7 +81,7 @@ def test_airtime_is_the_sum_over_all_who_hear() -> None:
 
 def test_wait_behind_other_messages_is_that_of_a_single_server() -> None:
     """M/D/1: what comes at a share rho of busy time finds the advertiser free with probability 1 - rho."""
-    scenario = line(2, flow(1, 2, deadline_ms=9), profile="emulated", background=(background(8.0, 1),))
+    scenario = line(2, flow(1, 2, deadline_ms=9, period_s=60.0), profile="emulated", background=(background(8.0, 1),))
 
     found = estimate(scenario, states=2048)
 

@@ -39,7 +39,7 @@ def test_background_meets_its_rate_and_its_sources_take_turns() -> None:
     scenario = line(4, background=(background(20.0, 1, 2, 3, 4),))
     index = {n.address: place for place, n in enumerate(scenario.nodes)}
 
-    table = make_messages(scenario, find_streams(scenario), index, 7, 6.0)
+    table = make_messages(scenario, find_streams(scenario)[:1], index, 7, 6.0)
 
     assert len(table.start_ns) == 120
     assert set(Counter(table.source.tolist()).values()) == {30}

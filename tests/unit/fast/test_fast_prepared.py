@@ -1,14 +1,20 @@
 """Estimates of many configurations: incremental ones equal those from scratch."""
 
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.fast.fast_builders import background, flow, line, links
 
 from meshtwin.errors import InvalidInput
-from meshtwin.fast import prepare
+from meshtwin.fast import Prepared, prepare
+from meshtwin.fast.patching import without_relayed
+from meshtwin.fast.tables import build_settings
+from meshtwin.fast.traffic import find_streams
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import NodeSettings, Transmit
 from meshtwin.sim.scenario import Scenario
@@ -123,3 +129,111 @@ def test_change_of_what_is_on_the_air_reuses_nothing() -> None:
     prepared.estimate()
 
     assert prepared.estimate({UnicastAddress(9): NodeSettings(relay=False)}).reused_share == 0.0
+
+
+WIDE = 60
+OFF = NodeSettings(relay=False)
+FEWER = NodeSettings(relay_retransmit=Transmit(count=0, interval_steps=1))
+
+
+def wide(rate_per_s: float, relay_off: int = 0) -> Prepared:
+    """Ten rows of six nodes, under load: one relay is some 2 % of the airtime."""
+    rows = [(a, a + 1) for a in range(1, WIDE) if a % 6] + [(a, a + 6) for a in range(1, WIDE - 5)]
+    others = (background(rate_per_s, *range(1, WIDE + 1), ttl=30),) if rate_per_s else ()
+    flows = (flow(1, 60, name="far", period_s=2.5), flow(33, 20, 35, name="near", start_s=2.25, period_s=2.5))
+    scenario = replace(line(WIDE, *flows, ttl=30), links=links(rows, 0.8), background=others)
+    nodes = tuple(replace(n, relay=n.address != relay_off) for n in scenario.nodes)
+    return prepare(replace(scenario, nodes=nodes), states=256, seed=2)
+
+
+@pytest.mark.parametrize("profile_load", [0.0, 3.0])
+@pytest.mark.parametrize(("node", "to"), [(20, OFF), (33, OFF), (27, FEWER), (40, NodeSettings(relay=True))])
+def test_near_answer_to_a_change_of_one_relay_lies_by_the_exact_one(
+    profile_load: float, node: int, to: NodeSettings
+) -> None:
+    prepared = wide(profile_load, relay_off=40)
+
+    near = prepared.estimate_near({UnicastAddress(node): to})
+    exact = prepared.estimate({UnicastAddress(node): to})
+
+    assert near.patched_nodes == 1
+    assert near.kpis is not None
+    assert exact.kpis is not None
+    assert near.kpis.airtime_ratio.estimate == pytest.approx(exact.kpis.airtime_ratio.estimate, rel=0.02)
+    for found, known in zip(near.kpis.flows, exact.kpis.flows, strict=True):
+        assert found.on_time.estimate == pytest.approx(known.on_time.estimate, abs=0.06)
+        assert found.latency_p50_ms == pytest.approx(known.latency_p50_ms, rel=0.15)
+
+
+def test_near_answer_tells_the_airtime_that_a_relay_saves() -> None:
+    prepared = wide(3.0)
+    base, near = prepared.estimate(), prepared.estimate_near({UnicastAddress(20): OFF})
+
+    assert base.kpis is not None
+    assert near.kpis is not None
+    assert 0.97 < near.kpis.airtime_ratio.estimate / base.kpis.airtime_ratio.estimate < 0.99
+
+
+def test_near_answer_runs_fewer_states() -> None:
+    prepared = wide(3.0)
+    prepared.estimate()
+
+    near, exact = (ask({UnicastAddress(2): OFF}) for ask in (prepared.estimate_near, prepared.estimate))
+
+    assert exact.reused_share == 0.0
+    assert near.reused_share > 0.5
+
+
+@settings(max_examples=8, deadline=None)
+@given(asked=st.lists(st.sampled_from(range(2, WIDE)), min_size=1, max_size=3))
+def test_near_answer_depends_on_nothing_that_was_asked_before(asked: list[int]) -> None:
+    prepared, change = wide(3.0), {UnicastAddress(20): OFF}
+    alone, base = wide(3.0).estimate_near(change), wide(3.0).estimate()
+
+    for node in asked:
+        prepared.estimate_near({UnicastAddress(node): OFF})
+
+    assert prepared.estimate_near(change).kpis == alone.kpis
+    assert prepared.estimate().kpis == base.kpis
+
+
+@pytest.mark.parametrize("profile", ["zephyr", "bluez", "emulated"])
+def test_air_without_what_a_node_relayed_is_put_back_as_it_was(profile: str) -> None:
+    scenario = replace(network(4.0), profile=replace(line(2, profile=profile).profile))
+    prepared, table = prepare(scenario, states=16), build_settings(scenario)
+    air = prepared._surround(scenario, table, find_streams(scenario)).air
+    used = int(air.counts[0])
+    before: list[npt.NDArray[Any]] = [
+        air.slot.copy(),
+        air.event_pdu_ns[:used].copy(),
+        air.job_count.copy(),
+        air.job_asked_ns.copy(),
+    ]
+    off = table._replace(relay=np.where(np.arange(NODES) == 4, 0, table.relay).astype(np.uint8))
+
+    with without_relayed(air, off, np.asarray([4])):
+        left = air.slot[:, 4][air.slot[:, 4] >= 0]
+        assert air.event_is_own[left].all()
+        assert not np.array_equal(air.slot, before[0])
+
+    after: list[npt.NDArray[Any]] = [air.slot, air.event_pdu_ns[:used], air.job_count, air.job_asked_ns]
+    for part, earlier in zip(after, before, strict=True):
+        np.testing.assert_array_equal(part, earlier)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {UnicastAddress(a): OFF for a in range(2, 12)},
+        {UnicastAddress(9): NodeSettings(default_ttl=3)},
+        {UnicastAddress(a): OFF for a in (14, 20, 26)},
+    ],
+    ids=["many nodes", "another TTL", "much airtime"],
+)
+def test_change_that_is_not_small_is_answered_exactly(change: dict[UnicastAddress, NodeSettings]) -> None:
+    prepared = wide(3.0)
+
+    near, exact = prepared.estimate_near(change), prepared.estimate(change)
+
+    assert near.patched_nodes == 0
+    assert near.kpis == exact.kpis

@@ -17,6 +17,7 @@ class FastAnswer:
 
     ``declined`` names value, limit and place. ``states``: floods per flow behind the figures. ``reused_share``:
     share 0..1 of them that an earlier estimate of the same `Prepared` had worked out already.
+    ``patched_nodes``: changed nodes of an answer told near, from the one for the prepared scenario; 0: it is exact.
     ``busiest_ratio``: share of time in which the advertising sets of the busiest node are taken by other
     messages, 0 where nothing else is on the air.
     """
@@ -28,6 +29,7 @@ class FastAnswer:
     states: int
     reused_share: float = 0.0
     busiest_ratio: float = 0.0
+    patched_nodes: int = 0
     model: str = MODEL_NAME
 
 

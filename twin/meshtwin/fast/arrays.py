@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "MET",
     "NO_ROOM",
     "OFF_TIME",
+    "ON_THE_WAY",
     "REFUSED",
     "Air",
     "BackgroundTable",
@@ -27,6 +29,9 @@ __all__ = [
 NO_ROOM: Final = 1
 OFF_TIME: Final = 2
 REFUSED: Final = 3
+# What a state knows of a node, as bits: it was reached; it handed the message on to a member.
+MET: Final = 1
+ON_THE_WAY: Final = 2
 
 Ints = npt.NDArray[np.int64]
 Small = npt.NDArray[np.int32]
@@ -38,7 +43,8 @@ class Links(NamedTuple):
     """Directed links between nodes that are on, by sender.
 
     ``out_first``: (nodes + 1,) where a node's entries begin. ``out_delivery`` of a single transmission on a quiet
-    channel, ``out_deviation`` of its posterior, ``out_dbm`` received power, ``out_audible``: takes the channel.
+    channel, (1 + airtimes, links): first that of PDUs of ``out_told_ns``, then those of each of ``airtimes_ns``,
+    ``out_deviation`` of the first one's posterior, ``out_dbm`` received power, ``out_audible``: takes the channel.
     ``disturbing_dbm``: (receivers, interferers) power of an interferer, with noise where bit errors decide; -999:
     none. ``external_per_ns``: (nodes,) PDUs of foreign traffic on each channel. ``log_survival``: (1201,) log of a
     bit's survival over 1 us at -60.0 to +60.0 dB of SINR.
@@ -47,6 +53,8 @@ class Links(NamedTuple):
     out_first: Ints
     out_target: Ints
     out_delivery: Floats
+    out_told_ns: Ints
+    airtimes_ns: Ints
     out_deviation: Floats
     out_dbm: Floats
     out_key: npt.NDArray[np.uint64]
@@ -138,6 +146,7 @@ class Air(NamedTuple):
     event_pdu_ns: Ints
     event_airtime_ns: Ints
     event_node: Ints
+    event_is_own: Flags  # 0: a message that its node relays
     head: Small  # last listed PDU of each half millisecond, as 3 * event + channel; -1: none
     following: Small  # the PDU listed before it
     least_airtime_ns: int
@@ -160,6 +169,7 @@ class Work(NamedTuple):
 
     reached_ns: Ints
     hops: Ints
+    parent: Ints  # from whom; of nodes that were reached, the source apart
     ttl: Ints
     phase_ns: Ints
     copies: Ints

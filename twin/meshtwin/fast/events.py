@@ -38,17 +38,21 @@ def _window_end(rules: Any, phase_ns: Any, time_ns: Any) -> Any:
 
 
 @part
-def free_start(rules: Any, air: Any, node: Any, phase_ns: Any, time_ns: Any, length_ns: Any) -> Any:
-    """First time from ``time_ns`` on at which the radio is free for ``length_ns`` and the profile may begin."""
+def free_start(rules: Any, air: Any, node: Any, phase_ns: Any, time_ns: Any, length_ns: Any, waiting: Any) -> Any:
+    """First time from ``time_ns`` on at which the radio is free for ``length_ns`` and the profile may begin.
+
+    ``waiting``: whose events are those of messages that wait for this one; 0: relayed ones, 1: own ones, -1: none,
+    2: all.
+    """
     while True:
         start_ns = _window_end(rules, phase_ns, time_ns) if rules.at_window_end else time_ns
-        if not air.is_loaded:
+        if waiting == 2 or not air.is_loaded:
             return start_ns
         event = event_in(
             air.slot, air.event_start_ns, air.event_end_ns, air.shift, air.longest_ns, node, start_ns,
             start_ns + length_ns,
         )  # fmt: skip
-        if event < 0:
+        if event < 0 or air.event_is_own[event] == waiting:
             return start_ns
         time_ns = air.event_end_ns[event]
         if rules.restarts:
@@ -56,7 +60,9 @@ def free_start(rules: Any, air: Any, node: Any, phase_ns: Any, time_ns: Any, len
 
 
 @part
-def add_event(rules: Any, air: Any, node: Any, start_ns: Any, end_ns: Any, pdu_ns: Any, airtime_ns: Any) -> Any:
+def add_event(
+    rules: Any, air: Any, node: Any, is_own: Any, start_ns: Any, end_ns: Any, pdu_ns: Any, airtime_ns: Any
+) -> Any:
     event = air.counts[0]
     if event >= air.event_start_ns.shape[0]:
         air.counts[NO_ROOM] += 1
@@ -66,6 +72,7 @@ def add_event(rules: Any, air: Any, node: Any, start_ns: Any, end_ns: Any, pdu_n
     air.event_end_ns[event] = end_ns
     air.event_airtime_ns[event] = airtime_ns
     air.event_node[event] = node
+    air.event_is_own[event] = is_own
     for channel in range(3):
         air.event_pdu_ns[event, channel] = pdu_ns[channel]
     _enter_event(rules, air, event)

@@ -55,11 +55,15 @@ def flood(
     # arrays by name: taking one out of a tuple within a loop counts its references each time
     out_first, out_target, out_key = links.out_first, links.out_target, links.out_key
     out_delivery, out_deviation, out_dbm = links.out_delivery, links.out_deviation, links.out_dbm
+    out_told_ns, row = links.out_told_ns, 0  # 0: of a size that was not reckoned beforehand
+    for place in range(links.airtimes_ns.shape[0]):
+        if links.airtimes_ns[place] == airtime_ns:
+            row = place + 1
     disturbing_dbm, log_survival, external_per_ns = links.disturbing_dbm, links.log_survival, links.external_per_ns
     slot, event_start_ns, event_end_ns = air.slot, air.event_start_ns, air.event_end_ns
     event_pdu_ns, event_airtime_ns, event_node = air.event_pdu_ns, air.event_airtime_ns, air.event_node
     air_head, air_following = air.head, air.following
-    reached_ns, hops, ttls, phase_ns = work.reached_ns, work.hops, work.ttl, work.phase_ns
+    reached_ns, hops, parent, ttls, phase_ns = work.reached_ns, work.hops, work.parent, work.ttl, work.phase_ns
     copies, copy_pdu_ns, heap = work.copies, work.copy_pdu_ns, work.heap
     head, following, overlaps = work.head, work.following, work.overlaps
     relay, address = settings.relay, settings.address
@@ -117,10 +121,13 @@ def flood(
                 ) >= 0:  # fmt: skip
                     continue
                 draw_key = extend(copy_key, out_key[link])
-                delivery = out_delivery[link]
-                if out_deviation[link] > 0.0:
+                is_drawn = out_deviation[link] > 0.0
+                delivery = out_delivery[0 if is_drawn else row, link]
+                if is_drawn:
                     deviate = normal(extend(posterior_key, out_key[link]), state)
                     delivery = min(1.0, max(0.0, delivery + out_deviation[link] * deviate))
+                if (is_drawn or row == 0) and out_told_ns[link] != airtime_ns:
+                    delivery **= airtime_ns / out_told_ns[link]
                 # who hears the source is what all else hangs on: spread evenly over the states
                 luck = spread_unit(draw_key, state, bits) if hops[node] == 0 else unit(draw_key, 2 * state)
                 if luck >= delivery:
@@ -145,6 +152,7 @@ def flood(
                 left -= 1
                 reached_ns[target] = pdu_ns + airtime_ns
                 hops[target] = hops[node] + 1
+                parent[target] = node
                 ttls[target] = sent_ttl
                 break
             if reached_ns[target] < 0:

@@ -4,6 +4,8 @@ What is kept between estimates of one `Prepared`: the link tables; all draws (th
 meets the same states); the surroundings (what else is on the air), for configurations that give the same; and,
 within the same surroundings, the states of a flow in which no node with other settings was reached before the last
 member was. Such a state can't come out differently, so an incremental estimate equals one from scratch exactly.
+Under load nearly every change is a change of the surroundings; `Prepared.estimate_near` answers small ones from those
+of the prepared scenario (`meshtwin.fast.patching`), near and cheap.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,14 +17,15 @@ import numpy as np
 from meshtwin.errors import InvalidInput
 from meshtwin.fast.airtime import compute_airtime_ratio, compute_reporting_ratio
 from meshtwin.fast.answer import DestinationFigures, FastAnswer, ReachAnswer
-from meshtwin.fast.arrays import SettingsTable
-from meshtwin.fast.declining import find_reason
+from meshtwin.fast.arrays import Floats, SettingsTable
+from meshtwin.fast.declining import find_links_reason, find_reason
 from meshtwin.fast.figures import make_airtime, summarise_destinations, summarise_flow
-from meshtwin.fast.reusing import FlowRun, begin_run
+from meshtwin.fast.patching import QUIET_FLOODS, Base, find_patch, scale_busy, without_relayed
+from meshtwin.fast.reusing import FlowRun, begin_patched_run, begin_run
 from meshtwin.fast.room import make_quiet_air, make_work
-from meshtwin.fast.surroundings import BUSY_STATES, Surroundings, SurroundingsMaker
+from meshtwin.fast.surroundings import BUSY_STATES, QUIET_START_NS, Surroundings, SurroundingsMaker
 from meshtwin.fast.tables import build_links, build_rules, build_settings
-from meshtwin.fast.traffic import Stream, compute_airtime, find_streams
+from meshtwin.fast.traffic import Stream, compute_airtime, find_streams, is_relayed
 from meshtwin.mesh.addresses import UnicastAddress, format_address
 from meshtwin.mesh.configuration import NodeSettings, Transmit
 from meshtwin.mesh.kpis import NetworkKpis
@@ -36,10 +39,6 @@ __all__ = ["Prepared", "compile_ahead", "estimate", "prepare"]
 STATES: Final = 128
 STATES_LEAST: Final = 8  # fewer do not fill the blocks of `figures`, from whose differences intervals are made
 STATES_MOST: Final = 1 << 16  # latencies of 16 members are 8 MiB then, and the stretch on the air is two hours
-WARM_UP_S: Final = 1.0  # queues fill before the first judged message
-TAIL_S: Final = 0.5  # and go on after the last
-SPACING_S: Final = 0.1  # between judged messages; nearer ones would meet the same background
-QUIET_START_NS: Final = 1_000_000_000  # of a flood alone on the air; any instant gives the same, seen at three
 # Earlier settings per flow whose states may be used again. A walk over relay sets without background reuses 16 % of
 # its states with 1 of them, 28 % with 4, 34 % with 8, at equal time; each takes states x (8 members + nodes) bytes,
 # some 50 kB on 300 nodes. Under load nothing is reused, however many are kept.
@@ -85,6 +84,10 @@ class Prepared:
         if not STATES_LEAST <= states <= STATES_MOST or states & (states - 1):
             raise InvalidInput(f"{states} states is not a power of two in {STATES_LEAST}..{STATES_MOST}")
         self._scenario = scenario
+        self._without_links = replace(scenario, links=())  # checks of links are most of a new scenario's cost
+        self._links_reason = find_links_reason(scenario)
+        self._quiet = make_quiet_air(len(scenario.nodes))
+        self._base: Base | None = None  # of `estimate_near`
         self._states = states
         self._seed = seed
         self._index = {node.address: place for place, node in enumerate(scenario.nodes)}
@@ -98,7 +101,7 @@ class Prepared:
             work=self._work,
             index=self._index,
             seed=seed,
-            span_s=WARM_UP_S + states * SPACING_S + TAIL_S,
+            states=states,
         )
 
     def estimate(self, change: Mapping[UnicastAddress, NodeSettings] | Scenario | None = None) -> FastAnswer:
@@ -108,27 +111,79 @@ class Prepared:
         for a scenario with other nodes, links or another profile.
         """
         scenario = self._changed(change)
-        if reason := find_reason(scenario):
+        if reason := self._find_reason(scenario):
             return self._decline(reason)
         streams = find_streams(scenario)
         settings = build_settings(scenario)
         around = self._surround(scenario, settings, streams)
         if around.declined is not None:
             return self._decline(around.declined, around.busiest_ratio)
-        busy_s, is_loaded = around.busy_s, around.number > 0
-        runs, reused = self._run_flows(scenario, settings, around)
+        runs = [self._run_flow(scenario, flow, settings, around) for flow in scenario.flows]
+        return self._answer(scenario, settings, streams, around, runs)
+
+    def estimate_near(self, change: Mapping[UnicastAddress, NodeSettings] | Scenario) -> FastAnswer:
+        """As `estimate`, but near where few nodes relay otherwise than prepared: `FastAnswer.patched_nodes` says so.
+
+        It depends on the prepared scenario and ``change`` alone, not on what was asked before.
+        """
+        scenario = self._changed(change)
+        if self._find_reason(scenario):
+            return self.estimate(change)
+        if self._base is None:
+            self._base = self._make_base()
+        base, streams, settings = self._base, find_streams(scenario), build_settings(scenario)
+        places = find_patch(base, scenario, settings, streams)
+        busy_s = scale_busy(base, self._quiet_busy_s(scenario, settings, streams)) if len(places) else None
+        if busy_s is None:
+            return self.estimate(change)
+        around = replace(base.around, busy_s=busy_s)
+        with without_relayed(around.air, settings, places):
+            runs = [
+                self._run_flow(scenario, flow, settings, around, run)
+                for flow, run in zip(scenario.flows, base.runs, strict=True)
+            ]
+        return replace(self._answer(scenario, settings, streams, around, runs), patched_nodes=len(places))
+
+    def _make_base(self) -> Base:
+        scenario = self._scenario
+        settings, streams = build_settings(scenario), find_streams(scenario)
+        around = self._surround(scenario, settings, streams)
+        flows = scenario.flows if around.declined is None else ()
+        return Base(
+            scenario=scenario,
+            settings=settings,
+            streams=streams,
+            around=around,
+            runs=tuple(self._run_flow(scenario, flow, settings, around)[0] for flow in flows),
+            quiet_s=self._quiet_busy_s(scenario, settings, streams),
+        )
+
+    def _answer(
+        self,
+        scenario: Scenario,
+        settings: SettingsTable,
+        streams: Sequence[Stream],
+        around: Surroundings,
+        told: Sequence[tuple[FlowRun, int]],
+    ) -> FastAnswer:
+        """The answer from the runs of the flows, each with how many states were run afresh."""
+        busy_s, is_loaded = around.busy_s, is_relayed(scenario, streams)
+        runs = [run for run, _ in told]
         answers = self._answer_busy_s(scenario, settings)
+        fresh = sum(count for _, count in told) / max(1, self._states * len(told))
         return FastAnswer(
             kpis=NetworkKpis(
                 flows=tuple(summarise_flow(r.flow, r.latency_ns, is_loaded=is_loaded) for r in runs),
-                airtime_ratio=make_airtime(compute_airtime_ratio(scenario, streams, busy_s, runs, answers)),
+                airtime_ratio=make_airtime(
+                    compute_airtime_ratio(scenario, streams, busy_s, runs, answers), is_loaded=is_loaded
+                ),
                 reporting_airtime_ratio=compute_reporting_ratio(scenario, streams, busy_s),
             ),
             declined=None,
             profile=scenario.profile.name,
             seed=self._seed,
             states=self._states,
-            reused_share=reused,
+            reused_share=1.0 - fresh,
             busiest_ratio=around.busiest_ratio,
         )
 
@@ -143,7 +198,7 @@ class Prepared:
         scenario = self._changed(change)
         if source not in self._index:
             raise InvalidInput(f"unknown node {format_address(source)}", place=scenario.name)
-        if reason := find_reason(scenario):
+        if reason := self._find_reason(scenario):
             return self._reach((), reason)
         settings = build_settings(scenario)
         around = self._surround(scenario, settings, find_streams(scenario))
@@ -152,8 +207,7 @@ class Prepared:
         members = tuple(node.address for node in scenario.nodes if node.address != source)
         name = f"from/{format_address(source)}"
         flow = ScenarioFlow(name=name, source=source, members=members, count=1, period_s=60.0)
-        is_on = scenario.nodes[self._index[source]].is_on
-        run, _ = self._run_flow(scenario, flow, settings, around, is_on)
+        run, _ = self._run_flow(scenario, flow, settings, around)
         return self._reach(summarise_destinations(flow, run.latency_ns))
 
     def _reach(self, destinations: tuple[DestinationFigures, ...], declined: str | None = None) -> ReachAnswer:
@@ -190,7 +244,10 @@ class Prepared:
         if strangers := sorted(set(change) - set(self._index)):
             raise InvalidInput(f"unknown node {format_address(strangers[0])}", place=base.name)
         nodes = tuple(_overlay(node, change[node.address]) if node.address in change else node for node in base.nodes)
-        return replace(base, nodes=nodes)
+        return replace(self._without_links, nodes=nodes)
+
+    def _find_reason(self, scenario: Scenario) -> str | None:
+        return find_reason(scenario) or self._links_reason
 
     def _surround(self, scenario: Scenario, settings: SettingsTable, streams: Sequence[Stream]) -> Surroundings:
         around = self._surroundings.make(scenario, settings, streams)
@@ -198,66 +255,84 @@ class Prepared:
         self._runs = {key: runs for key, runs in self._runs.items() if key[1] in kept}
         return around
 
-    def _run_flows(
-        self, scenario: Scenario, settings: SettingsTable, around: Surroundings
-    ) -> tuple[list[FlowRun], float]:
-        runs, done = [], 0
-        on = {node.address for node in scenario.nodes if node.is_on}
-        for flow in scenario.flows:
-            run, fresh = self._run_flow(scenario, flow, settings, around, flow.source in on)
-            runs.append(run)
-            done += fresh
-        total = max(1, self._states * len(scenario.flows))
-        return runs, 1.0 - done / total
-
     def _run_flow(
-        self, scenario: Scenario, flow: ScenarioFlow, settings: SettingsTable, around: Surroundings, is_on: bool
+        self,
+        scenario: Scenario,
+        flow: ScenarioFlow,
+        settings: SettingsTable,
+        around: Surroundings,
+        base: FlowRun | None = None,
     ) -> tuple[FlowRun, int]:
-        """The flow's states and how many of them were run afresh."""
+        """The flow's states and how many of them were run afresh; ``base``: told from it, near, and not kept."""
         from meshtwin.fast.runner import run_states  # deferred: numba
 
         states, source = self._states, self._index[flow.source]
         members = np.asarray([self._index[a] for a in flow.members if a != flow.source], np.int64)
         earlier, air = self._runs.setdefault((flow.name, around.number), []), around.air
-        run, chosen = begin_run(earlier, flow, settings, source, (states, len(members), BUSY_STATES))
+        if base is not None:
+            run, chosen = begin_patched_run(base, flow, settings, source)
+        else:
+            run, chosen = begin_run(earlier, flow, settings, source, (states, len(members), BUSY_STATES))
         wanted = np.zeros(len(scenario.nodes), np.uint8)
         wanted[members] = 1
-        starts_ns = np.full(states, QUIET_START_NS, np.int64)
-        if air.is_loaded:
-            starts_ns = ((WARM_UP_S + np.arange(states) * SPACING_S) * 1e9).astype(np.int64)
         ttl = int(settings.ttl[source]) if flow.ttl is None else flow.ttl
-        if is_on and chosen.any():
+        if scenario.nodes[source].is_on and chosen.any():
             run_states(
                 self._links, self._rules, settings, air, self._work,
-                np.uint64(make_key(self._seed, "fast/flow", flow.name)), starts_ns, source, ttl,
+                np.uint64(make_key(self._seed, "fast/flow", flow.name)), around.starts_ns, source, ttl,
                 compute_airtime(scenario, flow.pdu_bytes), states.bit_length() - 1, wanted, members, chosen,
                 run.latency_ns, run.read, run.busy_ns,
             )  # fmt: skip
-        earlier.append(run)
-        del earlier[:-KEPT_RUNS]
+        if base is None:
+            earlier.append(run)
+            del earlier[:-KEPT_RUNS]
         return run, int(chosen.sum())
 
     def _answer_busy_s(self, scenario: Scenario, settings: SettingsTable) -> Mapping[str, float]:
         """Seconds of a channel that the answer to one message of each flow takes, if one is asked for."""
+        taken = {}
+        for flow in scenario.flows:
+            if flow.response_pdu_bytes:
+                source, key = flow.members[0], make_key(self._seed, "fast/answer", flow.name)
+                airtime_ns = compute_airtime(scenario, flow.response_pdu_bytes)
+                taken[flow.name] = self._flood_busy_s(settings, (source, None, airtime_ns), key, BUSY_STATES)
+        return taken
+
+    def _quiet_busy_s(self, scenario: Scenario, settings: SettingsTable, streams: Sequence[Stream]) -> Floats:
+        """(streams,) seconds of a channel that one message takes, alone on the air."""
+        taken = []
+        for stream in streams:
+            airtime_ns, key = (
+                compute_airtime(scenario, stream.pdu_bytes),
+                make_key(self._seed, "fast/quiet", stream.name),
+            )
+            sources = stream.sources[:: -(-len(stream.sources) // QUIET_FLOODS) or 1]
+            each = [
+                self._flood_busy_s(settings, (source, stream.ttl, airtime_ns), key, QUIET_FLOODS // len(sources))
+                for source in sources
+            ]
+            taken.append(sum(each) / max(1, len(each)))
+        return np.asarray(taken, np.float64)
+
+    def _flood_busy_s(
+        self, settings: SettingsTable, flow: tuple[UnicastAddress, int | None, int], key: int, floods: int
+    ) -> float:
+        """Mean seconds of a channel that a flood takes, alone on the air.
+
+        ``flow``: source, TTL (None: the source's) and nanoseconds of a PDU.
+        """
         from meshtwin.fast.runner import run_states  # deferred: numba
 
-        taken = {}
-        air, nobody = make_quiet_air(len(scenario.nodes)), np.zeros(len(scenario.nodes), np.uint8)
-        for flow in scenario.flows:
-            if not flow.response_pdu_bytes:
-                continue
-            source = self._index[flow.members[0]]
-            busy_ns = np.zeros(BUSY_STATES, np.int64)
-            key = np.uint64(make_key(self._seed, "fast/answer", flow.name))
-            run_states(
-                self._links, self._rules, settings, air, self._work, key,
-                np.full(BUSY_STATES, QUIET_START_NS, np.int64), source, int(settings.ttl[source]),
-                compute_airtime(scenario, flow.response_pdu_bytes), 0, nobody, np.zeros(0, np.int64),
-                np.ones(BUSY_STATES, np.uint8), np.zeros((BUSY_STATES, 0), np.int64),
-                np.zeros((BUSY_STATES, len(nobody)), np.uint8), busy_ns,
-            )  # fmt: skip
-            taken[flow.name] = float(busy_ns.mean()) * 1e-9
-        return taken
+        address, ttl, airtime_ns = flow
+        source, nodes = self._index[address], len(self._index)
+        busy_ns, nobody = np.zeros(floods, np.int64), np.zeros(nodes, np.uint8)
+        run_states(
+            self._links, self._rules, settings, self._quiet, self._work, np.uint64(key),
+            np.full(floods, QUIET_START_NS, np.int64), source, int(settings.ttl[source]) if ttl is None else ttl,
+            airtime_ns, 0, nobody, np.zeros(0, np.int64), np.ones(floods, np.uint8), np.zeros((floods, 0), np.int64),
+            np.zeros((floods, nodes), np.uint8), busy_ns,
+        )  # fmt: skip
+        return float(busy_ns.mean()) * 1e-9
 
 
 def _overlay(node: ScenarioNode, settings: NodeSettings) -> ScenarioNode:

@@ -10,7 +10,7 @@ from meshtwin.fast.arrays import NO_ROOM, OFF_TIME
 from meshtwin.fast.events import move_event
 from meshtwin.fast.jit import part
 
-__all__ = ["add_job", "begin_ns_of", "count_active", "set_free_from", "settle"]
+__all__ = ["add_job", "begin_ns_of", "count_active", "set_free_from", "settle", "turn_end_ns"]
 
 LAST_NS = 1 << 61  # 73 years: a time beyond it is that of a queue without end, and sums of it would wrap
 
@@ -82,14 +82,34 @@ def add_job(
 
 
 @part
-def count_active(air: Any, row: Any, time_ns: Any) -> Any:
-    """How many messages are queued or being sent at ``time_ns``."""
+def count_active(air: Any, row: Any, from_ns: Any, until_ns: Any) -> Any:
+    """How many messages are queued or being sent at ``from_ns``, or come in by ``until_ns``."""
     active = 0
+    for job in range(air.job_from[row], air.job_count[row]):
+        if air.job_asked_ns[row, job] > until_ns:
+            break
+        active += air.job_free_ns[row, job] > from_ns
+    return active
+
+
+@part
+def turn_end_ns(air: Any, row: Any, time_ns: Any, interval_ns: Any) -> Any:
+    """When the turn is over that is under way at ``time_ns``: one begins with each copy, the first with its delay."""
+    latest_ns, next_ns = -1, LAST_NS
     for job in range(air.job_from[row], air.job_count[row]):
         if air.job_asked_ns[row, job] > time_ns:
             break
-        active += air.job_free_ns[row, job] > time_ns
-    return active
+        if air.job_free_ns[row, job] <= time_ns:
+            continue
+        for event in range(air.job_event[row, job], air.job_event[row, job] + air.job_events[row, job]):
+            start_ns = air.event_start_ns[event]
+            if start_ns <= time_ns:
+                latest_ns = max(latest_ns, start_ns)
+            else:
+                next_ns = min(next_ns, start_ns)
+    if latest_ns + interval_ns > time_ns:
+        return latest_ns + interval_ns
+    return interval_ns + (next_ns if next_ns < LAST_NS else time_ns)
 
 
 @part

@@ -41,6 +41,7 @@ def make_work(nodes: int) -> Work:
     return Work(
         reached_ns=np.empty(nodes, np.int64),
         hops=np.zeros(nodes, np.int64),
+        parent=np.zeros(nodes, np.int64),
         ttl=np.zeros(nodes, np.int64),
         phase_ns=np.zeros(nodes, np.int64),
         copies=np.zeros(nodes, np.int64),
@@ -63,7 +64,7 @@ def find_excess(rules: Rules, settings: SettingsTable, table: BackgroundTable, s
     if sizes.events > EVENTS_MOST:
         return f"{sizes.events} events of other messages are more than {EVENTS_MOST}: ask for fewer states"
     nodes = len(settings.relay)
-    size = 4 * (sizes.buckets * nodes + sizes.heads) + 68 * sizes.events + 112 * nodes * sizes.jobs
+    size = 4 * (sizes.buckets * nodes + sizes.heads) + 69 * sizes.events + 112 * nodes * sizes.jobs
     if size > BYTES_MOST:
         return (
             f"other messages need {size / 2**30:.1f} GiB of room, more than {BYTES_MOST / 2**30:.0f} GiB: "
@@ -114,6 +115,7 @@ def make_air(rules: Rules, settings: SettingsTable, table: BackgroundTable, span
         event_pdu_ns=np.empty((events, 3), np.int64),
         event_airtime_ns=np.empty(events, np.int64),
         event_node=np.empty(events, np.int64),
+        event_is_own=np.empty(events, np.uint8),
         head=np.full(sizes.heads, -1, np.int32),
         following=np.empty(3 * events, np.int32),
         least_airtime_ns=int(airtimes.min()),
@@ -145,6 +147,7 @@ def make_quiet_air(nodes: int) -> Air:
         event_pdu_ns=np.zeros((0, 3), np.int64),
         event_airtime_ns=none,
         event_node=none,
+        event_is_own=np.zeros(0, np.uint8),
         head=np.full(1, -1, np.int32),
         following=np.zeros(0, np.int32),
         least_airtime_ns=1,

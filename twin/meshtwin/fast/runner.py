@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from meshtwin.fast.arrays import MET, ON_THE_WAY
 from meshtwin.fast.draws import extend
 from meshtwin.fast.jit import entry, part
 from meshtwin.fast.kernel import flood, occupy
@@ -49,9 +50,9 @@ def run_states(
 ) -> Any:  # fmt: skip
     """Runs the states flagged in ``chosen``.
 
-    ``latency_ns``: (states, members), -1: not reached. ``read``: (states, nodes) who was reached before the end,
-    which are those whose settings the state depends on. ``busy_ns``: of one channel, for as many states as it is
-    long; these are run to their end.
+    ``latency_ns``: (states, members), -1: not reached. ``read``: (states, nodes), not 0: who was reached before the
+    end, which are those whose settings the state depends on; `ON_THE_WAY`: who handed the message on to a member.
+    ``busy_ns``: of one channel, for as many states as it is long; these are run to their end.
     """
     air.job_from[:] = 0
     lone = members[0] if members.shape[0] == 1 else -1
@@ -72,4 +73,11 @@ def run_states(
             reached_ns = work.reached_ns[members[at]]
             latency_ns[state, at] = reached_ns - start_ns if reached_ns >= 0 else -1
         for node in range(work.reached_ns.shape[0]):
-            read[state, node] = work.reached_ns[node] >= 0
+            read[state, node] = MET if work.reached_ns[node] >= 0 else 0
+        for at in range(members.shape[0]):
+            node = members[at]
+            while work.reached_ns[node] >= 0 and node != source:
+                node = work.parent[node]
+                if read[state, node] & ON_THE_WAY:
+                    break
+                read[state, node] |= ON_THE_WAY

@@ -6,7 +6,7 @@ from meshtwin.fast.arrays import REFUSED
 from meshtwin.fast.draws import extend, spread_unit, unit
 from meshtwin.fast.events import add_event, free_start, list_copy
 from meshtwin.fast.jit import part
-from meshtwin.fast.queues import add_job, begin_ns_of, count_active, set_free_from
+from meshtwin.fast.queues import add_job, begin_ns_of, count_active, set_free_from, turn_end_ns
 
 __all__ = ["schedule"]
 
@@ -83,12 +83,16 @@ def schedule(
             return False
     first_event = air.counts[0]
     begin_ns = begin_ns_of(rules, asked_ns, delay_ns, taken_ns)
-    turns = 0
-    if rules.takes_turns and air.is_loaded and not is_kept:
-        turns = count_active(air, row, asked_ns)
+    takes_turns = rules.takes_turns and air.is_loaded and not is_kept
+    if takes_turns:
+        turns = count_active(air, row, asked_ns, asked_ns)
         begin_ns = asked_ns + delay_ns
-        if turns > 0:  # the turn that is under way, of which any part may be over, and those of all others
-            begin_ns = asked_ns + int((unit(extend(key, 4), state) + turns - 1) * interval_ns)
+        if turns > 0:  # the turn that is under way, and one of each of the others
+            begin_ns = turn_end_ns(air, row, asked_ns, interval_ns) + (turns - 1) * interval_ns
+    # a single set never sends two messages at a time: those that use it then had to wait for this one
+    waiting_kind = -1
+    if sets == 1 and not is_kept:
+        waiting_kind = int(is_own) if rules.own_sets > 0 else 2
     phase_ns = work.phase_ns[node]
     free_ns = begin_ns
     rested_ns = begin_ns  # as `begin_ns`, but for waits for the radio, of which there are none where copies take turns
@@ -98,7 +102,7 @@ def schedule(
             copy_key = extend(extend(key, 3 + copy), state)
             length_ns = rules.window_ns + _window_jitter_ns(rules, copy_key)
         handed_ns = begin_ns
-        start_ns = free_start(rules, air, node, phase_ns, begin_ns, length_ns)
+        start_ns = free_start(rules, air, node, phase_ns, begin_ns, length_ns, waiting_kind)
         work.copy_start_ns[node, copy] = start_ns
         _plan_event(rules, work.copy_pdu_ns[node, copy], start_ns, airtime_ns, length_ns, copy_key)
         free_ns = start_ns + length_ns
@@ -106,7 +110,7 @@ def schedule(
             rules, work.head, work.following, work.copy_pdu_ns[node, copy], 8 * node + copy, work.head.shape[0] - 1
         )
         if is_kept:
-            add_event(rules, air, node, start_ns, free_ns, work.copy_pdu_ns[node, copy], airtime_ns)
+            add_event(rules, air, node, is_own, start_ns, free_ns, work.copy_pdu_ns[node, copy], airtime_ns)
         if rules.at_window_end:
             phase_ns = rules.scan_interval_ns - free_ns % rules.scan_interval_ns  # scanning begins anew
         step_ns = interval_ns
@@ -114,9 +118,8 @@ def schedule(
             step_ns += int(spread_unit(extend(key, 30 + copy), state, bits) * rules.advertising_delay_ns)
         begin_ns = start_ns + step_ns
         rested_ns += step_ns
-        if turns > 0:
-            turns = count_active(air, row, start_ns)
-            begin_ns += turns * interval_ns
+        if takes_turns:  # whoever comes in before this turn is over is ahead as well
+            begin_ns += count_active(air, row, start_ns, begin_ns) * interval_ns
     work.copies[node] = count
     if is_kept:
         if rules.rests:

@@ -7,10 +7,22 @@ from typing import Final
 import numpy as np
 
 from meshtwin.fast.airtime import compute_busiest
-from meshtwin.fast.arrays import NO_ROOM, OFF_TIME, REFUSED, Air, Floats, Links, Rules, SettingsTable, Work
+from meshtwin.fast.arrays import (
+    NO_ROOM,
+    OFF_TIME,
+    REFUSED,
+    Air,
+    BackgroundTable,
+    Floats,
+    Ints,
+    Links,
+    Rules,
+    SettingsTable,
+    Work,
+)
 from meshtwin.fast.declining import find_overload
 from meshtwin.fast.room import find_excess, make_air, make_quiet_air
-from meshtwin.fast.traffic import Stream, make_messages
+from meshtwin.fast.traffic import APART_S, Stream, make_messages
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.sim.draws import make_key
 from meshtwin.sim.scenario import Scenario
@@ -19,6 +31,12 @@ __all__ = ["BUSY_STATES", "Surroundings", "SurroundingsMaker"]
 
 BUSY_STATES: Final = 4  # floods that are run to their end for the airtime they take
 KEPT: Final = 2  # what is in force and the last candidate; each takes megabytes
+WARM_UP_S: Final = 1.0  # queues fill before the first judged message
+TAIL_S: Final = 0.5  # and go on after the last
+SPACING_S: Final = 0.1  # between judged messages; nearer ones would meet the same background
+QUIET_START_NS: Final = 1_000_000_000  # of a flood alone on the air; any instant gives the same, seen at three
+BEFORE_S: Final = 0.25  # a judged message and the next of a flow that keeps apart from it: half of `APART_S`
+STEP_S: Final = 0.005  # to which free times are known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +45,11 @@ class Surroundings:
 
     ``busiest_ratio``: share of time in which the sets of the busiest node are taken. ``declined``: why the model
     can't answer; the air is quiet then, or not to be used. ``number``: equal for equal surroundings of one maker, 0
-    where nothing else is on the air.
+    where nothing else is on the air. ``starts_ns``: when judged messages begin, one for each state.
     """
 
     air: Air
+    starts_ns: Ints
     number: int = 0
     busy_s: Floats
     busiest_ratio: float = 0.0
@@ -46,7 +65,7 @@ class SurroundingsMaker:
     work: Work
     index: dict[UnicastAddress, int]
     seed: int
-    span_s: float
+    states: int
     _made: int = field(default=0, init=False)
     _kept: list[tuple[object, Surroundings]] = field(default_factory=list, init=False)
 
@@ -87,21 +106,24 @@ class SurroundingsMaker:
     def _make(self, scenario: Scenario, settings: SettingsTable, streams: Sequence[Stream]) -> Surroundings:
         from meshtwin.fast.runner import run_background  # deferred: numba
 
-        nodes, span_ns = len(scenario.nodes), int(self.span_s * 1e9)
-        table = make_messages(scenario, tuple(streams), self.index, self.seed, self.span_s)
-        if not len(table.start_ns):
-            return Surroundings(air=make_quiet_air(nodes), busy_s=np.zeros(len(streams)))
-        if reason := find_excess(self.rules, settings, table, span_ns):
-            return Surroundings(air=make_quiet_air(nodes), busy_s=np.zeros(len(streams)), declined=reason)
+        span_s = WARM_UP_S + self.states * SPACING_S + TAIL_S
+        nodes, span_ns = len(scenario.nodes), int(span_s * 1e9)
+        table = make_messages(scenario, tuple(streams), self.index, self.seed, span_s)
+        reason = find_excess(self.rules, settings, table, span_ns) if len(table.start_ns) else None
+        if reason or not len(table.start_ns):
+            starts_ns = np.full(self.states, QUIET_START_NS, np.int64)
+            air = make_quiet_air(nodes)
+            return Surroundings(air=air, starts_ns=starts_ns, busy_s=np.zeros(len(streams)), declined=reason)
         air = make_air(self.rules, settings, table, span_ns)
         busy = np.zeros((len(streams), 2), np.int64)
         key = np.uint64(make_key(self.seed, "fast/background"))
         nobody = np.zeros(nodes, np.uint8)
         run_background(self.links, self.rules, settings, air, self.work, table, key, nobody, busy, BUSY_STATES)
-        relays, own = compute_busiest(self.rules, air, settings, self.span_s)
+        relays, own = compute_busiest(self.rules, air, settings, span_s)
         refused, sent = int(air.counts[REFUSED]), int(air.job_count.sum())
         return Surroundings(
             air=air,
+            starts_ns=_lay_starts(self.states, streams, table),
             busy_s=busy[:, 0] * 1e-9 / np.maximum(busy[:, 1], 1),
             busiest_ratio=max(relays, own),
             declined=find_overload(
@@ -112,3 +134,16 @@ class SurroundingsMaker:
                 refused_ratio=refused / max(1, refused + sent),
             ),
         )
+
+
+def _lay_starts(states: int, streams: Sequence[Stream], table: BackgroundTable) -> Ints:
+    """(states,) when judged messages begin: evenly over all times that are apart from those of flows."""
+    apart = [group for group, stream in enumerate(streams) if stream.start_s is not None]
+    flows_s = table.start_ns[np.isin(table.group, apart)] * 1e-9
+    times_s = WARM_UP_S + np.arange(0.0, states * SPACING_S, STEP_S)
+    after = np.searchsorted(flows_s, times_s, side="right")
+    ends_s = np.concatenate(([-np.inf], flows_s, [np.inf]))
+    free_s = times_s[(times_s >= ends_s[after] + APART_S) & (times_s <= ends_s[after + 1] - BEFORE_S)]
+    if len(free_s) < states:  # flows leave too little room between them
+        free_s = times_s
+    return (free_s[np.arange(states) * len(free_s) // states] * 1e9).astype(np.int64)

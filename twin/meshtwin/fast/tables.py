@@ -13,10 +13,12 @@ from meshtwin.fast.arrays import Floats, Ints, Links, Rules, SettingsTable
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.radio.reception import (
     NOISE_FLOOR_DBM,
+    compute_airtime_ns,
     compute_bit_error_ratio,
     compute_packet_error_ratio,
     compute_snr_db,
 )
+from meshtwin.sim.air import link_airtime_ns
 from meshtwin.sim.profiles import StackProfile
 from meshtwin.sim.scenario import Scenario
 from meshtwin.units import s_to_ns
@@ -27,7 +29,7 @@ MOST_NODES: Final = 8_192  # the table of powers takes 256 MiB then
 NO_LINK_DBM: Final = -999.0
 AUDIBLE_DELIVERY: Final = 0.01  # as in the simulator: a link that delivers less receives nothing
 OCCUPYING_DELIVERY: Final = 0.5  # as in the simulator: a node hears the channel in use
-REFERENCE_PDU_BYTES: Final = 20  # as in the simulator: size for which delivery follows from received power
+REFERENCE_PDU_BYTES: Final = 20  # as in the simulator: size by which a link with a power alone is heard at all
 LEAST_DBM: Final = -130.0  # grid of received powers: ends and step
 MOST_DBM: Final = -60.0
 STEP_DB: Final = 0.01
@@ -126,19 +128,29 @@ def build_links(scenario: Scenario, index: Mapping[UnicastAddress, int]) -> Link
     dbm = np.asarray([math.nan if x.rx_power_dbm is None else x.rx_power_dbm for x in scenario.links], np.float64)
     delivery = np.asarray([math.nan if x.delivery is None else x.delivery for x in scenario.links], np.float64)
     deviation = np.asarray([x.delivery_deviation for x in scenario.links], np.float64)
+    told_ns = np.asarray([link_airtime_ns(link, scenario.profile) for link in scenario.links], np.int64)
+    reference_ns = compute_airtime_ns(REFERENCE_PDU_BYTES)
+    sized_ns = np.asarray([compute_airtime_ns(link.delivery_pdu_bytes) for link in scenario.links], np.int64)
     both = on[source] & on[target]
-    source, target, dbm, delivery, deviation = (x[both] for x in (source, target, dbm, delivery, deviation))
+    source, target, dbm, delivery, deviation, told_ns, sized_ns = (
+        x[both] for x in (source, target, dbm, delivery, deviation, told_ns, sized_ns)
+    )
     told = delivery.copy()
     delivery = np.where(np.isnan(delivery), delivery_from_dbm(dbm), delivery)
     deviation = np.where(np.isnan(told), 0.0, deviation)  # power alone has no posterior
-    dbm = np.where(np.isnan(dbm), dbm_from_delivery(np.round(delivery, 3)), dbm)
+    dbm = np.where(np.isnan(dbm), dbm_from_delivery(np.round(delivery, 3) ** (reference_ns / sized_ns)), dbm)
     heard = delivery + 3.0 * deviation >= AUDIBLE_DELIVERY
     order = np.flatnonzero(heard)[np.argsort(source[heard], kind="stable")]
+    airtimes_ns = _find_airtimes_ns(scenario)
     numbers = np.asarray([n.address for n in scenario.nodes], np.uint64)
     return Links(
         out_first=_firsts(source[order], count),
         out_target=target[order],
-        out_delivery=delivery[order],
+        out_delivery=np.asarray(
+            [delivery[order], *(delivery[order] ** (airtime_ns / told_ns[order]) for airtime_ns in airtimes_ns)]
+        ),
+        out_told_ns=told_ns[order],
+        airtimes_ns=airtimes_ns,
         out_deviation=deviation[order],
         out_dbm=dbm[order],
         out_key=numbers[source[order]] << np.uint64(16) | numbers[target[order]],
@@ -147,6 +159,14 @@ def build_links(scenario: Scenario, index: Mapping[UnicastAddress, int]) -> Link
         external_per_ns=np.asarray([n.external_pdus_per_s * 1e-9 for n in scenario.nodes], np.float64),
         log_survival=_log_bit_survival(),
     )
+
+
+def _find_airtimes_ns(scenario: Scenario) -> Ints:
+    """Times on the air of the scenario's PDUs, each once; other sizes, asked for later, take a little longer."""
+    sizes = {*(flow.pdu_bytes for flow in scenario.flows), *(b.pdu_bytes for b in scenario.background)}
+    sizes |= {flow.response_pdu_bytes for flow in scenario.flows if flow.response_pdu_bytes is not None}
+    whole = scenario.profile.pdu_airtime_ns
+    return np.asarray(sorted({whole or compute_airtime_ns(size) for size in sizes}), np.int64)
 
 
 def _firsts(sorted_nodes: Ints, count: int) -> Ints:

@@ -1,15 +1,17 @@
 """What is on the air beside the judged messages, as a list of messages over a stretch of time.
 
 Background comes at Poisson times, as in the simulator, but its rate is met exactly over the stretch, and its sources
-take turns: less chance at equal load. Flows whose messages keep apart are judged each for itself; where they may
-overlap, every flow is also on the air for all others (and for itself), with its own period and a drawn phase: how
-flows follow each other is not kept (doubt: flows tied to one another by a fixed delay).
+take turns: less chance at equal load. Where messages of flows may overlap, every flow is also on the air for all
+others (and for itself), with its own period and a drawn phase: how flows follow each other is not kept (doubt: flows
+tied to one another by a fixed delay). Flows whose messages keep apart are judged each for itself; beside a background
+that is relayed they are on the air at their own times, since they fill queues that are not empty again when the next
+message comes, and judged messages keep apart from them.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -19,7 +21,16 @@ from meshtwin.radio.reception import compute_airtime_ns
 from meshtwin.sim.draws import draw, extend_key, make_key
 from meshtwin.sim.scenario import Scenario, ScenarioFlow
 
-__all__ = ["APART_S", "Stream", "compute_airtime", "find_streams", "find_together", "make_messages", "overlapping"]
+__all__ = [
+    "APART_S",
+    "Stream",
+    "compute_airtime",
+    "find_streams",
+    "find_together",
+    "is_relayed",
+    "make_messages",
+    "overlapping",
+]
 
 APART_S: Final = 0.5  # a flood of a dozen hops with repeats is over by then in every profile at light load
 TOGETHER_S: Final = 0.05  # messages that start so near to each other meet in their first hops
@@ -28,7 +39,10 @@ MOST_LISTED: Final = 2_000  # messages of a flow looked at when flows are laid b
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """Messages of one kind on the air: at Poisson times, or every ``period_s`` with ``spread_s`` of chance."""
+    """Messages of one kind on the air: at Poisson times, or every ``period_s`` with ``spread_s`` of chance.
+
+    ``start_s``: when the first of a period begins, from which judged messages keep apart; None: drawn.
+    """
 
     name: str
     sources: tuple[UnicastAddress, ...]
@@ -37,6 +51,7 @@ class Stream:
     pdu_bytes: int
     period_s: float | None = None
     spread_s: float = 0.0
+    start_s: float | None = None
 
 
 def compute_airtime(scenario: Scenario, pdu_bytes: int) -> int:
@@ -45,7 +60,7 @@ def compute_airtime(scenario: Scenario, pdu_bytes: int) -> int:
 
 
 def find_streams(scenario: Scenario) -> tuple[Stream, ...]:
-    """Background in the scenario's order, then flows and their answers if flows overlap."""
+    """Background in the scenario's order; then flows and their answers, if they overlap or if it is relayed."""
     on = {node.address for node in scenario.nodes if node.is_on}
     streams = [
         Stream(
@@ -57,15 +72,30 @@ def find_streams(scenario: Scenario) -> tuple[Stream, ...]:
         )
         for b in scenario.background
     ]
-    if overlapping(scenario):
+    are_together = overlapping(scenario)
+    if are_together or is_relayed(scenario, streams):
         for flow in scenario.flows:
-            streams += _of_flow(flow, on)
+            streams += _of_flow(flow, on, None if are_together else flow.start_s)
     return tuple(streams)
 
 
-def _of_flow(flow: ScenarioFlow, on: set[UnicastAddress]) -> Iterator[Stream]:
+def is_relayed(scenario: Scenario, streams: Sequence[Stream]) -> bool:
+    """Whether any of the messages is relayed at all."""
+    ttls = {node.address: node.ttl for node in scenario.nodes}
+    return any(
+        stream.rate_per_s > 0.0 and any((ttls[a] if stream.ttl is None else stream.ttl) >= 2 for a in stream.sources)
+        for stream in streams
+    )
+
+
+def _of_flow(flow: ScenarioFlow, on: set[UnicastAddress], start_s: float | None) -> Iterator[Stream]:
     spread_s = flow.period_s if flow.spread_in_period else flow.spread_s
-    asked = {"rate_per_s": 1.0 / flow.period_s, "period_s": flow.period_s, "spread_s": spread_s}
+    asked: dict[str, Any] = {
+        "rate_per_s": 1.0 / flow.period_s,
+        "period_s": flow.period_s,
+        "spread_s": spread_s,
+        "start_s": start_s,
+    }
     if not flow.count or flow.source not in on:
         return
     yield Stream(name=f"flow/{flow.name}", sources=(flow.source,), ttl=flow.ttl, pdu_bytes=flow.pdu_bytes, **asked)
@@ -135,7 +165,7 @@ def _iter_starts(stream: Stream, key: int, span_s: float) -> Iterator[float]:
     if stream.period_s is None:  # a Poisson stream, given its count, is uniform
         yield from (draw(extend_key(key, number), 0) * span_s for number in range(round(stream.rate_per_s * span_s)))
         return
-    phase_s = draw(key, 0) * stream.period_s
+    phase_s = (draw(key, 0) * stream.period_s) if stream.start_s is None else stream.start_s % stream.period_s
     for number in range(math.ceil(span_s / stream.period_s)):
         start_s = phase_s + number * stream.period_s + draw(extend_key(key, number), 0) * stream.spread_s
         if start_s < span_s:
