@@ -21,6 +21,7 @@ from tests.truth.network import TruthNetwork, make_network
 from tests.truth.places import KINDS
 from tests.truth.reporting import START
 
+from meshtwin.emulation.world import World
 from meshtwin.mesh.snapshots import LinkEstimate
 from meshtwin.twins.estimator import estimate_links, estimate_unheard
 from meshtwin.twins.load import Traffic, estimate_load
@@ -39,6 +40,7 @@ RUNS: Final = ((6, min(16, MOST)), (30, min(32, MOST)))  # minutes of observing,
 BANDS: Final = {"0-0.2": (0.0, 0.2), "0.2-0.8": (0.2, 0.8), "0.8-1": (0.8, 1.01)}
 UNHEARD: Final = "unheard pairs"
 CERTAIN: Final = 1e-6  # predictions are kept this far from 0 and 1
+WITHIN_90_PERCENT: Final = 1.645  # standard deviations of a normal
 NOTHING: Final = 1e-4  # predicted for pairs that the estimator leaves out: farther apart than any link
 
 Pair = tuple[int, int]
@@ -46,12 +48,16 @@ Pair = tuple[int, int]
 
 @dataclass
 class Score:
-    """Sums over pairs: ``covered`` of the 90 % intervals, and losses by method."""
+    """Sums over pairs: ``covered`` of the 90 % intervals, losses by method, squared errors of received power in dB."""
 
     pairs: int = 0
     covered: int = 0
     floor: float = 0.0
     loss: dict[str, float] = field(default_factory=dict)
+    powers: int = 0
+    powers_covered: int = 0
+    rssi_squares: float = 0.0
+    power_squares: float = 0.0
 
     def lower_percent(self, method: str) -> float:
         """How much lower the log-loss is than that of raw counting."""
@@ -77,7 +83,19 @@ def run() -> list[Figure]:
             if name != UNHEARD:
                 share = 100 * score.covered / score.pairs
                 figures.append(told(f"{where}: truth inside the 90 % interval", share, "%", COMMAND))
+                figures += _tell_power(where, score)
     return figures
+
+
+def _tell_power(where: str, score: Score) -> list[Figure]:
+    """Root mean square errors of received power, and how often its 90 % interval holds the truth."""
+    rssi_db, power_db = ((s / score.powers) ** 0.5 for s in (score.rssi_squares, score.power_squares))
+    share = 100 * score.powers_covered / score.powers
+    return [
+        told(f"{where}: RSSI as received power, error", rssi_db, "dB", COMMAND),
+        told(f"{where}: received power, error", power_db, "dB", COMMAND),
+        told(f"{where}: received power inside its 90 % interval", share, "%", COMMAND),
+    ]
 
 
 def _networks(first: int, count: int) -> Iterator[TruthNetwork]:
@@ -86,7 +104,7 @@ def _networks(first: int, count: int) -> Iterator[TruthNetwork]:
 
 
 def _add(scores: dict[str, Score], network: TruthNetwork, state: TwinState, minutes: float) -> None:
-    truth = network.true_delivery()
+    truth, power_dbm = network.true_delivery(), World(network.scenario, network.seed).power_dbm
     fitted = _estimate(network, state, minutes)
     blind = _estimate(network, _hide_rssi(state), minutes)
     methods: Mapping[str, Callable[[Pair], float]] = {
@@ -106,6 +124,17 @@ def _add(scores: dict[str, Score], network: TruthNetwork, state: TwinState, minu
             link = fitted[pair]
             low, high = beta.ppf((0.05, 0.95), link.delivery_alpha, link.delivery_beta)
             score.covered += low <= delivery <= high
+            _add_power(score, link, sum(power_dbm[pair[0] - 1][pair[1] - 1]) / 3.0)
+
+
+def _add_power(score: Score, link: LinkEstimate, true_dbm: float) -> None:
+    if link.rssi_dbm is None or link.rx_power_dbm is None or link.rx_power_deviation_db is None:
+        return
+    error_db = link.rx_power_dbm - true_dbm
+    score.powers += 1
+    score.rssi_squares += (link.rssi_dbm - true_dbm) ** 2
+    score.power_squares += error_db**2
+    score.powers_covered += abs(error_db) <= WITHIN_90_PERCENT * link.rx_power_deviation_db
 
 
 def _estimate(network: TruthNetwork, state: TwinState, minutes: float) -> dict[Pair, LinkEstimate]:

@@ -129,6 +129,42 @@ async def test_fast_answer_is_shown_while_the_simulation_goes_on_and_kept_beside
     assert (done.state, done.provisional) == ("Done", running.provisional)
 
 
+async def test_who_waits_is_told_with_the_first_answer_or_at_the_end(tmp_path: Path) -> None:
+    source, go_on = Source(), threading.Event()
+    source.gate.set()
+    registry = RunRegistry(tmp_path, source.snapshot)
+
+    def work(partial: PartialSnapshot, seed: int, progress: Progress, provisional: Provisional) -> RunStatus:
+        provisional(expected(seed), "with two relays")
+        go_on.wait()
+        return RunStatus(run_id="r1", state="Done", progress_per_mille=1000)
+
+    registry._start("r1", 7, work)
+    first = await registry.wait("r1", 60.0, until_over=False)
+    still = await registry.wait("r1", 0.0, until_over=True)
+    go_on.set()
+    last = await registry.wait("r1", 60.0, until_over=True)
+
+    assert first is not None and still is not None and last is not None  # noqa: PT018
+    assert (first.state, first.provisional is None) == ("Running", False)
+    assert (still.state, last.state) == ("Running", "Done")
+    assert await registry.wait("unknown", 60.0, until_over=True) is None
+
+
+async def test_who_waits_for_a_run_that_fails_or_is_ended_is_told_then(tmp_path: Path) -> None:
+    registry = RunRegistry(tmp_path, Source().snapshot, door_s=0.01)
+    await registry.start_pipeline(request())
+    waiting = asyncio.create_task(registry.wait("r1", 60.0, until_over=False))
+    await asyncio.sleep(0)
+    await registry.cancel("r1")
+    told = await waiting
+
+    assert told is not None
+    assert told.state == "Failed"
+    again = RunRegistry(tmp_path, Source().snapshot)
+    assert await again.wait("r1", 60.0, until_over=True) == told
+
+
 def expected(seed: int) -> Prediction:
     nothing = NetworkKpis(flows=(), airtime_ratio=Interval(estimate=0.0, low=0.0, high=0.0))
     return Prediction(

@@ -70,6 +70,10 @@ class OneRun:
     def get(self, run_id: str) -> RunStatus | None:
         return RunStatus(run_id="r1", state="Running") if run_id == "r1" else None
 
+    async def wait(self, run_id: str, seconds: float, *, until_over: bool) -> RunStatus | None:
+        stage = f"{'end' if until_over else 'first answer'} within {seconds:g} s"
+        return RunStatus(run_id="r1", state="Done", stage=stage) if run_id == "r1" else None
+
     async def cancel(self, run_id: str) -> RunStatus | None:
         return self.get(run_id)
 
@@ -225,6 +229,19 @@ def test_runs_are_followed_and_unknown_ones_are_not_found(caller: Caller) -> Non
     assert caller.ask("GET", "/api/v1/runs/r1").json()["runId"] == "r1"
     assert caller.ask("GET", "/api/v1/runs/r2").status_code == 404
     assert caller.ask("DELETE", "/api/v1/runs/r2", Role.ENGINEER).status_code == 404
+
+
+def test_who_would_rather_wait_is_told_with_the_first_answer_and_then_at_the_end(caller: Caller) -> None:
+    prefer = {"authorization": f"Bearer {mint(KEY, 'me', Role.ENGINEER, 60, NOW)}", "prefer": "wait=20"}
+
+    def ask(method: str, path: str, **body: Any) -> httpx.Response:
+        return asyncio.run(caller._client.request(method, path, headers=prefer, **body))
+
+    accepted = ask("POST", "/api/v1/pipelines/lighting/runs", json=pipeline())
+    assert (accepted.status_code, accepted.json()["stage"]) == (202, "first answer within 20 s")
+    assert accepted.headers["location"] == "/api/v1/runs/r1"
+    assert ask("GET", "/api/v1/runs/r1").json()["stage"] == "end within 20 s"
+    assert ask("GET", "/api/v1/runs/r2").status_code == 404
 
 
 def test_every_path_is_in_the_open_api_document(caller: Caller) -> None:

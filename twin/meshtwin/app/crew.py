@@ -4,24 +4,28 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Final
 
+from meshtwin.app.fork_server import FORK_SERVER
 from meshtwin.errors import Unavailable
 from meshtwin.ports import Cancelled
 
 __all__ = ["Crew", "begin_worker"]
 
 END_S: Final = 5.0  # for the end of a killed process
+START_TRIES, START_AGAIN_S = 10, 0.05  # a fork server takes some ms to die, when it was killed
 
 
 class Crew:
     """``workers`` processes at most, which leave ``idle_s`` after the last question; usable from several threads.
 
-    ``left`` is called then.
+    ``left`` is called then. They are forked from a process that has loaded the models (`meshtwin.app.fork_server`),
+    which leaves with the last crew.
     """
 
     def __init__(self, workers: int, idle_s: float, left: Callable[[], object] = lambda: None) -> None:
@@ -73,6 +77,7 @@ class Crew:
             executor.shutdown(wait=False, cancel_futures=True)
             for worker in workers:
                 worker.join(END_S)
+            FORK_SERVER.release()
 
     def _engage(self) -> ProcessPoolExecutor:
         with self._lock:
@@ -81,12 +86,30 @@ class Crew:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
+            if self._executor is not None and self._executor._broken:  # a worker died while nobody asked
+                FORK_SERVER.release()
+                self._executor = None
             if self._executor is None:
-                self._executor = ProcessPoolExecutor(
-                    self.workers, mp_context=multiprocessing.get_context("spawn"), initializer=begin_worker
-                )
+                self._executor = self._start()
             self._askers += 1
             return self._executor
+
+    def _start(self) -> ProcessPoolExecutor:
+        """An executor whose first worker is starting; raises `Unavailable` (``WorkerNotStarted``) if none can."""
+        context = FORK_SERVER.engage()
+        for tries_left in reversed(range(START_TRIES)):
+            executor = ProcessPoolExecutor(self.workers, mp_context=context, initializer=begin_worker)
+            try:
+                executor.submit(os.getpid)
+                return executor
+            except OSError as error:  # no more processes; or a fork server that is just dying
+                executor.shutdown(wait=False)
+                if not tries_left:
+                    FORK_SERVER.release()
+                    message = f"no worker could be started ({error}); ask again later"
+                    raise Unavailable(message, reason="WorkerNotStarted") from error
+                time.sleep(START_AGAIN_S)
+        raise AssertionError("the last try returns or raises")
 
     def _release(self) -> None:
         with self._lock:
@@ -105,11 +128,13 @@ class Crew:
         if executor is not None:
             self._left()
             executor.shutdown(wait=True)
+            FORK_SERVER.release(may_end=True)
 
     def _discard(self, executor: ProcessPoolExecutor) -> None:
         with self._lock:
             if self._executor is executor:
                 self._executor = None
+                FORK_SERVER.release()
         executor.shutdown(wait=False, cancel_futures=True)
 
 

@@ -1,6 +1,7 @@
 """Running the models for a request: imported only when somebody asks, since an idle twin needs none of it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from meshtwin.app.serving import utc_now
 from meshtwin.app.settings import ModelConfig
@@ -14,7 +15,8 @@ from meshtwin.recipes.messages import PipelineRequest, RunStatus, WhatIfRequest
 from meshtwin.recipes.pipeline import run_pipeline
 from meshtwin.recipes.questions import changes_of
 from meshtwin.recipes.scored import foresee_by_cards
-from meshtwin.twins.partial import PartialSnapshot
+from meshtwin.twins.partial import Gap, PartialSnapshot
+from meshtwin.whatif.asking import leave_out_unanswerable
 from meshtwin.whatif.forks import fork
 from meshtwin.whatif.sizes import check_size
 
@@ -55,6 +57,8 @@ def run_pipeline_request(
     ``model``: somebody else's in the place of ``judge``; raises `MeshTwinError` where that fails and has to be asked.
     """
 
+    partial = _without_unanswerable(partial)
+
     def ask(chosen: Judge) -> RunStatus:
         result = run_pipeline(
             request,
@@ -88,6 +92,8 @@ def run_what_if_request(
     model: ModelConfig | None = None,
 ) -> RunStatus:
     """The finished run; gaps of the snapshot stand among the warnings. ``model`` as in `run_pipeline_request`."""
+
+    partial = _without_unanswerable(partial)
 
     def ask(chosen: Judge) -> RunStatus:
         response = answer_what_if(
@@ -138,6 +144,13 @@ def _foresee(
         messages=request.probe_messages,
         now=utc_now().replace(microsecond=0),
     )
+
+
+def _without_unanswerable(partial: PartialSnapshot) -> PartialSnapshot:
+    """No judge is asked about flows from or to nodes that the snapshot does not hold; gaps tell them."""
+    snapshot, left_out = leave_out_unanswerable(partial.snapshot)
+    gaps = (*partial.gaps, *(Gap(f"flow {name}", why) for name, why in left_out))
+    return replace(partial, snapshot=snapshot, gaps=gaps) if left_out else partial
 
 
 def _gaps(partial: PartialSnapshot) -> list[str]:

@@ -21,6 +21,7 @@ from meshtwin.app.runs import RunRegistry
 from meshtwin.app.serving import serve_until_signal, utc_now
 from meshtwin.app.settings import ChildConfig, ParentTwinSettings, read_settings
 from meshtwin.app.summaries import SummaryPublisher, make_will
+from meshtwin.app.warming import Warming
 from meshtwin.connectors.mqtt import MqttLink
 from meshtwin.contract.summaries import TwinSummary
 from meshtwin.contract.topics import twin_topic
@@ -48,6 +49,7 @@ class ParentTwin:
         self.summaries: dict[str, TwinSummary] = {}
         self.dropped: Counter[str] = Counter()
         self.turned_s = time.monotonic()
+        self.warming = Warming()
         self._logged_s: dict[str, float] = {}
         self._topics = {_topic_of(settings, child): child.name for child in settings.children}
         self._snapshots = ChildSnapshots(settings.name, settings.children, key, utc_now)
@@ -86,9 +88,9 @@ class ParentTwin:
         return Health(True)
 
     def readiness(self) -> Health:
-        """Good as soon as REST answers: a parent has no state to load."""
+        """Good as soon as the models are loaded: a parent has no state to load."""
         missing = self.summary().children_missing
-        return Health(True, f"children missing: {', '.join(missing)}" if missing else "")
+        return self.warming.add_to(Health(True, f"children missing: {', '.join(missing)}" if missing else ""))
 
     def metrics(self) -> bytes:
         """Prometheus text."""
@@ -140,11 +142,19 @@ async def run_parent_twin(settings: ParentTwinSettings) -> None:
     keys = Keys(tree=settings.read_rest_key(), own=settings.read_own_key())
     settings.data_folder.mkdir(parents=True, exist_ok=True)
     twin = ParentTwin(settings, keys.tree)
-    runs = RunRegistry(settings.data_folder / "runs", twin.snapshot, workers=settings.workers, model=settings.model)
+    runs = RunRegistry(
+        settings.data_folder / "runs",
+        twin.snapshot,
+        workers=settings.workers,
+        keep_models_s=settings.keep_models_seconds,
+        model=settings.model,
+    )
     app = create_app(title=settings.name, twin=twin, runs=runs, keys=keys, now=utc_now)
     topic = twin_topic(settings.namespace, settings.name, "summary")
     publisher = SummaryPublisher(twin.link, topic, twin.summary)
     twin.link.start()
+    if settings.keep_models_seconds:
+        twin.warming.start(runs.load_models())
     log.info("Started", twin=settings.name, children=len(settings.children))
     try:
         await serve_until_signal(

@@ -5,10 +5,12 @@ unknown: the asker may ask again under another id.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial as partial_of
 from pathlib import Path
@@ -37,6 +39,7 @@ log = structlog.get_logger(__name__)
 RUNS_AT_ONCE: Final = 4  # each keeps a thread; the worker processes are shared
 RUNS_KEPT: Final = 64  # finished ones; results of a pipeline take some 10 kB
 RUN_LIMIT_S: Final = 3600.0  # the longest seen, a pipeline on 300 nodes on a busy machine, takes two minutes
+KEEP_MODELS_S: Final = 600.0  # as in `meshtwin.app.settings`
 DOOR_S: Final = 0.5  # an asker waits no longer for a snapshot to be refused by; one of 300 nodes takes some 50 ms
 SEED_MAX: Final = 2**31 - 1
 
@@ -52,24 +55,39 @@ class _Run:
     taking: asyncio.Future[PartialSnapshot] | None = None  # the snapshot, until it is there
     is_cancelled: bool = False
     is_at_work: bool = False  # its thread may go on for a while after the run is settled
+    written: Future[None] | None = None  # who is told of a run finds it again, whatever happens to the twin
+    is_told: asyncio.Event = field(default_factory=asyncio.Event)  # there is a first answer, or it is over
+    is_over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        if self.status.state != "Running":
+            self.end()
+
+    def end(self) -> None:
+        """Nobody waits for it any more."""
+        self.is_told.set()
+        self.is_over.set()
 
 
 @dataclass(slots=True)
 class RunRegistry:
     """All runs of one twin; a `meshtwin.northbound.views.RunDesk`.
 
-    ``snapshot`` gives what the models start from; ``workers`` is the number of simulation processes; ``model`` is
-    somebody else's in the simulator's place.
+    ``snapshot`` gives what the models start from; ``workers`` is the number of simulation processes, which keep the
+    models loaded for ``keep_models_s`` after the last question; ``model`` is somebody else's in the simulator's place.
     """
 
     folder: Path
     snapshot: Callable[[], Awaitable[PartialSnapshot]]
     workers: int = 2
+    keep_models_s: float = KEEP_MODELS_S
     limit_s: float = RUN_LIMIT_S  # a run that takes longer fails
     model: ModelConfig | None = None
     door_s: float = DOOR_S
     _runs: dict[str, _Run] = field(default_factory=dict)
     _judge: "PoolJudge | None" = None
+    # Waiting for the disk takes 5 ms and more, which no first answer shall wait for; one thread keeps the order
+    _writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "runs are written"))
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -104,6 +122,15 @@ class RunRegistry:
         run = self._runs.get(run_id)
         return None if run is None else run.status
 
+    async def wait(self, run_id: str, seconds: float, *, until_over: bool) -> RunStatus | None:
+        """Where a run stands when it has a first answer, or is over, or ``seconds`` have passed."""
+        run = self._runs.get(run_id)
+        if run is None:
+            return None
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for((run.is_over if until_over else run.is_told).wait(), seconds)
+        return run.status
+
     async def cancel(self, run_id: str) -> RunStatus | None:
         """End a run at its next report of progress; a finished one stays as it is."""
         run = self._runs.get(run_id)
@@ -114,6 +141,16 @@ class RunRegistry:
             self._settle(run, _failed(run.status, "Cancelled", "ended on request"))
         return run.status
 
+    async def load_models(self) -> bool:
+        """Loads what the first answer would wait for, in a worker and here; False: nothing is compiled yet.
+
+        Raises `Unavailable` if the worker died.
+        """
+        loaded, _ = await asyncio.gather(
+            in_own_thread("load models", self._pool().load_ahead), asyncio.to_thread(_load_answering)
+        )
+        return loaded
+
     def close(self) -> None:
         """Give up what runs, and end the workers."""
         for run in self._runs.values():
@@ -122,6 +159,7 @@ class RunRegistry:
                 self._settle(run, _failed(run.status, "Interrupted", "the twin ended"))
         if self._judge is not None:
             self._judge.close()
+        self._writer.shutdown()
 
     async def _admit(self, request: PipelineRequest | WhatIfRequest, work: Work) -> RunStatus:
         """Starts what fits. A snapshot that is slow or fails is left to the run."""
@@ -135,7 +173,10 @@ class RunRegistry:
             await asyncio.wait({taking}, timeout=self.door_s)
             if taking.done() and taking.exception() is None:
                 await asyncio.to_thread(_check_request, request, taking.result())
-            return self._start(request.run_id, request.seed, work, taking)
+            status = self._start(request.run_id, request.seed, work, taking)
+            if (written := self._runs[request.run_id].written) is not None:
+                await asyncio.wrap_future(written)
+            return status
         finally:
             if not any(run.taking is taking for run in self._runs.values()):  # refused, or another was quicker
                 taking.cancel()
@@ -159,7 +200,7 @@ class RunRegistry:
             return known
         run = _Run(RunStatus(run_id=run_id, state="Running", stage="taking a snapshot"), taking=taking)
         self._runs[run_id] = run
-        self._write(run.status)
+        run.written = self._write(run.status)
         chosen = secrets.randbelow(SEED_MAX) if seed is None else seed
         run.task = asyncio.create_task(self._run(run, chosen, work), name=f"run {run_id}")
         self._forget_old()
@@ -204,6 +245,7 @@ class RunRegistry:
         if run.status.state == "Running":
             told = ProvisionalModel(prediction=PredictionModel.from_value(prediction), message=about[:ABOUT_MAX])
             run.status = run.status.model_copy(update={"provisional": told})
+            run.is_told.set()
 
     def _progressed(self, run: _Run, share: float, stage: str) -> None:
         if run.status.state == "Running":
@@ -212,10 +254,14 @@ class RunRegistry:
 
     def _settle(self, run: _Run, status: RunStatus) -> None:
         run.status = status
-        self._write(status)
+        self._write(status).result()  # what is told as over is kept
+        run.end()
         log.info("Run ended", run=status.run_id, state=status.state, stage=status.stage)
 
-    def _write(self, status: RunStatus) -> None:
+    def _write(self, status: RunStatus) -> Future[None]:
+        return self._writer.submit(self._write_now, status)
+
+    def _write_now(self, status: RunStatus) -> None:
         try:
             write_atomically(self._path(status.run_id), status.to_payload())
         except Unavailable as error:
@@ -228,13 +274,13 @@ class RunRegistry:
         finished = [run_id for run_id, run in self._runs.items() if run.status.state != "Running"]
         for run_id in finished[: max(0, len(finished) - RUNS_KEPT)]:
             del self._runs[run_id]
-            self._path(run_id).unlink(missing_ok=True)
+            self._writer.submit(self._path(run_id).unlink, missing_ok=True)
 
     def _pool(self) -> "PoolJudge":
         if self._judge is None:
-            from meshtwin.app.workers import PoolJudge  # deferred: an idle twin needs none of it
+            from meshtwin.app.workers import IDLE_S, PoolJudge  # deferred: an idle twin needs none of it
 
-            self._judge = PoolJudge(workers=self.workers)
+            self._judge = PoolJudge(workers=self.workers, quick_idle_s=max(IDLE_S, self.keep_models_s))
         return self._judge
 
     def _pipeline_work(self, request: PipelineRequest) -> Work:
@@ -272,6 +318,10 @@ def _check_request(request: PipelineRequest | WhatIfRequest, partial: PartialSna
     from meshtwin.app.modelling import check_request  # deferred: an idle twin needs none of it
 
     check_request(request, partial.snapshot)
+
+
+def _load_answering() -> None:
+    import meshtwin.app.modelling  # noqa: F401  # 0.1 s
 
 
 def _failed(status: RunStatus, reason: str, message: str) -> RunStatus:

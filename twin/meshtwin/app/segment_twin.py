@@ -22,6 +22,7 @@ from meshtwin.app.scoring import CARD_NAME, ScoreKeeper
 from meshtwin.app.serving import serve_until_signal, utc_now
 from meshtwin.app.settings import SegmentTwinSettings, read_settings
 from meshtwin.app.summaries import SummaryPublisher, make_will
+from meshtwin.app.warming import Warming
 from meshtwin.connectors.mqtt import MqttLink
 from meshtwin.contract.summaries import SegmentSummary, TwinSummary
 from meshtwin.contract.topics import gateway_topic, twin_topic
@@ -74,6 +75,7 @@ class SegmentTwin:
             metrics=self.metrics_registry,
             now=utc_now,
         )
+        self.warming = Warming()
         self._cached: tuple[float, PartialSnapshot] | None = None
 
     @property
@@ -107,10 +109,10 @@ class SegmentTwin:
         return Health(True)
 
     def readiness(self) -> Health:
-        """Good as soon as REST answers: the state was loaded before. A journal that fails is not ready."""
+        """Good as soon as the models are loaded: the state was before. A journal that fails is not ready."""
         if self.ingest.journal_fault:
             return Health(False, self.ingest.journal_fault)
-        return Health(True, self._rollup(self.state).waiting_for)
+        return self.warming.add_to(Health(True, self._rollup(self.state).waiting_for))
 
     def metrics(self) -> bytes:
         """Prometheus text."""
@@ -182,7 +184,12 @@ def read_facts(settings: SegmentTwinSettings) -> SegmentFacts:
 async def run_segment_twin(settings: SegmentTwinSettings) -> None:
     """Run until a signal; raises `MeshTwinError` if it cannot start."""
     twin = SegmentTwin(settings)
-    runs = RunRegistry(settings.data_folder / "runs", twin.snapshot, workers=settings.workers)
+    runs = RunRegistry(
+        settings.data_folder / "runs",
+        twin.snapshot,
+        workers=settings.workers,
+        keep_models_s=settings.keep_models_seconds,
+    )
     keys = Keys(tree=settings.read_rest_key(), own=settings.read_own_key())
     app = create_app(title=settings.name, twin=twin, runs=runs, keys=keys, now=utc_now, scores=twin.scores)
     topic = twin_topic(settings.namespace, settings.name, "summary")
@@ -191,6 +198,8 @@ async def run_segment_twin(settings: SegmentTwinSettings) -> None:
         for leaf in LEAVES:
             twin.link.subscribe(gateway_topic(settings.gateway_id, leaf), qos=1)
     twin.link.start()
+    if settings.keep_models_seconds:
+        twin.warming.start(runs.load_models())
     log.info(
         "Started",
         twin=settings.name,

@@ -109,6 +109,8 @@ class ProcessSettings(SettingsModel):
     config_hash: str = ""
     retention_days: int = Field(default=30, ge=1, le=3650)
     workers: int = Field(default=2, ge=1, le=64)  # processes for simulations, started on demand
+    # The models stay loaded so long after the start and the last question (90 MiB); 0: only while they are asked
+    keep_models_seconds: int = Field(default=600, ge=0, le=31_536_000)
 
     def read_rest_key(self) -> bytes:
         """The tree's key for REST tokens; raises `InvalidInput` if it is too short."""

@@ -1,7 +1,7 @@
 """Judging in worker processes that start on demand and leave when nobody asks.
 
-A twin that is asked nothing keeps no worker. Workers are spawned, not forked: the twin has threads. Quick questions
-have a worker of their own: they do not wait behind a simulation, and it stays longer.
+A twin that has been asked nothing for a while keeps no worker. Quick questions have a worker of their own: they do not
+wait behind a simulation, and it stays longer.
 """
 
 import hashlib
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final, Self
 
 from meshtwin.app.crew import Crew
 from meshtwin.mesh.configuration import Configuration
-from meshtwin.mesh.kpis import NetworkKpis
+from meshtwin.mesh.kpis import FlowDifference, NetworkKpis
 from meshtwin.mesh.snapshots import Snapshot
-from meshtwin.ports import JudgePlan, Progress, QuickAnswer
+from meshtwin.ports import JudgePlan, Progress, QuickAnswer, progress_part
 
 if TYPE_CHECKING:
     from meshtwin.sim.tallies import RunTally
@@ -30,8 +30,9 @@ __all__ = ["Parcel", "PoolJudge", "unpack"]
 # As in `meshtwin.whatif.judging` and `.quick`, which a twin's own process does not load; a test holds them equal.
 MODEL_NAME: Final = "packet-simulator"
 QUICK_MODEL_NAME: Final = "fast"
-IDLE_S: Final = 30.0  # a worker starts in about a second, which a simulation takes anyway: longer idling buys little
-# A person who goes on asking after a look at the answer does not wait for a worker again; it holds 90 MiB of its own.
+IDLE_S: Final = 30.0  # beside a fork server a worker starts in 20 ms: longer idling buys little
+# A person who goes on asking after a look at the answer does not wait for a worker again. It and the fork server, which
+# goes with it, hold some 90 MiB: with them a twin would keep more than the 150 MiB that an idle one may.
 QUICK_IDLE_S: Final = 600.0
 QUICK_MOST: Final = 2  # configurations of a quick question: base and changed; searches ask for many, on all workers
 MESSAGES_PER_CHUNK: Final = 4000  # some seconds: who is cancelled does not hold the workers for longer
@@ -52,6 +53,7 @@ class Parcel:
     @classmethod
     def of(cls, snapshot: Snapshot) -> "Parcel":
         """The parcel of ``snapshot``."""
+        assert snapshot.fingerprint  # noqa: S101  # worked out here, it goes along
         content = pickle.dumps(snapshot, protocol=pickle.HIGHEST_PROTOCOL)
         return cls(hashlib.blake2b(content, digest_size=16).digest(), content)
 
@@ -86,10 +88,31 @@ class PoolJudge:
         plan: JudgePlan,
         progress: Progress,
     ) -> tuple[NetworkKpis, ...]:
-        """See `meshtwin.ports.Judge.judge`. Raises `Unavailable` if a worker died, `InvalidInput` for too much."""
+        """See `meshtwin.ports.Judge.judge`. Raises `Unavailable` if a worker died, else as `InProcessJudge`."""
         from meshtwin.sim.tallies import summarise_tallies
+
+        runs = self._tallies(snapshot, configurations, plan, progress)
+        return tuple(summarise_tallies(each, snapshot.flows) for each in runs)
+
+    def judge_pair(
+        self, before: Snapshot, after: Snapshot, plan: JudgePlan, progress: Progress
+    ) -> "tuple[NetworkKpis, NetworkKpis, tuple[FlowDifference, ...]]":
+        """See `meshtwin.ports.PairingJudge.judge_pair`; raises as `judge`."""
+        from meshtwin.sim.differences import compute_tally_differences
+        from meshtwin.sim.tallies import summarise_tallies
+
+        (first,) = self._tallies(before, [before.configuration], plan, progress_part(progress, 0.0))
+        (second,) = self._tallies(after, [after.configuration], plan, progress_part(progress, 0.5))
+        differences = compute_tally_differences(first, second)
+        return summarise_tallies(first, before.flows), summarise_tallies(second, after.flows), differences
+
+    def _tallies(
+        self, snapshot: Snapshot, configurations: Sequence[Configuration], plan: JudgePlan, progress: Progress
+    ) -> "list[list[RunTally]]":
+        from meshtwin.whatif.asking import check_question
         from meshtwin.whatif.sizes import check_size  # deferred: an idle twin need not load the simulator
 
+        check_question(snapshot, configurations)
         check_size(snapshot, len(configurations), plan)
         replications = range(plan.first_replication, plan.first_replication + plan.replications)
         tasks = [(i, c, r) for r in replications for i, c in enumerate(configurations)]
@@ -98,7 +121,7 @@ class PoolJudge:
             for chunk in self._run(executor, snapshot, tasks, plan, progress):
                 for index, replication, result in chunk:
                     results[index][replication] = result
-        return tuple(summarise_tallies([per[r] for r in replications], snapshot.flows) for per in results)
+        return [[per[replication] for replication in replications] for per in results]
 
     def estimate(
         self, snapshot: Snapshot, configurations: Sequence[Configuration], *, seed: int
@@ -117,6 +140,14 @@ class PoolJudge:
         if not self._quick_crew.running:
             with self._quick_crew.asking() as executor:
                 executor.submit(_load_quick)
+
+    def load_ahead(self) -> bool:
+        """Starts the worker for quick questions and waits until it has loaded the models; it stays as after a question.
+
+        False: they are not compiled yet, which is left to the first question. Raises `Unavailable` if a worker died.
+        """
+        with self._quick_crew.asking() as executor:
+            return executor.submit(_has_models).result()
 
     @property
     def running(self) -> bool:
@@ -183,6 +214,12 @@ def _work(parcel: Parcel, tasks: Sequence[Task], plan: JudgePlan) -> list[tuple[
         (index, replication, tally_run(run_replication(source, configuration, plan, replication), flows))
         for index, configuration, replication in tasks
     ]
+
+
+def _has_models() -> bool:
+    from meshtwin.app import preloading  # in the worker only; loaded already where a fork server is
+
+    return preloading.IS_LOADED
 
 
 def _load_quick() -> None:

@@ -1,6 +1,7 @@
 """Graphs of links that deliver well enough, from the link posteriors of a snapshot."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 import networkx as nx
@@ -34,13 +35,7 @@ def delivery_with_transmissions(link: LinkEstimate, transmissions: int) -> float
     >>> round(delivery_with_transmissions(link, 2), 3)
     0.667
     """
-    if transmissions < 1:
-        raise InvalidInput(f"{transmissions} transmissions is below 1")
-    missed = 1.0
-    total = link.delivery_alpha + link.delivery_beta
-    for i in range(transmissions):
-        missed *= (link.delivery_beta + i) / (total + i)
-    return 1.0 - missed
+    return _delivery(link.delivery_alpha, link.delivery_beta, transmissions)
 
 
 def link_graph(snapshot: Snapshot, *, transmissions: int, threshold: float) -> nx.DiGraph:
@@ -108,11 +103,23 @@ def _graph(snapshot: Snapshot, transmissions: Callable[[UnicastAddress], int], t
     graph = nx.DiGraph()
     graph.add_nodes_from(sorted(n.address for n in snapshot.nodes))
     known = set(graph)
+    sends = {address: transmissions(address) for address in known}
     edges = []
     for link in snapshot.links:
         if link.source in known and link.target in known and link.source != link.target:
-            delivery = delivery_with_transmissions(link, transmissions(link.source))
+            delivery = _delivery(link.delivery_alpha, link.delivery_beta, sends[link.source])
             if delivery >= threshold:
                 edges.append((link.source, link.target, {"delivery": delivery}))
     graph.add_edges_from(edges)
     return graph
+
+
+@lru_cache(maxsize=16_384)  # 2 MiB; a search makes hundreds of graphs of the same links, with few numbers of sends
+def _delivery(alpha: float, beta: float, transmissions: int) -> float:
+    if transmissions < 1:
+        raise InvalidInput(f"{transmissions} transmissions is below 1")
+    missed = 1.0
+    total = alpha + beta
+    for i in range(transmissions):
+        missed *= (beta + i) / (total + i)
+    return 1.0 - missed

@@ -1,7 +1,7 @@
 """How far a flood gets: hops under a relay set, and the smallest TTL that suffices."""
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import networkx as nx
@@ -23,7 +23,7 @@ def flood_graph(graph: nx.DiGraph, relays: Collection[UnicastAddress], source: U
     flood = nx.DiGraph()
     flood.add_nodes_from(graph)
     flood.add_edges_from(
-        (u, v, attributes) for u, v, attributes in graph.edges(data=True) if u in sending and v != source
+        (u, v, attributes) for u in graph if u in sending for v, attributes in graph.adj[u].items() if v != source
     )
     return flood
 
@@ -36,17 +36,23 @@ def hops_from(
     A neighbour is one hop away. Only the source and nodes of ``relays`` send. Nodes that no flood reaches
     are missing; an unknown ``source`` reaches nothing.
     """
-    if source not in graph:
-        return {}
-    sending = set(relays) | {source}
-    hops = {source: 0}
-    border = [source]
+    return _count_hops(relays, source, graph.successors) if source in graph else {}
+
+
+def _count_hops(
+    relays: Collection[UnicastAddress],
+    start: UnicastAddress,
+    neighbours: Callable[[UnicastAddress], Iterable[UnicastAddress]],
+) -> Mapping[UnicastAddress, int]:
+    sending = set(relays) | {start}
+    hops = {start: 0}
+    border = [start]
     while border:
         following: list[UnicastAddress] = []
         for u in border:
             if u not in sending:
                 continue
-            for v in graph.successors(u):
+            for v in neighbours(u):
                 if v not in hops:
                     hops[v] = hops[u] + 1
                     following.append(v)
@@ -61,7 +67,7 @@ def hops_to(
 
     One search over the links turned around, where `hops_from` would take one for every node.
     """
-    return hops_from(graph.reverse(copy=False), relays, target)
+    return _count_hops(relays, target, graph.predecessors) if target in graph else {}
 
 
 def reach(

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field
 
+from meshtwin.contract.telemetry import UpkeepReport
 from meshtwin.contract.wire import AddressText, SettingsEntry, UnicastText, WireModel
 from meshtwin.mesh.addresses import GroupAddress, UnicastAddress, format_address
 from meshtwin.mesh.configuration import compress_settings, expand_settings
@@ -98,7 +99,11 @@ EvidenceCount = Annotated[float, Field(ge=1e-12, le=1e15)]
 
 
 class LinkMessage(WireModel):
-    """A directed link: Beta posterior of the delivery of a single transmission, with its mean and deviation."""
+    """A directed link: Beta posterior of the delivery of a single transmission, with its mean and deviation.
+
+    ``rssi_dbm``: mean of what was received; ``rx_power_dbm``: of all that was sent, the survivors' bias taken off, with
+    the standard deviation of its error. Attenuation is the sender's transmit power, which is not told, less it.
+    """
 
     source: UnicastText
     target: UnicastText
@@ -107,6 +112,8 @@ class LinkMessage(WireModel):
     delivery_ratio: float | None = None  # mean; for readers, ignored when parsed
     delivery_deviation: float | None = None  # likewise
     rssi_dbm: float | None = None
+    rx_power_dbm: Annotated[float, Field(ge=-200, le=100)] | None = None
+    rx_power_deviation_db: Annotated[float, Field(ge=0, le=100)] | None = None
     last_heard: AwareDatetime | None = None
 
     def to_value(self) -> LinkEstimate:
@@ -117,6 +124,8 @@ class LinkMessage(WireModel):
             delivery_alpha=self.delivery_alpha,
             delivery_beta=self.delivery_beta,
             rssi_dbm=self.rssi_dbm,
+            rx_power_dbm=self.rx_power_dbm,
+            rx_power_deviation_db=self.rx_power_deviation_db,
             last_heard=self.last_heard,
         )
 
@@ -131,6 +140,8 @@ def to_link_message(link: LinkEstimate) -> LinkMessage:
         delivery_ratio=round(link.delivery_mean, 4),
         delivery_deviation=round(link.delivery_deviation, 4),
         rssi_dbm=link.rssi_dbm,
+        rx_power_dbm=link.rx_power_dbm,
+        rx_power_deviation_db=link.rx_power_deviation_db,
         last_heard=link.last_heard,
     )
 
@@ -146,7 +157,10 @@ class FlowMessage(WireModel):
 
 
 class SegmentMessage(WireModel):
-    """Facts of one segment; ``revision`` is absent before adoption."""
+    """Facts of one segment; ``revision`` is absent before adoption, ``upkeep`` where its gateway does not tell it.
+
+    ``notification_transmissions`` absent: as many copies as network transmit says.
+    """
 
     name: str
     addresses: list[UnicastText]
@@ -156,6 +170,8 @@ class SegmentMessage(WireModel):
     gateway_address: UnicastText | None = None
     report_interval_seconds: float = Field(default=0.0, ge=0)
     airtime_budget_ratio: float = Field(default=0.0, ge=0, le=1)
+    upkeep: list[UpkeepReport] | None = Field(default=None, max_length=16)
+    notification_transmissions: int | None = Field(default=None, ge=1, le=8)
 
     @classmethod
     def from_value(cls, view: SegmentView) -> Self:
@@ -170,6 +186,8 @@ class SegmentMessage(WireModel):
             gateway_address=None if gateway is None else format_address(gateway),
             report_interval_seconds=view.report_interval_s,
             airtime_budget_ratio=view.airtime_budget_ratio,
+            upkeep=None if view.upkeep is None else [UpkeepReport.from_value(part) for part in view.upkeep],
+            notification_transmissions=view.notification_transmissions,
         )
 
     def to_value(self) -> SegmentView:
@@ -184,6 +202,8 @@ class SegmentMessage(WireModel):
             gateway_address=None if gateway is None else _unicast(gateway),
             report_interval_s=self.report_interval_seconds,
             airtime_budget_ratio=self.airtime_budget_ratio,
+            upkeep=None if self.upkeep is None else tuple(part.to_value() for part in self.upkeep),
+            notification_transmissions=self.notification_transmissions,
         )
 
 

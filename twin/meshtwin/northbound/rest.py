@@ -13,6 +13,7 @@ from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.northbound import views
 from meshtwin.northbound.limits import BodyLimit
 from meshtwin.northbound.messages import SnapshotAnswer
+from meshtwin.northbound.preferring import Prefer, read_wait_s
 from meshtwin.northbound.problems import add_problem_handlers
 from meshtwin.northbound.rfc8345 import to_rfc8345
 from meshtwin.northbound.token_first import TokenFirst
@@ -164,29 +165,36 @@ def _run_routes(runs: RunDesk, allow: Guard) -> APIRouter:
     router = APIRouter()
     ask = [Depends(allow(Role.ENGINEER))]
 
+    async def accepted(status: RunStatus, prefer: str | None) -> Response:
+        if (seconds := read_wait_s(prefer)) > 0.0:
+            status = await runs.wait(status.run_id, seconds, until_over=False) or status
+        return _json(status.to_payload(), 202, {"Location": f"{API}/runs/{status.run_id}"})
+
     @router.post("/pipelines/{name}/runs", status_code=202, response_model=RunStatus, dependencies=ask)
-    async def run_pipeline(name: str, request: PipelineRequest) -> Response:
+    async def run_pipeline(name: str, request: PipelineRequest, prefer: Prefer = None) -> Response:
         """Start a pipeline for one segment; the same run id is the same run."""
         if request.pipeline != name:
             message = f"pipeline {request.pipeline!r} of the body is not {name!r} of the path"
             raise InvalidInput(message, place="pipeline")
-        return _accepted(await runs.start_pipeline(request))
+        return await accepted(await runs.start_pipeline(request), prefer)
 
     @router.post("/recipes/{name}/runs", status_code=202, response_model=RunStatus, dependencies=ask)
-    async def run_recipe(name: str, request: PipelineRequest) -> Response:
+    async def run_recipe(name: str, request: PipelineRequest, prefer: Prefer = None) -> Response:
         """Start one recipe for one segment; the body's only recipe uses ``name``."""
         if [use.uses for use in request.recipes] != [name]:
             raise InvalidInput(f"recipes of the body are not just {name!r}", place="recipes")
-        return _accepted(await runs.start_pipeline(request))
+        return await accepted(await runs.start_pipeline(request), prefer)
 
     @router.post("/whatifs", status_code=202, response_model=RunStatus, dependencies=ask)
-    async def run_what_if(request: WhatIfRequest) -> Response:
-        """Ask what would be."""
-        return _accepted(await runs.start_what_if(request))
+    async def run_what_if(request: WhatIfRequest, prefer: Prefer = None) -> Response:
+        """Ask what would be; with ``Prefer: wait=`` seconds it is told with its first answer."""
+        return await accepted(await runs.start_what_if(request), prefer)
 
     @router.get("/runs/{run_id}", response_model=RunStatus, dependencies=[Depends(allow(Role.VIEWER))])
-    async def run(run_id: str) -> Response:
-        """Where a run stands."""
+    async def run(run_id: str, prefer: Prefer = None) -> Response:
+        """Where a run stands; with ``Prefer: wait=`` seconds it is told when it is over."""
+        if (seconds := read_wait_s(prefer)) > 0.0:
+            return _json(_known(await runs.wait(run_id, seconds, until_over=True), run_id).to_payload())
         return _json(_known(runs.get(run_id), run_id).to_payload())
 
     @router.delete("/runs/{run_id}", response_model=RunStatus, dependencies=ask)
@@ -227,10 +235,6 @@ def _known(status: RunStatus | None, run_id: str) -> RunStatus:
     if status is None:
         raise InvalidInput(f"run {run_id!r} is not known", reason="NotFound", place="runId")
     return status
-
-
-def _accepted(status: RunStatus) -> Response:
-    return _json(status.to_payload(), 202, {"Location": f"{API}/runs/{status.run_id}"})
 
 
 def _json(payload: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -92,6 +92,10 @@ class RunDesk(Protocol):
         """Where a run stands; None if it is not known."""
         ...
 
+    async def wait(self, run_id: str, seconds: float, *, until_over: bool) -> RunStatus | None:
+        """Likewise, when it has a first answer, or is over, or ``seconds`` have passed."""
+        ...
+
     async def cancel(self, run_id: str) -> RunStatus | None:
         """End a run; None if it is not known."""
         ...

@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
@@ -16,7 +16,7 @@ from typing import Any, Self
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 
-__all__ = ["cached"]
+__all__ = ["NotCompiled", "cached", "kept_only"]
 
 log = logging.getLogger("meshtwin")  # of the standard library: a notebook has configured nothing else
 boundscheck: Any = numba.config.BOUNDSCHECK  # type: ignore[attr-defined]  # set while it loads
@@ -75,6 +75,8 @@ def _make_cache(package: Path, compiled_in: object) -> type[FunctionCache]:
         def load_overload(self, sig: object, target_context: object) -> object:
             found = super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]  # likewise
             if found is None:
+                if _only_kept:
+                    raise NotCompiled(package.name)
                 _tell_once(package.name)
             return found
 
@@ -83,6 +85,24 @@ def _make_cache(package: Path, compiled_in: object) -> type[FunctionCache]:
                 super().save_overload(sig, data)  # type: ignore[no-untyped-call]  # numba's caching carries no types
 
     return PackageCache
+
+
+class NotCompiled(Exception):
+    """A kernel that is in no cache was asked for within `kept_only`."""
+
+
+_only_kept = False
+
+
+@contextlib.contextmanager
+def kept_only() -> Iterator[None]:
+    """Within it a kernel that no cache has raises `NotCompiled`, instead of being compiled for half a minute."""
+    global _only_kept  # noqa: PLW0603  # numba calls the cache, with nothing of ours
+    _only_kept = True
+    try:
+        yield
+    finally:
+        _only_kept = False
 
 
 @lru_cache(maxsize=1)
