@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import itertools
 import json
+import math
 import socket
 import threading
 import time
@@ -21,8 +22,10 @@ from starlette.routing import Route
 
 from meshtwin.errors import Inconsistent, InvalidInput, Unavailable
 from meshtwin.foreign import HttpJudge, JudgeRequest, find_judge, serve_judge
+from meshtwin.foreign.messages import RatioMessage, TimeIntervalMessage
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Configuration, NodeSettings, Transmit
+from meshtwin.mesh.kpis import Interval
 from meshtwin.mesh.nodes import Flow, Node, Position
 from meshtwin.mesh.snapshots import LinkEstimate, SegmentView, Snapshot
 from meshtwin.ports import Cancelled, JudgePlan, no_progress
@@ -391,6 +394,78 @@ def test_served_model_refuses_settings_of_nodes_that_the_snapshot_does_not_hold(
     answer = httpx.post(f"{url}/judge", json=question)
     assert answer.status_code == 422
     assert "configurations.0" in answer.text
+
+
+def spoil(**changes):
+    """A question with parts of its snapshot put in place of what was there."""
+    asked = json.loads(question())
+    for place, value in changes.items():
+        asked["snapshot"][place] = value(asked["snapshot"][place])
+    return asked
+
+
+STRANGE = [
+    ("flows", lambda flows: [flows[0] | {"source": "0077"}], "snapshot.flows.0.source", "node 0077"),
+    ("flows", lambda flows: [flows[0] | {"destination": "0077"}], "snapshot.flows.0.destination", "goes to 0077"),
+    ("flows", lambda flows: [flows[0] | {"destination": "c000"}], "snapshot.flows.0.destination", "goes to c000"),
+    ("flows", lambda flows: [flows[0] | {"destination": "0001"}], "snapshot.flows.0.destination", "goes to 0001"),
+    ("flows", lambda flows: flows * 2, "snapshot.flows", "'lights' stands in it 2 times"),
+    ("nodes", lambda nodes: [nodes[0], *nodes], "snapshot.nodes", "'0001' stands in it 2 times"),
+    ("nodes", lambda nodes: nodes[:1], "configuration[0].nodes[0]", "names no node"),
+    ("links", lambda links: [links[0] | {"source": "0077", "target": "0078"}], "snapshot.links.0", "node 0077"),
+    ("segments", lambda views: [views[0] | {"addresses": ["0001", "0077"]}], "snapshot.segments.0.addresses", "0077"),
+]
+
+
+@pytest.mark.parametrize(("part", "change", "place", "said"), STRANGE, ids=[f"{p}: {s}" for _, _, p, s in STRANGE])
+def test_question_about_what_the_snapshot_does_not_hold_is_refused_with_its_place(serve, part, change, place, said):
+    asked = spoil(**{part: change})
+    if part == "nodes" and place != "snapshot.nodes":
+        asked["snapshot"]["configuration"][0]["nodes"] = ["0002"]
+    answer = httpx.post(f"{serve(serve_judge(InProcessJudge()))}/judge", json=asked, timeout=30)
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+    assert answer.json()["place"] == place
+    assert said in answer.json()["detail"]
+
+
+def test_link_to_a_neighbour_outside_the_snapshot_is_none_of_them(serve):
+    asked = spoil(links=lambda links: [*links, links[0] | {"source": "0077"}])
+    assert httpx.post(f"{serve(serve_judge(InProcessJudge()))}/judge", json=asked, timeout=30).status_code == 200
+
+
+def test_judge_refuses_strangers_in_process_and_over_http_alike(judge):
+    snapshot = make_snapshot()
+    lost = replace(snapshot, flows=(replace(snapshot.flows[0], source=UnicastAddress(0x77)),))
+    nobody = replace(snapshot, flows=(replace(snapshot.flows[0], destination=0xC000),))
+    for question, configuration, reason in (
+        (lost, Configuration(), "UnknownNode"),
+        (nobody, Configuration(), "NoMember"),
+        (snapshot, without_relay(0x77), "UnknownNode"),
+    ):
+        with pytest.raises(InvalidInput) as caught:
+            judge.judge(question, (configuration,), PLAN, no_progress)
+        assert caught.value.reason == reason
+
+
+def test_time_with_a_bound_that_is_not_known_keeps_the_other_one_and_the_reason():
+    tail = Interval(estimate=20.0, low=17.5, high=math.inf, open_because="160 messages do not bound it from above")
+    written = TimeIntervalMessage.from_value(tail)
+    assert "high" not in json.loads(written.to_payload())
+    assert TimeIntervalMessage.model_validate_json(written.to_payload()).to_value() == tail
+    with pytest.raises(ValueError, match="openBecause says why"):
+        TimeIntervalMessage(estimate=20.0, low=17.5)
+
+
+def test_share_that_a_model_did_not_estimate_is_absent_and_read_as_none():
+    nothing = Interval(estimate=0.5, low=0.0, high=1.0, open_because="no message was sent", is_estimated=False)
+    written = RatioMessage.from_value(nothing)
+    assert "estimate" not in json.loads(written.to_payload())
+    assert RatioMessage.model_validate_json(written.to_payload()) == written
+    assert written.to_value() == nothing
+    older = RatioMessage(estimate=0.5, low=0.0, high=1.0, open_because="no message was sent")
+    assert older.to_value().told is None
+    with pytest.raises(ValueError, match="openBecause says why"):
+        RatioMessage(low=0.0, high=1.0)
 
 
 def test_unknown_model_is_refused_with_the_known_names():

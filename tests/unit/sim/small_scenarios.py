@@ -49,7 +49,8 @@ def profiles(draw: st.DrawFn, base: StackProfile) -> StackProfile:
         "advertising_delay_ns": st.just(0),
         "own_delay_ns": st.sampled_from([None, (0, 0), (MS, MS)]),
         "queue_after_delay": st.booleans(),
-        "response_ns": st.sampled_from([0, 3 * MS]),
+        "response_ns": st.sampled_from([(0, 0), (3 * MS, 0), (MS, 4 * MS)]),
+        "response_to_group_ns": st.sampled_from([(0, 0), (3 * MS, 0), (2 * MS, 30 * MS)]),
         "scan_window_ns": st.just(base.scan_interval_ns // 2),
         "scan_in_phase": st.booleans(),
         "start_at_scan_window_end": st.booleans(),
@@ -167,6 +168,7 @@ def backgrounds_of(addresses: list[UnicastAddress]) -> st.SearchStrategy[Scenari
         ttl=st.sampled_from([None, 0, 3]),
         is_reporting=st.booleans(),
         is_counted=st.booleans(),
+        destinations=st.lists(st.sampled_from(addresses), max_size=3, unique=True).map(tuple),
     )
 
 

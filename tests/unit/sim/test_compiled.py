@@ -218,7 +218,7 @@ def test_arrays_of_segmented_messages_grow_when_a_run_needs_more():
 
 
 def test_bits_of_draws_over_arrays_are_those_of_single_draws():
-    from meshtwin.sim.compiled.keys import draw_all, extend_all
+    from meshtwin.sim.array_draws import draw_all, extend_all
     from meshtwin.sim.draws import draw, extend_key
 
     parts = np.array([0, 1, 5, 2**64 - 1], dtype=np.uint64)

@@ -1,3 +1,4 @@
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -65,7 +66,13 @@ def test_scenarios_without_a_common_flow_are_refused():
 def test_nothing_delivered_on_both_sides_has_no_latency():
     dead = replace(make_pair(), links=(ScenarioLink(source=A, target=B, delivery=0.0),))
     (difference,) = compute_differences(make_pair(), run(make_pair()), dead, run(dead))
-    assert difference.latency_ms is None
+    for time in (
+        difference.latency_ms,
+        difference.latency_p50_ms,
+        difference.latency_p95_ms,
+        difference.latency_p99_ms,
+    ):
+        assert (time.told, time.open_because) == (None, "no message reached a member on both sides")
     assert difference.pairs == 0
 
 
@@ -75,4 +82,30 @@ def test_flow_that_one_side_never_sends_differs_by_nothing_that_is_known():
     (difference,) = compute_differences(make_pair(), run(make_pair()), silent, run(silent))
     assert (difference.on_time.low, difference.on_time.high) == (-1.0, 1.0)
     assert difference.on_time.open_because == difference.delivery.open_because == "no message was sent"
-    assert difference.latency_ms is None
+    assert difference.on_time.told is difference.delivery.told is difference.latency_ms.told is None
+
+
+def test_extra_relay_moves_the_slow_messages_and_the_difference_of_p95_says_so():
+    near, far = (make_line(count) for count in (2, 3))
+    (difference,) = compute_differences(near, run(near, replications=8), far, run(far, replications=8))
+    assert difference.latency_p50_ms.open_because is difference.latency_p95_ms.open_because is None
+    assert 0.0 < difference.latency_p50_ms.low < difference.latency_p50_ms.high
+    assert 0.0 < difference.latency_p95_ms.low < difference.latency_p95_ms.high
+    assert difference.latency_p99_ms.high < 200.0
+
+
+def make_line(hops):
+    """A message from the first node to the last one, over as many hops as asked."""
+    scenario = make_pair(0.9)
+    addresses = [UnicastAddress(1), *(UnicastAddress(10 + i) for i in range(hops - 1)), UnicastAddress(2)]
+    once = Transmit(count=2, interval_steps=1)
+    return replace(
+        scenario,
+        nodes=tuple(
+            ScenarioNode(address=a, relay=True, ttl=9, network_transmit=once, relay_retransmit=once)
+            for a in sorted(addresses)
+        ),
+        links=tuple(
+            ScenarioLink(source=one, target=other, delivery=0.8) for one, other in itertools.pairwise(addresses)
+        ),
+    )

@@ -112,6 +112,9 @@ def spoilt(finished, tmp_path, change):
         (lambda d, f: f["latencyMilliseconds"].update(p50=-1.0), "flows.0.latencyMilliseconds.p50"),
         (lambda d, f: f["deliveryRatio"].update(estimate=7.0), "flows.0.deliveryRatio.estimate"),
         (lambda d, f: f["deliveryRatio"].update(low=f["deliveryRatio"]["high"] + 1e-9), "flows.0.deliveryRatio"),
+        (lambda d, f: f["deliveryRatio"].update(estimate=None), "flows.0.deliveryRatio"),
+        (lambda d, f: f["latencyMilliseconds"]["curveBounds"].update(low=[1.0]), "curveBounds.low"),
+        (lambda d, f: f["latencyMilliseconds"]["curveBounds"].update(kind="band"), "curveBounds.kind"),
         (lambda d, f: f.update(name="x" * 100_000), "flows.0.name"),
         (lambda d, f: f.update(name="\x1b[31m"), "flows.0.name"),
         (lambda d, f: f.update(deadlineMilliseconds=10**400), "flows.0.deadlineMilliseconds"),
@@ -162,8 +165,55 @@ def test_every_estimate_has_an_interval_that_holds_it(finished):
         ),
     ):
         assert interval.estimate == pytest.approx(estimate)
-        assert interval.low <= interval.estimate
-        assert interval.estimate <= interval.high if interval.open_because is None else interval.high is None
+        low, high = interval.low, interval.high
+        assert low is None or low <= interval.estimate
+        assert high is None or interval.estimate <= high
+        assert (low is None or high is None) == (interval.open_because is not None)
+
+
+def test_every_point_of_the_latency_curve_has_bounds_of_its_own(finished):
+    scenario, runs = finished
+    times = describe_result(scenario, runs, seed=3, engine="reference").flows[0].latency_milliseconds
+    bounds = times.curve_bounds
+    assert bounds.kind == "pointwise"
+    for point, low, high in zip(times.curve, bounds.low, bounds.high, strict=True):
+        assert low is None or low <= point
+        assert high is None or point <= high
+    assert (bounds.low[50], bounds.high[50]) == pytest.approx(
+        (times.p50_interval.low, times.p50_interval.high), abs=1e-5
+    )
+    assert (bounds.low[0], bounds.high[100]) == (None, None)
+    assert "120 messages bound the points from" in bounds.open_because
+
+
+def test_curve_of_one_replication_has_no_bounds_and_says_why(finished):
+    scenario, runs = finished
+    times = describe_result(scenario, runs[:1], seed=3, engine="reference").flows[0].latency_milliseconds
+    assert {*times.curve_bounds.low, *times.curve_bounds.high} == {None}
+    assert "one replication" in times.curve_bounds.open_because
+
+
+def test_share_of_what_was_never_sent_is_null_with_the_reason(finished, tmp_path):
+    scenario = parse_scenario(LOSSY.replace("count: 10", "count: 0"))
+    runs = simulate_replications(scenario, seed=3, replications=2)
+    document = describe_result(scenario, runs, seed=3, engine="reference")
+    write_result(tmp_path / "r.json", document, scenario, runs)
+    told = json.loads((tmp_path / "r.json").read_text())["flows"][1]
+    for name in ("deliveryRatio", "onTimeRatio"):
+        assert told[name] == {
+            "estimate": None, "low": None, "high": None, "level": 0.9, "openBecause": "no message was sent"
+        }  # fmt: skip
+    assert read_result(tmp_path / "r.json") == document
+
+
+def test_half_that_an_earlier_version_told_of_what_was_never_sent_is_not_believed(finished, tmp_path):
+    scenario, runs = finished
+    document = json.loads(describe_result(scenario, runs, seed=1, engine="reference").model_dump_json(by_alias=True))
+    document["flows"][0]["deliveryRatio"] = {
+        "estimate": 0.5, "low": None, "high": None, "level": 0.9, "openBecause": "no message was sent"
+    }  # fmt: skip
+    (tmp_path / "old.json").write_text(json.dumps(document))
+    assert read_result(tmp_path / "old.json").flows[0].delivery_ratio.estimate is None
 
 
 def test_result_of_an_earlier_version_is_read(finished, tmp_path):
@@ -174,7 +224,7 @@ def test_result_of_an_earlier_version_is_read(finished, tmp_path):
         for name in ("spreadP95Interval", "meanHopsInterval"):
             del flow[name]
         for times in (flow["latencyMilliseconds"], flow["roundTripMilliseconds"] or {}):
-            for name in ("p50Interval", "p95Interval", "p99Interval"):
+            for name in ("p50Interval", "p95Interval", "p99Interval", "curveBounds"):
                 times.pop(name, None)
     del document["gaps"], document["totals"]["transmissionsPerReplication"], document["totals"]["lossesPerReplication"]
     (tmp_path / "old.json").write_text(json.dumps(document))

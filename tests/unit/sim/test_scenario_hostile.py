@@ -49,6 +49,20 @@ def test_numbers_that_yaml_reads_as_octal_are_refused_with_their_line(value):
     )
 
 
+@pytest.mark.parametrize("value", ["1:30", "1:30.5", "190:20:30"])
+def test_numbers_with_colons_are_not_taken_for_numbers_of_base_60(value):
+    error = refused("periodSeconds: 1", f"periodSeconds: {value}")
+    assert value in error.message
+    assert error.place == "f.yaml: line 9: flows.0.periodSeconds"
+
+
+def test_periods_shorter_than_anything_on_the_air_are_refused_with_their_value():
+    error = refused("periodSeconds: 1", "periodSeconds: 1.0e-300")
+    assert "0.000001" in error.message
+    assert "1e-300" in error.message
+    assert error.place.endswith("flows.0.periodSeconds")
+
+
 def test_size_of_a_message_is_said_once():
     error = refused("count: 10", "count: 10, accessBytes: 8, pduBytes: 20")
     assert "give accessBytes or pduBytes, not both" in error.message

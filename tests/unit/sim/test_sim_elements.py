@@ -131,16 +131,3 @@ def test_shared_set_sends_relayed_before_originated():
     second = queue.take()
     assert second is not None
     assert second.is_originated
-
-
-def test_shared_set_can_send_originated_before_relayed():
-    queue = TransmitQueue(replace(get_profile("mathworks"), own_first=True))
-    queue.put(make_job())
-    queue.put(make_job(is_originated=True))
-    first = queue.take()
-    assert first is not None
-    assert first.is_originated
-    queue.release(first)
-    second = queue.take()
-    assert second is not None
-    assert not second.is_originated

@@ -6,14 +6,17 @@ from statistics import fmean
 import pytest
 
 from meshtwin.errors import InvalidInput
+from meshtwin.fast import estimate
 from meshtwin.fast.declining import find_reason
 from meshtwin.mesh.configuration import Configuration, NodeSettings, Transmit
 from meshtwin.mesh.nodes import Flow, Node
 from meshtwin.mesh.snapshots import LinkEstimate, SegmentView, Snapshot
+from meshtwin.mesh.upkeep import UpkeepPart
 from meshtwin.sim.compiled.support import unsupported
 from meshtwin.sim.engine import simulate, simulate_replications
 from meshtwin.sim.from_snapshot import scenario_from_snapshot
 from meshtwin.sim.results import summarise
+from meshtwin.sim.scenario import ScenarioBackground
 
 GROUP = 0xC001
 
@@ -97,6 +100,95 @@ def test_leaner_configuration_lets_no_more_be_reported_than_other_segments_can_r
     lean = Configuration.of({a: NodeSettings(relay_retransmit=Transmit(count=0, interval_steps=0)) for a in (1, 2, 3)})
     snapshot = reporting(make_snapshot(), nodes=(1, 2, 3), budget_ratio=1.0)
     assert background_rates(snapshot, lean) == background_rates(snapshot)
+
+
+READING = UpkeepPart(
+    name="settings", per_s=1 / 30, questions=3, question_bytes=20, answers=3, answer_bytes=22, budget_share=0.25
+)
+TELLING = UpkeepPart(name="intervals", per_s=1 / 120, questions=1, question_bytes=27)
+
+
+def keeping(snapshot, *parts, budget_ratio=0.05, **said):
+    """The snapshot with a gateway at node 1 that does ``parts`` by itself."""
+    [segment] = reporting(snapshot, budget_ratio=budget_ratio).segments
+    return replace(snapshot, segments=(replace(segment, upkeep=parts, **said),))
+
+
+def test_upkeep_is_sent_by_the_gateway_and_answered_by_those_it_asks():
+    scenario = scenario_from_snapshot(keeping(make_snapshot(), READING, TELLING))
+
+    asked, answered = (b for b in scenario.background if b.name.startswith("upkeep/"))
+    assert (asked.sources, answered.sources) == ((1,), (2, 3))
+    assert (asked.destinations, answered.destinations) == ((2, 3), (1,))
+    assert answered.rate_per_s == pytest.approx(3 / 30 * 2 / 3)  # its own node's turn does not touch the air
+    assert asked.rate_per_s == pytest.approx(answered.rate_per_s + 1 / 120)
+    assert (asked.ttl, answered.ttl, answered.pdu_bytes) == (None, None, 22)
+
+
+def test_gateway_that_does_nothing_by_itself_adds_nothing_and_an_unknown_one_reads_settings_back():
+    assert not any(name.startswith("upkeep/") for name in background_rates(keeping(make_snapshot())))
+    assert background_rates(reporting(make_snapshot()))["upkeep/all/gateway"] == pytest.approx(3 / 30 * 2 / 3)
+
+
+def test_upkeep_that_keeps_to_the_budget_is_done_less_often_where_a_flood_costs_more():
+    loud = Configuration.of({a: NodeSettings(relay_retransmit=Transmit(count=7, interval_steps=1)) for a in (1, 2, 3)})
+    snapshot = keeping(make_snapshot(), READING, budget_ratio=0.0005)
+
+    before, after = (background_rates(snapshot, c)["upkeep/all/nodes"] for c in (None, loud))
+
+    assert after == pytest.approx(before / 4)  # eight copies in place of two, both held to a quarter of the budget
+    assert background_rates(keeping(make_snapshot(), READING), loud)["upkeep/all/nodes"] == pytest.approx(
+        3 / 30 * 2 / 3
+    )
+
+
+def test_upkeep_takes_airtime_in_both_models_and_most_where_the_gateway_is():
+    snapshot = make_snapshot(profile="emulated", notification_interval_s=10.0)
+    often = replace(READING, per_s=1.0, budget_share=None)
+    busy, calm = (scenario_from_snapshot(keeping(snapshot, *parts)) for parts in ((often,), ()))
+
+    for judged in (simulate(busy, seed=1, engine="reference"), estimate(busy).kpis):
+        quiet = simulate(calm, seed=1, engine="reference") if hasattr(judged, "messages") else estimate(calm).kpis
+        ratio, before = (getattr(one.airtime_ratio, "estimate", one.airtime_ratio) for one in (judged, quiet))
+        assert ratio - before > 3 * 0.000376 * 6 / 2  # six floods a second of three nodes, two copies each, half lost
+
+
+def test_reports_leave_room_for_notifications_and_upkeep_where_all_keep_one_budget():
+    snapshot = make_snapshot(notification_interval_s=10.0)
+    one_budget = keeping(snapshot, READING, budget_ratio=0.00025, notification_transmissions=1)
+    apart = keeping(snapshot, replace(READING, budget_share=None), budget_ratio=0.00025)
+
+    assert background_rates(one_budget)["reports/all"] < background_rates(apart)["reports/all"]
+
+
+def test_notifications_that_go_out_once_are_as_many_pdus_as_the_stack_sends():
+    snapshot = make_snapshot(notification_interval_s=10.0)  # network transmit says two copies
+
+    once, as_told = (keeping(snapshot, notification_transmissions=n) for n in (1, None))
+
+    assert background_rates(once)["notifications"] == pytest.approx(background_rates(as_told)["notifications"] / 2)
+
+
+def test_fingerprint_knows_upkeep_and_snapshots_without_keep_theirs():
+    plain = reporting(make_snapshot())
+    told = [keeping(make_snapshot(), *parts).fingerprint for parts in ((), (READING,), (READING, TELLING))]
+
+    assert len({plain.fingerprint, *told}) == 4
+    assert plain.fingerprint == "29608224798242c7"  # as before gateways told it
+
+
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+def test_node_that_a_background_message_is_for_does_not_relay_it(engine):
+    scenario = scenario_from_snapshot(make_snapshot(flows=(), profile="emulated"))
+    murmur = ScenarioBackground(name="asks", sources=(1,), rate_per_s=5.0, destinations=(2,))
+    flow = scenario_from_snapshot(make_snapshot(profile="emulated")).flows
+
+    def airtime(background):
+        judged = replace(scenario, flows=flow, background=(background,))
+        return simulate(judged, seed=3, engine=engine).airtime_ratio
+
+    assert airtime(murmur) < airtime(replace(murmur, destinations=(3,)))  # 2 passes on what is for 3
+    assert airtime(replace(murmur, destinations=(3,))) < airtime(replace(murmur, destinations=()))  # 3 as well
 
 
 def test_background_delays_messages_and_is_no_message_itself():

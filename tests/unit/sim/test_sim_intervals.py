@@ -117,6 +117,23 @@ def test_intervals_of_quantiles_cover_about_as_promised(make, truths, replicatio
     assert hits[0] / SETS <= 0.95, hits  # the median's has both bounds: it is not wide either
 
 
+@pytest.mark.parametrize("probability", [0.05, 0.25, 0.75])
+def test_intervals_of_the_other_points_of_a_curve_cover_about_as_promised(probability):
+    random, hits, truth = Random(23), 0, -math.log(1.0 - probability)
+    for _ in range(SETS):
+        (interval,) = compute_quantile_intervals(exponential(random, 8, 40), (probability,))
+        hits += interval.low <= truth <= interval.high
+    assert 0.85 <= hits / SETS <= 0.96
+
+
+def test_low_quantile_of_few_messages_has_no_lower_bound():
+    few, enough = ([[float(i + 1) for i in range(count)] for _ in range(8)] for count in (20, 80))
+    (open_below,) = compute_quantile_intervals(few, (0.01,))
+    assert open_below.low == 0.0
+    assert open_below.open_because == "160 messages do not bound it from below; ask for more (at least 268)"
+    assert compute_quantile_intervals(enough, (0.01,))[0].low == 1.0
+
+
 @pytest.mark.parametrize("replications", [2, 4, 8, 32])
 def test_intervals_of_means_cover_about_as_promised(replications):
     random, hits = Random(21), 0

@@ -1,15 +1,24 @@
 """Forks leave their base alone; comparisons meet the same states."""
 
+from dataclasses import replace
+
 import pytest
 
+from meshtwin.app.modelling import run_what_if_request
 from meshtwin.errors import InvalidInput
-from meshtwin.mesh.configuration import Configuration, NodeSettings
+from meshtwin.foreign import JudgeRequest
+from meshtwin.mesh.configuration import Configuration, NodeSettings, Transmit
 from meshtwin.ports import JudgePlan, no_progress
 from meshtwin.recipes.answers import answer_what_if
+from meshtwin.recipes.difference_figures import FlowDifferenceModel
+from meshtwin.recipes.figures import PredictionModel
 from meshtwin.recipes.messages import WhatIfRequest
+from meshtwin.twins.partial import PartialSnapshot
+from meshtwin.whatif.asking import check_question, leave_out_unanswerable
 from meshtwin.whatif.comparison import compare, predict
 from meshtwin.whatif.forks import ApplySettings, FailNodes, flow_members, fork
 from meshtwin.whatif.judging import InProcessJudge
+from meshtwin_operator.reconcile.judging import to_prediction
 
 PLAN = JudgePlan(seed=3, replications=2, messages_per_flow=5)
 
@@ -67,6 +76,93 @@ def test_silencing_all_relays_shows_in_the_prediction(build_grid):
     )
     assert prediction.after.flows[0].delivery.estimate < prediction.before.flows[0].delivery.estimate
     assert prediction.after.airtime_ratio.estimate < prediction.before.airtime_ratio.estimate
+
+
+def test_prediction_tells_differences_over_paired_replications(build_grid):
+    snapshot = build_grid()
+    slow = Configuration.of(
+        {n.address: NodeSettings(network_transmit=Transmit(count=0, interval_steps=1)) for n in snapshot.nodes}
+    )
+    plan = JudgePlan(seed=3, replications=4, messages_per_flow=20)
+    changed = fork(snapshot, [ApplySettings(configuration=slow)])
+    prediction = predict(snapshot, changed, judge=InProcessJudge(), plan=plan, progress=no_progress)
+    for before, after, difference in zip(
+        prediction.before.flows, prediction.after.flows, prediction.differences, strict=True
+    ):
+        assert difference.flow == before.flow == after.flow
+        gap = after.delivery.estimate - before.delivery.estimate
+        assert difference.delivery.estimate == pytest.approx(gap)
+        assert difference.delivery.low <= gap <= difference.delivery.high
+        assert difference.latency_p95_ms.estimate == pytest.approx(after.latency_p95_ms - before.latency_p95_ms)
+        assert difference.latency_p95_ms.low <= difference.latency_p95_ms.estimate <= difference.latency_p95_ms.high
+        assert "ask for more (at least 268)" in difference.latency_p99_ms.open_because
+
+
+def test_nothing_changed_differs_by_nothing_for_certain(build_grid):
+    snapshot = build_grid()
+    prediction = predict(snapshot, snapshot, judge=InProcessJudge(), plan=PLAN, progress=no_progress)
+    told = FlowDifferenceModel.from_value(prediction.differences[0])
+    assert (told.on_time.low_per_mille, told.on_time.high_per_mille) == (0, 0)
+    assert (told.latency_p99.low_milliseconds, told.latency_p99.high_milliseconds) == (0, 0)
+
+
+def test_judge_that_does_not_tell_replications_apart_leaves_differences_out(build_grid):
+    class Plain:
+        model = "plain"
+        judge = InProcessJudge().judge
+
+    snapshot = build_grid()
+    prediction = predict(snapshot, snapshot, judge=Plain(), plan=PLAN, progress=no_progress)
+    assert prediction.differences is None
+    assert PredictionModel.from_value(prediction).differences is None
+    request = WhatIfRequest.model_validate(
+        {"runId": "w1", "segment": "office-west", "failedNodes": ["0006"], "messagesPerFlow": 5, "replications": 2}
+    )
+    answer = answer_what_if(request, snapshot, Plain(), seed=3, progress=no_progress)
+    assert answer.warnings[-1] == "no differences with intervals: plain does not tell its replications apart"
+
+
+def test_differences_of_a_prediction_stand_in_the_resource_as_they_are_told(build_grid):
+    snapshot = build_grid()
+    plan = JudgePlan(seed=3, replications=1, messages_per_flow=5)
+    prediction = predict(snapshot, snapshot, judge=InProcessJudge(), plan=plan, progress=no_progress)
+    record = to_prediction(PredictionModel.from_value(prediction))
+    assert "one replication" in record.differences[0].open_because
+    assert record.differences[0].latency_p50.low_milliseconds is None
+    assert record.differences[0].latency_p50.estimate_milliseconds == 0
+
+
+def test_flows_that_no_judge_could_answer_are_left_out_and_named(build_grid):
+    snapshot = build_grid()
+    first = snapshot.flows[0]
+    strange = (replace(first, name="gone", source=0x77), replace(first, name="nobody", destination=0xC0FF))
+    kept, left_out = leave_out_unanswerable(replace(snapshot, flows=(*snapshot.flows, *strange)))
+    assert kept == snapshot
+    assert left_out == (
+        ("gone", "comes from node 0077, which is not in the snapshot: left out"),
+        ("nobody", "goes to c0ff, where no node of the snapshot listens: left out"),
+    )
+
+
+def test_what_if_of_a_network_with_a_removed_node_is_answered_without_its_flow(build_grid):
+    snapshot = build_grid()
+    gone = replace(snapshot, flows=(*snapshot.flows, replace(snapshot.flows[0], name="gone", source=0x77)))
+    request = WhatIfRequest.model_validate(
+        {"runId": "w1", "segment": "office-west", "failedNodes": ["0002"], "messagesPerFlow": 5, "replications": 2}
+    )
+    partial = PartialSnapshot(snapshot=gone, gaps=(), load_source="monitoring")
+    answer = run_what_if_request(request, partial, InProcessJudge(), 3, no_progress).what_if_result
+    assert [f.flow for f in answer.prediction.before.flows] == [f.name for f in snapshot.flows]
+    assert "flow gone: comes from node 0077, which is not in the snapshot: left out" in answer.warnings
+    assert [d.flow for d in answer.prediction.differences] == [f.flow for f in answer.prediction.after.flows]
+
+
+def test_every_fork_that_takes_nodes_away_can_be_asked_about(build_grid):
+    snapshot = build_grid()
+    for node in snapshot.nodes:
+        changed = fork(snapshot, [FailNodes(addresses=frozenset({node.address}))])
+        check_question(changed, (changed.configuration,))
+        JudgeRequest.of(changed, (changed.configuration,), PLAN)
 
 
 def test_what_if_names_nodes_that_the_gateway_would_lose(build_grid):

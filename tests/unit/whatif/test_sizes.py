@@ -29,7 +29,7 @@ def test_usual_question_fits():
 
 
 def test_too_many_messages_in_one_replication_are_refused_with_value_and_limit():
-    with pytest.raises(InvalidInput, match=r"1000000 messages .* take about .* MiB .* more than 256 MiB") as caught:
+    with pytest.raises(InvalidInput, match=r"1000000 messages .* take about .* MiB .* more than 192 MiB") as caught:
         check_size(snapshot(), 1, plan(messages=1_000_000))
     assert (caught.value.reason, caught.value.place) == ("TooLarge", "messagesPerFlow")
 
@@ -42,7 +42,7 @@ def test_too_many_replications_are_refused_with_what_to_do():
 
 def test_judge_refuses_before_it_simulates():
     told = []
-    with pytest.raises(InvalidInput, match="more than 256 MiB"):
+    with pytest.raises(InvalidInput, match="more than 192 MiB"):
         InProcessJudge().judge(
             snapshot(),
             (snapshot().configuration,),

@@ -1,6 +1,7 @@
 """What a foreign model is asked and answers, as JSON: snapshot, configurations and plan; key figures."""
 
 from collections.abc import Sequence
+from math import inf, isinf
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
@@ -11,7 +12,9 @@ from meshtwin.mesh.kpis import FlowKpis, HowKnown, Interval, NetworkKpis
 from meshtwin.mesh.snapshots import Snapshot
 from meshtwin.northbound.messages import SnapshotMessage
 from meshtwin.ports import JudgePlan
+from meshtwin.sim.intervals import NOTHING_SENT
 from meshtwin.twins.partial import PartialSnapshot
+from meshtwin.whatif.asking import check_question
 
 __all__ = ["JudgeAnswer", "JudgeRequest", "KpisMessage", "ModelMessage", "ProblemMessage"]
 
@@ -56,7 +59,12 @@ class PlanMessage(WireModel):
 
 
 class JudgeRequest(WireModel):
-    """Body of ``POST /judge``. Each configuration lies on top of the snapshot's; all are to meet the same states."""
+    """Body of ``POST /judge``. Each configuration lies on top of the snapshot's; all are to meet the same states.
+
+    What the schema can't say: flows come from a node of the snapshot and have a listener in it besides their source,
+    settings and segments are of its nodes, links have an end in it at least, and no address or flow name stands in
+    it twice. Other questions are refused with a problem document (status 422).
+    """
 
     contract: Literal[1] = 1
     snapshot: SnapshotMessage
@@ -65,7 +73,8 @@ class JudgeRequest(WireModel):
 
     @classmethod
     def of(cls, snapshot: Snapshot, configurations: Sequence[Configuration], plan: JudgePlan) -> Self:
-        """The wire form of a question."""
+        """The wire form of a question; raises `InvalidInput` for one that a judge would refuse."""
+        check_question(snapshot, configurations)
         addresses = [node.address for node in snapshot.nodes]
         return cls(
             snapshot=SnapshotMessage.from_value(PartialSnapshot(snapshot=snapshot, gaps=(), load_source="monitoring")),
@@ -83,20 +92,23 @@ class JudgeRequest(WireModel):
         )
 
     def to_values(self) -> tuple[Snapshot, tuple[Configuration, ...], JudgePlan]:
-        """The question; raises `InvalidInput` for settings of nodes that the snapshot does not hold."""
+        """The question; raises `InvalidInput` for what names nothing of the snapshot."""
         snapshot = self.snapshot.to_value().snapshot
         addresses = [node.address for node in snapshot.nodes]
         configurations = tuple(
             expand_settings([entry.to_value() for entry in entries], addresses, f"configurations.{number}")
             for number, entries in enumerate(self.configurations)
         )
+        check_question(snapshot, configurations)
         return snapshot, configurations, self.plan.to_value()
 
 
 class IntervalMessage(WireModel):
-    """An estimate within its bounds, at ``level``."""
+    """An estimate within its bounds, at ``level``. Without an estimate the bounds are the widest that there can be."""
 
-    estimate: Number
+    estimate: Number | None = Field(
+        default=None, description="absent or null: there was nothing to estimate from, see openBecause"
+    )
     low: Number
     high: Number
     level: float = Field(default=0.9, gt=0.0, lt=1.0)
@@ -106,6 +118,10 @@ class IntervalMessage(WireModel):
 
     @model_validator(mode="after")
     def _bounds_hold_it(self) -> Self:
+        if self.estimate is None:
+            if self.open_because is None or self.low > self.high:
+                raise ValueError("without an estimate openBecause says why, and low is at most high")
+            return self
         if not self.low <= self.estimate <= self.high:
             raise ValueError(f"estimate {self.estimate} is outside {self.low}..{self.high}")
         return self
@@ -114,22 +130,71 @@ class IntervalMessage(WireModel):
     def from_value(cls, value: Interval) -> Self:
         """The wire form of a value."""
         return cls(
-            estimate=value.estimate, low=value.low, high=value.high, level=value.level, open_because=value.open_because
+            estimate=value.told, low=value.low, high=value.high, level=value.level, open_because=value.open_because
         )
 
     def to_value(self) -> Interval:
-        """The frozen value."""
+        """The frozen value. Older servers told 0.5 of what was never sent: it is no estimate either."""
+        estimate = None if self.open_because == NOTHING_SENT else self.estimate
         return Interval(
-            estimate=self.estimate, low=self.low, high=self.high, level=self.level, open_because=self.open_because
+            estimate=0.5 * (self.low + self.high) if estimate is None else estimate,
+            low=self.low,
+            high=self.high,
+            level=self.level,
+            open_because=self.open_because,
+            is_estimated=estimate is not None,
         )
 
 
 class RatioMessage(IntervalMessage):
     """An interval of a ratio, within 0..1."""
 
-    estimate: Ratio
+    estimate: Ratio | None = Field(
+        default=None, description="absent or null: there was nothing to estimate from, see openBecause"
+    )
     low: Ratio
     high: Ratio
+
+
+class TimeIntervalMessage(WireModel):
+    """An interval of a time, in milliseconds; a bound that is not known is absent, and openBecause says why."""
+
+    estimate: Milliseconds
+    low: Milliseconds | None = None
+    high: Milliseconds | None = None
+    level: float = Field(default=0.9, gt=0.0, lt=1.0)
+    open_because: str | None = Field(default=None, max_length=256, description="why a bound is absent")
+
+    @model_validator(mode="after")
+    def _bounds_hold_it(self) -> Self:
+        told = [value for value in (self.low, self.estimate, self.high) if value is not None]
+        if told != sorted(told):
+            raise ValueError(f"estimate {self.estimate} is outside {self.low}..{self.high}")
+        if len(told) < 3 and self.open_because is None:
+            raise ValueError("openBecause says why a bound is absent")
+        return self
+
+    @classmethod
+    def from_value(cls, value: Interval) -> Self:
+        """The wire form of a value."""
+        is_open = value.open_because is not None
+        return cls(
+            estimate=value.estimate,
+            low=None if is_open and value.low <= 0.0 else value.low,
+            high=None if isinf(value.high) else value.high,
+            level=value.level,
+            open_because=value.open_because and value.open_because[:256],
+        )
+
+    def to_value(self) -> Interval:
+        """The frozen value: bounds that are not known are 0 and infinite."""
+        return Interval(
+            estimate=self.estimate,
+            low=0.0 if self.low is None else self.low,
+            high=inf if self.high is None else self.high,
+            level=self.level,
+            open_because=self.open_because,
+        )
 
 
 class FlowKpisMessage(WireModel):
@@ -143,10 +208,10 @@ class FlowKpisMessage(WireModel):
     latency_p95_milliseconds: Milliseconds | None = None
     latency_p99_milliseconds: Milliseconds | None = None
     spread_p95_milliseconds: Milliseconds | None = None
-    latency_p50_interval: IntervalMessage | None = None
-    latency_p95_interval: IntervalMessage | None = None
-    latency_p99_interval: IntervalMessage | None = None
-    spread_p95_interval: IntervalMessage | None = None
+    latency_p50_interval: TimeIntervalMessage | None = None
+    latency_p95_interval: TimeIntervalMessage | None = None
+    latency_p99_interval: TimeIntervalMessage | None = None
+    spread_p95_interval: TimeIntervalMessage | None = None
 
     @classmethod
     def from_value(cls, value: FlowKpis) -> Self:
@@ -218,10 +283,9 @@ class JudgeAnswer(WireModel):
     kpis: list[KpisMessage]
 
 
-def _to_message(value: Interval | None) -> IntervalMessage | None:
-    """None for one with a bound that is not known: a message has finite numbers."""
-    return None if value is None or value.open_because is not None else IntervalMessage.from_value(value)
+def _to_message(value: Interval | None) -> TimeIntervalMessage | None:
+    return None if value is None or not value.is_estimated else TimeIntervalMessage.from_value(value)
 
 
-def _to_interval(message: IntervalMessage | None) -> Interval | None:
+def _to_interval(message: TimeIntervalMessage | None) -> Interval | None:
     return None if message is None else message.to_value()

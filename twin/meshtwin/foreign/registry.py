@@ -1,5 +1,6 @@
 """Models by name: ours, those that installed packages bring, and those at an address."""
 
+import re
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
@@ -14,6 +15,7 @@ __all__ = ["ENTRY_POINT_GROUP", "OWN_NAME", "find_judge"]
 # Packages name a function without arguments that gives a `Judge`; the entry point's name is the model's here.
 ENTRY_POINT_GROUP: Final = "meshtwin.models"
 OWN_NAME: Final = "packet-simulator"
+NAME: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,80}")  # it reaches terminals, and 80 fit into a prediction
 
 
 def find_judge(name: str, *, token: str | None = None, points: Iterable[EntryPoint] | None = None) -> Judge:
@@ -44,4 +46,10 @@ def _load(point: EntryPoint) -> Judge:
         raise InvalidInput(f"model plug-in {point.value!r} can't be loaded: {error}", reason="BrokenPlugin") from error
     if not (isinstance(getattr(judge, "model", None), str) and callable(getattr(judge, "judge", None))):
         raise InvalidInput(f"model plug-in {point.value!r} gives no judge", reason="BrokenPlugin")
+    if NAME.fullmatch(judge.model) is None:
+        raise InvalidInput(
+            f"model plug-in {point.value!r} calls itself {judge.model!r}; a name has 1 to 80 characters, none of them "
+            "a control character",
+            reason="BrokenPlugin",
+        )
     return judge  # type: ignore[no-any-return]  # as checked

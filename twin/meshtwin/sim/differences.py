@@ -1,32 +1,39 @@
 """Two scenarios on the same states: the difference per flow, with an interval over paired replications."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import Final
+
+import numpy as np
 
 from meshtwin.errors import InvalidInput
+from meshtwin.mesh import kpis
 from meshtwin.mesh.kpis import Interval
 from meshtwin.sim.intervals import NOTHING_SENT, compute_mean_interval, compute_ratio_interval
+from meshtwin.sim.quantile_differences import NOTHING_REACHED, Pairs, compute_quantile_differences
 from meshtwin.sim.results import MessageResult, RunResult
 from meshtwin.sim.scenario import Scenario
+from meshtwin.sim.tallies import FlowTally, RunTally
 
-__all__ = ["FlowDifference", "compute_differences"]
+__all__ = ["FlowDifference", "compute_differences", "compute_tally_differences"]
+
+QUANTILES: Final = (0.50, 0.95, 0.99)  # of latency, as of one scenario alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FlowDifference:
+class FlowDifference(kpis.FlowDifference):
     """The second scenario less the first, of one flow that both have; ratios 0..1, latency in milliseconds.
 
     Intervals are Student's over paired replications; of a single pair they are open (`Interval.open_because`).
     ``latency_ms`` is that of messages and members that both sides reached: a side that loses its slow messages is
-    not called fast for it. None: there are none. Pairs of which one side sent nothing tell of no share; if there are
-    no others, the shares are open, with `NOTHING_SENT`.
+    not called fast for it. ``latency_p50_ms`` and so on: the same quantile of these on either side, subtracted; it
+    is not the quantile of the gaps. If there are none, they are not estimated, with `NOTHING_REACHED`. Replications
+    in which one side sent nothing tell of no share; if there are no others, shares are not estimated, with
+    `NOTHING_SENT`.
     """
 
-    flow: str
-    on_time: Interval
-    delivery: Interval
-    latency_ms: Interval | None
+    latency_ms: Interval
     pairs: int  # (message, member) pairs that both sides reached
 
 
@@ -58,9 +65,43 @@ def compute_differences(
     )
 
 
+def compute_tally_differences(before: Sequence[RunTally], after: Sequence[RunTally]) -> tuple[kpis.FlowDifference, ...]:
+    """Likewise, of tallies in the order of their replications: ``after`` less ``before``, per flow that both have.
+
+    Tallies do not know which message came when, so quantiles are those of all that arrived on either side.
+    """
+    names = [name for name in (before[0].flows if before else ()) if all(name in run.flows for run in after)]
+    return tuple(
+        _tally_difference(name, [(b.flows[name], a.flows[name]) for b, a in zip(before, after, strict=True)])
+        for name in names
+    )
+
+
+def _tally_difference(flow: str, pairs: Sequence[tuple[FlowTally, FlowTally]]) -> kpis.FlowDifference:
+    both = [(b, a) for b, a in pairs if b.messages and a.messages]
+    messages = 0 if all(b == a for b, a in both) else sum(min(b.messages, a.messages) for b, a in both)
+    times: list[Pairs] = [(np.asarray(b.latencies_ms, float), np.asarray(a.latencies_ms, float)) for b, a in both]
+    reached = sum(min(b.messages, b.delivered, a.messages, a.delivered) for b, a in both)
+    p50, p95, p99 = compute_quantile_differences(times, QUANTILES, messages=reached)
+    return kpis.FlowDifference(
+        flow=flow,
+        on_time=_share_interval([a.on_time / a.messages - b.on_time / b.messages for b, a in both], messages),
+        delivery=_share_interval([_delivered(a) - _delivered(b) for b, a in both], messages),
+        latency_p50_ms=p50,
+        latency_p95_ms=p95,
+        latency_p99_ms=p99,
+    )
+
+
+def _delivered(tally: FlowTally) -> float:
+    return tally.delivered / tally.expected if tally.expected else 0.0
+
+
 def _difference(flow: str, deadlines: tuple[int, int], pairs: Sequence[tuple[RunResult, RunResult]]) -> FlowDifference:
-    on_time, delivery, latency = [], [], []
-    messages, is_same = 0, True
+    on_time: list[float] = []
+    delivery: list[float] = []
+    latency: list[Pairs] = []
+    messages, reached, is_same = 0, 0, True
     for one, other in pairs:
         left, right = ([m for m in run.messages if m.flow == flow] for run in (one, other))
         messages += min(len(left), len(right))
@@ -69,15 +110,26 @@ def _difference(flow: str, deadlines: tuple[int, int], pairs: Sequence[tuple[Run
         is_same = is_same and [m.arrivals for m in left] == [m.arrivals for m in right]
         on_time.append(_on_time(right, deadlines[1]) - _on_time(left, deadlines[0]))
         delivery.append(_delivery(right) - _delivery(left))
-        latency.append(_latency_gaps_ms(left, right))
-    means = [fmean(gaps) for gaps in latency if gaps]
+        common, count = _common_latencies_ms(left, right)
+        latency.append(common)
+        reached += count
+    p50, p95, p99 = compute_quantile_differences(latency, QUANTILES, messages=reached)
     return FlowDifference(
         flow=flow,
         on_time=_share_interval(on_time, 0 if is_same else messages),
         delivery=_share_interval(delivery, 0 if is_same else messages),
-        latency_ms=compute_mean_interval(means) if means else None,
-        pairs=sum(map(len, latency)),
+        latency_ms=_mean_interval(latency),
+        latency_p50_ms=p50,
+        latency_p95_ms=p95,
+        latency_p99_ms=p99,
+        pairs=sum(len(before) for before, _ in latency),
     )
+
+
+def _mean_interval(latency: Sequence[Pairs]) -> Interval:
+    means = [float((after - before).mean()) for before, after in latency if len(before)]
+    told = compute_mean_interval(means)
+    return told if means else replace(told, open_because=NOTHING_REACHED)
 
 
 def _share_interval(differences: Sequence[float], messages: int, level: float = 0.9) -> Interval:
@@ -87,7 +139,9 @@ def _share_interval(differences: Sequence[float], messages: int, level: float = 
     certainty otherwise. (``messages`` 0: every arrival is the same on both sides, which is certain.)
     """
     if not differences:
-        return Interval(estimate=0.0, low=-1.0, high=1.0, level=level, open_because=NOTHING_SENT)
+        return Interval(
+            estimate=0.0, low=-1.0, high=1.0, level=level, open_because=NOTHING_SENT, is_estimated=False
+        )  # fmt: skip
     student = compute_mean_interval(differences, level, least=-1.0, most=1.0)
     if student.open_because is not None or not messages:
         return student
@@ -106,11 +160,14 @@ def _delivery(messages: Sequence[MessageResult]) -> float:
     return sum(len(m.arrivals) for m in messages) / asked if asked else 0.0
 
 
-def _latency_gaps_ms(left: Sequence[MessageResult], right: Sequence[MessageResult]) -> list[float]:
+def _common_latencies_ms(left: Sequence[MessageResult], right: Sequence[MessageResult]) -> tuple[Pairs, int]:
+    """Of what both sides reached, on either side; and how many messages these belong to."""
     before = {(m.number, a.member): a.latency_ns for m in left for a in m.arrivals}
-    return [
-        (a.latency_ns - before[m.number, a.member]) / 1e6
+    both = [
+        (m.number, before[m.number, a.member], a.latency_ns)
         for m in right
         for a in m.arrivals
         if (m.number, a.member) in before
     ]
+    told = np.array([pair[1:] for pair in both], dtype=np.float64).reshape(-1, 2) / 1e6
+    return (told[:, 0], told[:, 1]), len({number for number, *_ in both})

@@ -10,6 +10,7 @@ from typing import Final
 from meshtwin.mesh.kpis import Interval
 
 __all__ = [
+    "LEAST_EFFECT",
     "NOTHING_SENT",
     "ONE_REPLICATION",
     "compute_mean_interval",
@@ -21,7 +22,8 @@ __all__ = [
 ]
 
 ONE_REPLICATION: Final = "one replication does not tell how replications differ; ask for two or more"
-NOTHING_SENT: Final = "no message was sent"  # a share of nothing is not known, whatever its estimate says
+NOTHING_SENT: Final = "no message was sent"  # a share of nothing is not known
+NO_VALUE: Final = "there is no value"
 LEAST_EFFECT: Final = 0.1  # the most that preset states are believed to save; 0.12 was the best measured
 
 
@@ -31,14 +33,16 @@ def compute_ratio_interval(
     """Wilson interval of a share, from (successes, trials) per replication.
 
     Trials count as fewer where replications differ more than binomial chance allows (design effect, judged
-    from three replications on). No trials: 0..1 around 0.5.
+    from three replications on). No trials: not estimated, 0..1.
     ``is_selective``: replications are scrambles of preset states, which may differ less than chance, so trials may
     count as more; the quantile is then Student's, the effect being known from that few scrambles only.
     Source: Wilson (1927); design effect after Kish (1965).
     """
     trials = sum(n for _, n in runs)
     if trials <= 0:
-        return Interval(estimate=0.5, low=0.0, high=1.0, level=level, open_because=NOTHING_SENT)
+        return Interval(
+            estimate=0.5, low=0.0, high=1.0, level=level, open_because=NOTHING_SENT, is_estimated=False
+        )  # fmt: skip
     estimate = sum(k for k, _ in runs) / trials
     effect = _design_effect(runs, estimate)
     effective = trials / max(LEAST_EFFECT if is_selective else 1.0, effect)
@@ -68,10 +72,14 @@ def compute_mean_interval(
     Student's rather than a bootstrap: with the usual eight scrambles of preset states it is the one that holds its
     level best (L'Ecuyer, Nakayama, Owen, Tuffin: Confidence Intervals for Randomized Quasi-Monte Carlo Estimators,
     Winter Simulation Conference 2023). Fewer than two values tell nothing of how they differ: both bounds are open.
+    No value: not estimated.
     """
     mean = fmean(values) if values else 0.0
     if len(values) < 2:
-        return Interval(estimate=mean, low=least, high=most, level=level, open_because=ONE_REPLICATION)
+        return Interval(
+            estimate=mean, low=least, high=most, level=level, is_estimated=bool(values),
+            open_because=ONE_REPLICATION if values else NO_VALUE,
+        )  # fmt: skip
     half = compute_student_quantile(0.5 + level / 2.0, len(values) - 1)
     half *= math.sqrt(variance(values) / len(values))
     low, high = max(least, mean - half), min(most, mean + half)
@@ -90,7 +98,9 @@ def compute_quantile_intervals(
     in place of 0.9 where they have few values.
     Few replications with equal shares by luck do not give a point: chance is taken for `LEAST_EFFECT` at least.
     ``messages``: how many independent ones the values are of (None: each is one). Too few of them have no upper
-    bound: 99 % of all messages being below a value takes `least_messages` to see. One replication has no bound.
+    bound: 99 % of all messages being below a value takes `least_messages` to see; low quantiles lack their lower
+    bound likewise. One replication has no bound. Several quantiles are told each by itself: their intervals are
+    pointwise, and do not hold all at once with the probability ``level``.
     Source: Woodruff (1952), Confidence intervals for medians and other position measures, JASA 47.
     """
     filled = [run for run in runs if len(run)]
@@ -118,26 +128,32 @@ def _quantile_interval(
     estimate = compute_quantile(pooled, probability) or 0.0
     if len(runs) < 2:
         return Interval(estimate=estimate, low=0.0, high=math.inf, level=level, open_because=ONE_REPLICATION)
-    below = [bisect_right(run, estimate) for run in runs]
-    share = sum(below) / len(pooled)
+    counts = [bisect_right(run, estimate) for run in runs]
+    share = sum(counts) / len(pooled)
     mean_size = len(pooled) / len(runs)
-    squares = sum(((k - share * len(run)) / mean_size) ** 2 for k, run in zip(below, runs, strict=True))
+    squares = sum(((k - share * len(run)) / mean_size) ** 2 for k, run in zip(counts, runs, strict=True))
     half = compute_student_quantile(0.5 + level / 2.0, len(runs) - 1)
     half *= math.sqrt(squares / (len(runs) * (len(runs) - 1)))
     chance = probability * (1.0 - probability) / max(1, messages)
     half = max(half, NormalDist().inv_cdf(0.5 + level / 2.0) * math.sqrt(LEAST_EFFECT * chance))
-    low = compute_quantile(pooled, max(0.0, probability - half)) or 0.0
+    below, above = _why_open(1.0 - probability, half, messages, level), _why_open(probability, half, messages, level)
+    low = 0.0 if below else compute_quantile(pooled, probability - half) or 0.0
+    high = math.inf if above else compute_quantile(pooled, probability + half) or 0.0
+    whys = [f"from below{below}" if below else "", f"from above{above}" if above else ""]
+    why = f"{messages} messages do not bound it " + " and ".join(filter(None, whys)) if below or above else None
+    return Interval(estimate=estimate, low=min(low, estimate), high=max(high, estimate), level=level, open_because=why)
+
+
+def _why_open(probability: float, half: float, messages: int, level: float) -> str:
+    """What would help a quantile of these messages to a bound from above; empty: it has one."""
     needed = least_messages(probability, level)
-    if probability + half >= 1.0 or messages < needed:
-        why = f"{messages} messages do not bound it from above{_what_helps(probability, messages, needed)}"
-        return Interval(estimate=estimate, low=min(low, estimate), high=math.inf, level=level, open_because=why)
-    high = compute_quantile(pooled, probability + half) or 0.0
-    return Interval(estimate=estimate, low=min(low, estimate), high=max(high, estimate), level=level)
+    is_open = probability + half >= 1.0 or messages < needed
+    return _what_helps(probability, messages, needed) if is_open else ""
 
 
 def _what_helps(probability: float, messages: int, needed: int) -> str:
     if probability >= 1.0:
-        return ": a later one may always come"
+        return ": one farther out may always come"
     if messages < needed:
         return f"; ask for more (at least {needed})"
     return " where replications differ that much; ask for more replications"

@@ -1,11 +1,11 @@
 """Comparing forks with their base on the same states."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from meshtwin.mesh.configuration import Configuration
 from meshtwin.mesh.kpis import Prediction
 from meshtwin.mesh.snapshots import Snapshot
-from meshtwin.ports import Judge, JudgePlan, Progress, QuickJudge
+from meshtwin.ports import Judge, JudgePlan, PairingJudge, Progress, QuickJudge, progress_part
 
 __all__ = ["compare", "expect", "predict"]
 
@@ -42,10 +42,14 @@ def predict(snapshot: Snapshot, changed: Snapshot, *, judge: Judge, plan: JudgeP
     """The answer to a what-if: the snapshot as it is against ``changed``, a fork of it, on the same states.
 
     Changes may take nodes away, so the two sides are two snapshots; flows that the fork lost are missing
-    in ``after``.
+    in ``after`` and in the differences, which a `PairingJudge` alone tells.
     """
-    (before,) = judge.judge(snapshot, (snapshot.configuration,), plan, _part(progress, 0.0))
-    (after,) = judge.judge(changed, (changed.configuration,), plan, _part(progress, 0.5))
+    differences = None
+    if isinstance(judge, PairingJudge):
+        before, after, differences = judge.judge_pair(snapshot, changed, plan, progress)
+    else:
+        (before,) = judge.judge(snapshot, (snapshot.configuration,), plan, progress_part(progress, 0.0))
+        (after,) = judge.judge(changed, (changed.configuration,), plan, progress_part(progress, 0.5))
     return Prediction(
         before=before,
         after=after,
@@ -54,6 +58,7 @@ def predict(snapshot: Snapshot, changed: Snapshot, *, judge: Judge, plan: JudgeP
         seed=plan.seed,
         replications=plan.replications,
         snapshot_fingerprint=snapshot.fingerprint,
+        differences=differences,
     )
 
 
@@ -81,8 +86,3 @@ def expect(snapshot: Snapshot, changed: Snapshot, *, quick: QuickJudge, seed: in
         snapshot_fingerprint=snapshot.fingerprint,
         provisional=True,
     )
-
-
-def _part(progress: Progress, start: float) -> Callable[[float, str], None]:
-    """The half of ``progress`` that begins at ``start``."""
-    return lambda share, stage: progress(start + share / 2, stage)

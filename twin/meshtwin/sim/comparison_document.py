@@ -1,0 +1,82 @@
+"""The shape of comparisons. Format version ``meshtwin.dev/comparison/v1``."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from meshtwin.mesh.kpis import Interval
+from meshtwin.sim.differences import FlowDifference
+from meshtwin.sim.result_document import FLOWS_MAX, Count, Document, Name, ResultDocument
+
+__all__ = ["ComparisonDocument", "DifferenceDocument", "FlowDifferenceDocument"]
+
+
+class DifferenceDocument(Document):
+    """A difference and its interval over paired replications; it may have either sign."""
+
+    estimate: float | None = Field(description="null: there was nothing to estimate from, see openBecause")
+    low: float | None = Field(description="null: not known, see openBecause")
+    high: float | None = Field(description="null: not known, see openBecause")
+    level: float = Field(gt=0.0, lt=1.0)
+    open_because: str | None = Field(default=None, max_length=1024, description="why a bound or the estimate is null")
+
+    @model_validator(mode="after")
+    def _bounds_hold_it(self) -> Self:
+        told = [value for value in (self.low, self.estimate, self.high) if value is not None]
+        if told != sorted(told):
+            raise ValueError(f"estimate {self.estimate} is outside {self.low}..{self.high}")
+        if len(told) < 3 and self.open_because is None:
+            raise ValueError("openBecause says why something is null")
+        return self
+
+    @classmethod
+    def from_value(cls, value: Interval) -> Self:
+        """The document of a value: bounds that are not known are null, with the reason."""
+        is_open = value.open_because is not None
+        return cls(
+            estimate=value.told,
+            low=None if is_open else value.low,
+            high=None if is_open else value.high,
+            level=value.level,
+            open_because=value.open_because,
+        )
+
+
+class FlowDifferenceDocument(Document):
+    """The second scenario less the first, of one flow; ratios as differences of ratios."""
+
+    name: Name
+    on_time_ratio: DifferenceDocument
+    delivery_ratio: DifferenceDocument
+    latency_milliseconds: DifferenceDocument | None = Field(
+        description="mean over messages and members that both sides reached; null: an older file, and there were none"
+    )
+    latency_p50_milliseconds: DifferenceDocument | None = Field(
+        default=None, description="the median of these on the second side less that on the first; null: an older file"
+    )
+    latency_p95_milliseconds: DifferenceDocument | None = Field(default=None, description="likewise")
+    latency_p99_milliseconds: DifferenceDocument | None = Field(default=None, description="likewise")
+    pairs: Count = Field(description="(message, member) pairs that both sides reached")
+
+    @classmethod
+    def from_value(cls, value: FlowDifference) -> Self:
+        """The document of a value."""
+        return cls(
+            name=value.flow,
+            on_time_ratio=DifferenceDocument.from_value(value.on_time),
+            delivery_ratio=DifferenceDocument.from_value(value.delivery),
+            latency_milliseconds=DifferenceDocument.from_value(value.latency_ms),
+            latency_p50_milliseconds=DifferenceDocument.from_value(value.latency_p50_ms),
+            latency_p95_milliseconds=DifferenceDocument.from_value(value.latency_p95_ms),
+            latency_p99_milliseconds=DifferenceDocument.from_value(value.latency_p99_ms),
+            pairs=value.pairs,
+        )
+
+
+class ComparisonDocument(Document):
+    """What `meshtwin compare -o json` prints; its JSON schema: `meshtwin schema comparison`."""
+
+    format: Literal["meshtwin.dev/comparison/v1"] = "meshtwin.dev/comparison/v1"
+    first: ResultDocument
+    second: ResultDocument
+    differences: list[FlowDifferenceDocument] = Field(max_length=FLOWS_MAX)
