@@ -35,7 +35,7 @@ def test_states_take_every_equal_part_once(key: int, bits: int) -> None:
     assert sorted(int(v * count) for v in values) == list(range(count))
 
 
-def test_background_meets_its_rate_and_its_sources_take_turns() -> None:
+def test_background_meets_its_rate_and_its_sources_send_equally_often() -> None:
     scenario = line(4, background=(background(20.0, 1, 2, 3, 4),))
     index = {n.address: place for place, n in enumerate(scenario.nodes)}
 
@@ -44,6 +44,30 @@ def test_background_meets_its_rate_and_its_sources_take_turns() -> None:
     assert len(table.start_ns) == 120
     assert set(Counter(table.source.tolist()).values()) == {30}
     assert list(table.start_ns) == sorted(table.start_ns)
+
+
+@given(st.integers(20, 60), st.floats(0.5, 30.0))
+@settings(deadline=None, max_examples=30)
+def test_background_meets_its_rate_nearly_exactly_whatever_it_is(nodes: int, rate_per_s: float) -> None:
+    scenario = line(nodes, background=(background(rate_per_s, *range(1, nodes + 1)),))
+    index = {n.address: place for place, n in enumerate(scenario.nodes)}
+
+    table = make_messages(scenario, find_streams(scenario)[:1], index, 7, 6.0)
+
+    assert abs(len(table.start_ns) - rate_per_s * 6.0) <= 3.0  # the discrepancy of some 60 multiples of one number
+
+
+def test_a_node_that_is_off_changes_nothing_that_others_send() -> None:
+    scenario = line(4, background=(background(20.0, 1, 2, 3, 4),))
+    index = {n.address: place for place, n in enumerate(scenario.nodes)}
+    off = scenario.without_node(3)
+
+    sent, sent_without = (
+        [row for row in zip(*(c.tolist() for c in make_messages(s, find_streams(s)[:1], index, 7, 6.0)), strict=True)]
+        for s in (scenario, off)
+    )
+
+    assert sent_without == [row for row in sent if row[1] != index[3]]
 
 
 @pytest.mark.parametrize(("period_s", "expected"), [(2.5, False), (0.4, True)])

@@ -42,7 +42,7 @@ def compute_airtime_ratio(
         taken_s = float(run.busy_ns.mean()) * 1e-9 + answers_s.get(flow.name, 0.0) * arrived
         ratio += taken_s * (1.0 / flow.period_s if flow.rate_per_s is None else flow.rate_per_s)
     for background, taken in zip(scenario.background, busy_s, strict=False):
-        ratio += background.rate_per_s * float(taken) if background.is_counted else 0.0
+        ratio += scenario.sending_rate_per_s(background) * float(taken) if background.is_counted else 0.0
     external = sum(node.external_pdus_per_s for node in on) * EXTERNAL_AIRTIME_S
     return min(1.0, (ratio * _share_left(scenario, streams, busy_s) + external) / len(on))
 
@@ -51,7 +51,7 @@ def compute_reporting_ratio(scenario: Scenario, streams: Sequence[Stream], busy_
     """As `RunResult.reporting_airtime_ratio`."""
     on = max(1, sum(node.is_on for node in scenario.nodes))
     ratio = sum(
-        b.rate_per_s * float(taken)
+        scenario.sending_rate_per_s(b) * float(taken)
         for b, taken in zip(scenario.background, busy_s, strict=False)
         if b.is_counted and b.is_reporting
     )

@@ -1,7 +1,7 @@
 """What is on the air beside the judged messages, as a list of messages over a stretch of time.
 
-Background comes at Poisson times, as in the simulator, but its rate is met exactly over the stretch, and its sources
-take turns: less chance at equal load. Where messages of flows may overlap, every flow is also on the air for all
+Background comes at Poisson times, as in the simulator, each source by itself, but its rate is met nearly exactly over
+the stretch: less chance at equal load. Where messages of flows may overlap, every flow is also on the air for all
 others (and for itself), with its own period and a drawn phase: how flows follow each other is not kept (doubt: flows
 tied to one another by a fixed delay). Flows whose messages keep apart are judged each for itself; beside a background
 that is relayed they are on the air at their own times, since they fill queues that are not empty again when the next
@@ -34,6 +34,7 @@ __all__ = [
 
 APART_S: Final = 0.5  # a flood of a dozen hops with repeats is over by then in every profile at light load
 TOGETHER_S: Final = 0.05  # messages that start so near to each other meet in their first hops
+GOLDEN_RATIO: Final = (1.0 + 5.0**0.5) / 2.0  # its multiples, less whole numbers, are spread most evenly
 MOST_LISTED: Final = 2_000  # messages of a flow looked at when flows are laid beside each other
 
 
@@ -66,7 +67,7 @@ def find_streams(scenario: Scenario) -> tuple[Stream, ...]:
         Stream(
             name=f"background/{b.name}",
             sources=tuple(a for a in b.sources if a in on),
-            rate_per_s=b.rate_per_s,
+            rate_per_s=scenario.sending_rate_per_s(b),
             ttl=b.ttl,
             pdu_bytes=b.pdu_bytes,
         )
@@ -149,34 +150,29 @@ def make_messages(
     rows: list[tuple[int, int, int, int, int]] = []
     for group, stream in enumerate(streams):
         airtime_ns = compute_airtime(scenario, stream.pdu_bytes)
-        key = make_key(seed, "fast/stream", stream.name)
-        for number, start_s in enumerate(_iter_starts(stream, key, span_s)):
-            source = index[_pick(stream, key, number)]
+        for start_s, address in _iter_starts(stream, make_key(seed, "fast/stream", stream.name), span_s):
+            source = index[address]
             ttl = scenario.nodes[source].ttl if stream.ttl is None else stream.ttl
             rows.append((int(start_s * 1e9), source, ttl, airtime_ns, group))
     table = np.asarray(sorted(rows), np.int64).reshape(-1, 5)
     return BackgroundTable(*(np.ascontiguousarray(column) for column in table.T))
 
 
-def _iter_starts(stream: Stream, key: int, span_s: float) -> Iterator[float]:
-    """Starts of a stream's messages; as many as its rate says, so that chance does not change the load."""
-    if not stream.sources:
-        return
-    if stream.period_s is None:  # a Poisson stream, given its count, is uniform
-        yield from (draw(extend_key(key, number), 0) * span_s for number in range(round(stream.rate_per_s * span_s)))
+def _iter_starts(stream: Stream, key: int, span_s: float) -> Iterator[tuple[float, UnicastAddress]]:
+    """Starts and sources of a stream's messages; those of one source hang on no other.
+
+    Of a Poisson stream each source sends as often as its share of the rate says, rounded up or down as its address
+    decides; over many addresses the rest evens out, so that chance hardly changes the load.
+    """
+    if stream.period_s is None:
+        each = stream.rate_per_s * span_s / max(1, len(stream.sources))
+        for address in stream.sources:
+            own = extend_key(key, address)
+            count = math.floor(each + (draw(key, 0) + address * GOLDEN_RATIO) % 1.0)
+            yield from ((draw(own, number) * span_s, address) for number in range(count))
         return
     phase_s = (draw(key, 0) * stream.period_s) if stream.start_s is None else stream.start_s % stream.period_s
     for number in range(math.ceil(span_s / stream.period_s)):
         start_s = phase_s + number * stream.period_s + draw(extend_key(key, number), 0) * stream.spread_s
         if start_s < span_s:
-            yield start_s
-
-
-def _pick(stream: Stream, key: int, number: int) -> UnicastAddress:
-    """The source of a message: each has its turn once in as many messages as there are sources, in drawn order."""
-    count = len(stream.sources)
-    turn, place = divmod(number, count)
-    step = 1 + 2 * int(draw(extend_key(key, turn), 2) * count)
-    while math.gcd(step, count) > 1:
-        step += 1
-    return stream.sources[(int(draw(extend_key(key, turn), 1) * count) + place * step) % count]
+            yield start_s, stream.sources[number % len(stream.sources)]

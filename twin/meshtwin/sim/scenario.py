@@ -8,6 +8,7 @@ from meshtwin.errors import InvalidInput
 from meshtwin.mesh.addresses import UnicastAddress, format_address
 from meshtwin.mesh.configuration import TTL_MAX, Transmit
 from meshtwin.mesh.nodes import Position
+from meshtwin.radio.reception import NETWORK_PDU_MAX_BYTES
 from meshtwin.sim.profiles import StackProfile
 from meshtwin.sim.profiles.zephyr import ZEPHYR
 from meshtwin.sim.scenario_checks import check_scenario
@@ -74,6 +75,8 @@ class ScenarioLink:
     """One directed link: received power, or delivery of a single transmission on a quiet channel, or both.
 
     With both, ``delivery`` decides about the quiet channel and ``rx_power_dbm`` about interference.
+    ``delivery`` is that of network PDUs of ``delivery_pdu_bytes``; of other sizes it is as the same signal to noise
+    ratio gives (`meshtwin.radio.reception.resize_delivery`, with its doubt).
     ``delivery_deviation`` not 0: each replication draws the link's delivery anew (posterior uncertainty).
     """
 
@@ -82,11 +85,13 @@ class ScenarioLink:
     rx_power_dbm: float | None = None
     delivery: float | None = None
     delivery_deviation: float = 0.0
+    delivery_pdu_bytes: int = ACCESS_PDU_BYTES
 
     def __post_init__(self) -> None:
         power, delivery = self.rx_power_dbm, self.delivery
         is_likely = delivery is not None and 0.0 <= delivery <= 1.0
-        if is_likely and isfinite(self.delivery_deviation) and (power is None or isfinite(power)):
+        is_sized = 1 <= self.delivery_pdu_bytes <= NETWORK_PDU_MAX_BYTES
+        if is_likely and is_sized and isfinite(self.delivery_deviation) and (power is None or isfinite(power)):
             return  # the usual case, and there are many links
         place = f"link {format_address(self.source)}-{format_address(self.target)}"
         if power is None and delivery is None:
@@ -94,6 +99,11 @@ class ScenarioLink:
         check_finite(place, rx_power_dbm=power, delivery_deviation=self.delivery_deviation)
         if delivery is not None and not 0.0 <= delivery <= 1.0:
             raise InvalidInput(f"delivery {delivery} is outside 0..1", place=place)
+        if not is_sized:
+            raise InvalidInput(
+                f"delivery of PDUs of {self.delivery_pdu_bytes} bytes is outside 1..{NETWORK_PDU_MAX_BYTES}",
+                place=place,
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +145,7 @@ class ScenarioBackground:
 
     They come at exponential times at ``rate_per_s`` in all, each from one of ``sources`` by chance, as long as
     flows are sending. ``is_reporting``: their airtime is told apart, and ``is_counted`` False: not told at all.
+    ``destinations``: each message is for one of them by chance, which does not relay it; (): for a group.
     """
 
     name: str
@@ -144,6 +155,7 @@ class ScenarioBackground:
     pdu_bytes: int = ACCESS_PDU_BYTES
     is_reporting: bool = False
     is_counted: bool = True
+    destinations: tuple[UnicastAddress, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,3 +190,8 @@ class Scenario:
             raise InvalidInput(f"unknown node {told}; addresses are numbers, like 0x0014", place=self.name)
         nodes = tuple(replace(n, is_on=False) if n.address == address else n for n in self.nodes)
         return replace(self, nodes=nodes)
+
+    def sending_rate_per_s(self, background: ScenarioBackground) -> float:
+        """Messages per second of those of its sources that are on: one that is off takes its share with it."""
+        off = {node.address for node in self.nodes if not node.is_on}
+        return background.rate_per_s * sum(a not in off for a in background.sources) / max(1, len(background.sources))
