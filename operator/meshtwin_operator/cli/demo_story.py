@@ -167,6 +167,9 @@ class Story:
         before = {(flow, title): text for flow, title, text in kpi_rows(prediction.get("before"))}
         for flow, title, text in kpi_rows(prediction.get("after")):
             yield f"predicted {flow} {title}: {before.get((flow, title), '?')} -> {text}".replace("  ", " ")
+        if search := proposal["spec"].get("search"):
+            others = sum(point["role"] == "Alternative" for point in search.get("pareto") or [])
+            yield f"{search['candidates']} candidates tried; {others} others could be chosen, as `meshtwin diff` shows"
 
 
 def _prediction_of(proposal: Mapping[str, Any]) -> Mapping[str, Any] | None:

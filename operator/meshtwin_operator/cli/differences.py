@@ -7,7 +7,7 @@ from typing import Any, Final
 from meshtwin.mesh.addresses import UnicastAddress, compress_addresses
 from meshtwin_operator.resources.settings import SettingsSpec
 
-__all__ = ["SettingChange", "difference_rows", "experience_text", "kpi_rows", "setting_changes"]
+__all__ = ["SettingChange", "difference_rows", "experience_text", "kpi_rows", "origin_text", "setting_changes"]
 
 SETTINGS: Final = ("relay", "relayRetransmit", "networkTransmit", "defaultTtl")
 
@@ -72,7 +72,8 @@ def _expanded(
 
 def _text(value: object) -> str:
     if isinstance(value, Mapping):
-        return f"{value['count']} repeats, every {(value['intervalSteps'] + 1) * 10} ms"
+        count = value["count"]
+        return f"{count} repeat{'' if count == 1 else 's'}, every {(value['intervalSteps'] + 1) * 10} ms"
     return str(value)
 
 
@@ -111,7 +112,26 @@ def kpi_rows(figures: Mapping[str, Any] | None, *, is_whole: bool = False) -> li
         rows.append(("", "airtime, mean", _airtime(airtime, bounds)))
     for here in (figures or {}).get("airtimeAt") or []:
         rows.append(("", f"airtime at {here['node']}", _airtime(here["perMille"], here.get("bounds") or {})))
+    for title, field, unit in STANDING:
+        if (value := (figures or {}).get(field)) is not None:
+            rows.append(("", title, f"{value}{unit}"))
     return rows
+
+
+# What follows from a configuration without any message being sent.
+STANDING: Final = (
+    ("disjoint paths", "redundancy", ""),
+    ("battery, sending", "batteryMillijoulesPerHour", " mJ/h"),
+)
+
+
+def origin_text(prediction: Mapping[str, Any]) -> str:
+    """What a prediction was computed from: model, profile, seed, replications, fingerprint of the snapshot."""
+    count = prediction.get("replications", 1)
+    return (
+        f"by {prediction.get('model')}, profile {prediction.get('profile')}, seed {prediction.get('seed')}, "
+        f"{count} replication{'' if count == 1 else 's'}, snapshot {prediction.get('snapshotFingerprint')}"
+    )
 
 
 DIFFERENCES: Final = (

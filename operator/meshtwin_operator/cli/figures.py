@@ -47,7 +47,8 @@ def _headline(result: "ResultDocument") -> str:
 def _shares_table(result: "ResultDocument") -> "Table":
     from rich.table import Table
 
-    table = Table("Flow", "Sent", "On time", "Delivery", "Hops", box=None)
+    asks = any(flow.answered_ratio is not None for flow in result.flows)
+    table = Table("Flow", "Sent", "On time", "Delivery", *(["Answered"] if asks else []), "Hops", box=None)
     for flow in result.flows:
         hops = flow.mean_hops_interval
         known = "–" if flow.mean_hops is None else f"{flow.mean_hops:.1f}"
@@ -56,6 +57,7 @@ def _shares_table(result: "ResultDocument") -> "Table":
             str(flow.sent),
             _percent(flow.on_time_ratio),
             _percent(flow.delivery_ratio),
+            *([_percent(flow.answered_ratio) if flow.answered_ratio is not None else ""] if asks else []),
             known if hops is None else _number(hops),
         )
     return table
@@ -86,6 +88,7 @@ def _gaps(result: "ResultDocument") -> list[str]:
     intervals = [result.totals.airtime_ratio]
     for flow in result.flows:
         intervals += [flow.on_time_ratio, flow.delivery_ratio]
+        intervals += [] if flow.answered_ratio is None else [flow.answered_ratio]
         for times in (flow.latency_milliseconds, flow.round_trip_milliseconds):
             if times is not None:
                 intervals += [i for i in (times.p50_interval, times.p95_interval, times.p99_interval) if i is not None]
@@ -114,16 +117,18 @@ def print_differences(names: tuple[str, str], differences: Sequence["FlowDiffere
 
     intervals = ", 90% intervals over them" if replications > 1 else ""
     title = f"{names[1]} less {names[0]}: {replications} replications on the same states{intervals}"
-    shares = Table("Flow", "On time, points", "Delivery, points", box=None)
+    asks = any(difference.answered is not None for difference in differences)
+    shares = Table("Flow", "On time, points", "Delivery, points", *(["Answered, points"] if asks else []), box=None)
     times = Table("Flow", "Milliseconds", "Mean", "p50", "p95", "p99", box=None)
     for difference in differences:
-        shares.add_row(difference.flow, _points(difference.on_time), _points(difference.delivery))
+        told = [] if difference.answered is None else [_points(difference.answered)]
+        shares.add_row(difference.flow, _points(difference.on_time), _points(difference.delivery), *told)
         times.add_row(difference.flow, "latency of what both delivered", *map(_gap, _times_of(difference)))
     console = make_console()
     for part in (title, shares, times):
         console.print(part)
-    told = [i for d in differences for i in (d.on_time, d.delivery, *_times_of(d))]
-    whys = dict.fromkeys((i.is_estimated, i.open_because) for i in told if i.open_because)
+    every = [i for d in differences for i in (d.on_time, d.delivery, d.answered, *_times_of(d)) if i is not None]
+    whys = dict.fromkeys((i.is_estimated, i.open_because) for i in every if i.open_because)
     for is_estimated, why in whys:
         console.print(f"{'no interval' if is_estimated else 'not known (–)'}: {why}")
 

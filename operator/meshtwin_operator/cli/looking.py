@@ -63,6 +63,7 @@ def describe(
     from meshtwin.errors import InvalidInput
     from meshtwin_operator.cli.console import make_console
     from meshtwin_operator.cli.kinds import find_kinds
+    from meshtwin_operator.cli.searches import print_search
     from meshtwin_operator.cli.target import open_target
 
     (kind_type, *_) = find_kinds(kind)
@@ -73,11 +74,17 @@ def describe(
     console = make_console()
     status = dict(manifest.get("status") or {})
     conditions = status.pop("conditions", [])
-    _print_yaml(console, {f: manifest[f] for f in ("kind", "metadata", "spec") if f in manifest})
+    shown: dict[str, Any] = {f: manifest[f] for f in ("kind", "metadata", "spec") if f in manifest}
+    search = (manifest.get("spec") or {}).get("search")
+    if search:  # as tables, below
+        shown["spec"] = {field: value for field, value in manifest["spec"].items() if field != "search"}
+    _print_yaml(console, shown)
     if status:
         _print_yaml(console, {"status": status})
-    if kind_type.kind_name == "WhatIf" and status.get("prediction"):
-        _print_effect(console, status["prediction"])
+    prediction = status.get("prediction") or (manifest.get("spec") or {}).get("prediction")
+    if kind_type.kind_name in ("WhatIf", "ConfigurationProposal") and prediction:
+        _print_effect(console, prediction)
+    print_search(console, search)
     table = Table("Condition", "Status", "Reason", "Message", "Since", box=None, title_justify="left")
     for c in conditions:
         table.add_row(c["type"], c["status"], c["reason"], c.get("message", ""), c["lastTransitionTime"])
@@ -102,6 +109,7 @@ def diff(
     from meshtwin_operator.cli.console import make_console
     from meshtwin_operator.cli.decisions import condition
     from meshtwin_operator.cli.proposals import changes_of, find_proposal
+    from meshtwin_operator.cli.searches import print_search
     from meshtwin_operator.cli.target import open_target
 
     access = open_target(target_options(local, kubeconfig, context, namespace))
@@ -111,7 +119,10 @@ def diff(
     prediction = status.get("prediction") or proposal["spec"].get("prediction") or {}
     if output != "table":
         rows = [{"nodes": list(c.nodes), "setting": c.setting, "before": c.before, "after": c.after} for c in changes]
-        _dump({"proposal": name, "digest": status.get("digest"), "changes": rows, "prediction": prediction}, output)
+        told = {"proposal": name, "digest": status.get("digest"), "changes": rows, "prediction": prediction}
+        if search := proposal["spec"].get("search"):
+            told["search"] = search
+        _dump(told, output)
         return
     console = make_console()
     console.print(f"proposal {name}: {status.get('phase')}, digest {status.get('digest')}")
@@ -123,13 +134,14 @@ def diff(
         judged = condition(proposal, "Judged") or {}
         why = " ".join(filter(None, (judged.get("reason"), judged.get("message")))) or "not judged yet"
         console.print(f"no effect predicted: {why}")
+    print_search(console, proposal["spec"].get("search"))
 
 
 def _print_effect(console: Any, prediction: Mapping[str, Any]) -> bool:
     """What was predicted, before and after, and what its intervals rest on; whether there was anything to print."""
     from rich.table import Table
 
-    from meshtwin_operator.cli.differences import difference_rows, experience_text, kpi_rows
+    from meshtwin_operator.cli.differences import difference_rows, experience_text, kpi_rows, origin_text
 
     differences = difference_rows(prediction)
     effect = Table("Flow", "Predicted", "Before", "After", *(["Difference"] if differences else []), box=None)
@@ -141,6 +153,10 @@ def _print_effect(console: Any, prediction: Mapping[str, Any]) -> bool:
     if not effect.row_count:
         return False
     console.print(effect)
+    if prediction.get("provisional"):
+        console.print("provisional: a first answer; the simulation that replaces it is under way, or failed")
+    if prediction.get("model"):
+        console.print(origin_text(prediction))
     for why in dict.fromkeys(
         told["openBecause"] for told in prediction.get("differences") or [] if "openBecause" in told
     ):

@@ -29,7 +29,7 @@ __all__ = [
 MESSAGE_LIMIT: Final = 1024
 NOT_IN_REASON: Final = re.compile(r"[^A-Za-z0-9_]+")  # of what the schema allows, what reasons use
 WARNING_WHEN_TRUE: Final = frozenset({"Stalled", "Diverged", "Void", "RolledBack"})
-WARNING_WHEN_FALSE: Final = frozenset({"Accepted"})
+WARNING_WHEN_FALSE: Final = frozenset({"Accepted", "StackAgreed"})
 SILENT: Final = frozenset({"Reconciling"})  # its counterpart Ready tells the same story
 
 Truth = Literal["True", "False", "Unknown"]

@@ -32,6 +32,7 @@ from meshtwin_operator.reconcile.outcome import (
 from meshtwin_operator.reconcile.retention import expired_records
 from meshtwin_operator.reconcile.revisions import find_base, find_wanted
 from meshtwin_operator.reconcile.segment_checks import check_segment
+from meshtwin_operator.reconcile.stacks import stack_agreed
 from meshtwin_operator.reconcile.tree import (
     Lineage,
     configurations_of,
@@ -170,6 +171,8 @@ def _network_conditions(look: _Look) -> list[Said]:
     summary = look.world.summary(segment.metadata.namespace, segment_workload(segment.metadata.name))
     fresh, _ = synced(segment, look.view, summary, look.now)
     wanted = [fresh, diverged(segment, look.view, look.records)]
+    if segment.spec.stage == "Operating":
+        wanted.append(stack_agreed(segment, look.view))
     adopted = condition_of(segment.status, "Adopted")
     if look.records:
         wanted.append(said("Adopted", True, "Adopted"))

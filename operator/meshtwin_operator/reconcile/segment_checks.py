@@ -6,6 +6,7 @@ from meshtwin.errors import InvalidInput
 from meshtwin.mesh.addresses import format_address
 from meshtwin.mesh.nodes import Inventory
 from meshtwin_operator.reconcile.indexes import may_share_nodes
+from meshtwin_operator.reconcile.stacks import check_stack
 from meshtwin_operator.reconcile.tree import age_key, find_lineage
 from meshtwin_operator.reconcile.world import ObjectKey, World
 from meshtwin_operator.resources.twins import MeshSegment
@@ -18,6 +19,7 @@ def check_segment(world: World, segment: MeshSegment, inventory: Inventory, root
 
     Only segments of the tree of the twin ``root`` conflict. Ties of age go to the name that sorts first.
     """
+    check_stack(segment)
     older = list(_older_rivals(world, segment, inventory, root))
     _check_gateway(segment, older)
     _check_owners(world, segment, inventory, older)

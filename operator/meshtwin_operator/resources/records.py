@@ -16,6 +16,7 @@ from meshtwin_operator.resources.base import (
     StatusBase,
     UserName,
 )
+from meshtwin_operator.resources.searches import SearchRecord
 from meshtwin_operator.resources.settings import KpiFigures, PredictionRecord, SettingsSpec
 
 __all__ = [
@@ -48,6 +49,11 @@ class ConfigurationProposalSpec(ResourceModel):
             field_path=".prediction",
         ),
         CelRule(
+            rule="self.origin == 'Pipeline' || !has(self.search)",
+            message="search belongs to proposals with origin Pipeline: nothing was searched for others",
+            field_path=".search",
+        ),
+        CelRule(
             rule="self.settings.all(s, has(s.relay) || has(s.relayRetransmit) || "
             "has(s.networkTransmit) || has(s.defaultTtl))",
             message="every entry must set something",
@@ -70,6 +76,9 @@ class ConfigurationProposalSpec(ResourceModel):
     )
     prediction: PredictionRecord | None = Field(
         default=None, description="The pipeline's; a manual proposal is judged into its status."
+    )
+    search: SearchRecord | None = Field(
+        default=None, description="The pipeline's: what else could be chosen, and why the others lost."
     )
     expire_after_hours: int | None = Field(default=None, ge=1, le=8760, description="Absent: the twin's policy.")
 

@@ -4,6 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
+from meshtwin.mesh.stacks import STACKS
 from meshtwin_operator.resources.base import (
     UNIQUE,
     UNIQUE_BY_NAME,
@@ -116,6 +117,8 @@ class MeshSegmentSpec(ResourceModel):
         default="zephyr",
         pattern=r"^[a-z0-9-]+$",
         max_length=40,
+        # not a Literal: objects that were stored before the names were, are still read
+        json_schema_extra={"enum": list(STACKS)},
         description="Timing rules of the implementation on the nodes.",
     )
     inventory: InventorySpec

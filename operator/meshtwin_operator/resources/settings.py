@@ -147,7 +147,12 @@ class KpiFigures(ResourceModel):
         default=None, max_length=64, description="At the nodes of gateways, where it can be measured."
     )
     open_because: str | None = Field(default=None, max_length=256, description="Why bounds are absent.")
-    redundancy: Count | None = None
+    redundancy: Count | None = Field(
+        default=None, description="Disjoint relay paths from the gateway to the worst node."
+    )
+    battery_millijoules_per_hour: Count | None = Field(
+        default=None, description="Spent on sending by the low-power node that sends most. Absent: there is none."
+    )
 
 
 class ScorecardUsed(ResourceModel):
@@ -202,6 +207,9 @@ class PredictionRecord(ResourceModel):
     seed: LargeCount
     replications: int = Field(ge=1, le=1_000_000)
     snapshot_fingerprint: str = Field(max_length=64)
+    provisional: bool | None = Field(
+        default=None, description="True: the fast model's first answer, which the simulation under way replaces."
+    )
     predicted_at: AwareDatetime | None = None
     scorecard: ScorecardUsed | None = Field(default=None, description="Absent: the intervals are the model's own.")
     differences: list[FlowDifferences] | None = Field(

@@ -144,7 +144,7 @@ class WhatIfSpec(ResourceModel):
 
 
 class WhatIfStatus(StatusBase):
-    """The answer."""
+    """The answer; while the simulation is under way the fast model's, which says that it is provisional."""
 
     prediction: PredictionRecord | None = None
     warnings: list[Annotated[str, Field(max_length=512)]] = Field(
@@ -163,6 +163,12 @@ class WhatIf(Resource):
     printer_columns: ClassVar = (
         PrinterColumn(name="Segment", json_path=".spec.segmentRef.name"),
         PrinterColumn(name="Answered", json_path='.status.conditions[?(@.type=="Answered")].status'),
+        PrinterColumn(
+            name="Provisional",
+            json_path=".status.prediction.provisional",
+            type="boolean",
+            description="A first answer, which the simulation under way replaces",
+        ),
         PrinterColumn(name="Model", json_path=".status.prediction.model", priority=1),
         PrinterColumn(name="Age", json_path=".metadata.creationTimestamp", type="date"),
     )

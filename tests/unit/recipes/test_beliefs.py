@@ -14,6 +14,7 @@ from meshtwin.ports import no_progress
 from meshtwin.recipes.beliefs import Beliefs, find_segments_of_flows
 from meshtwin.recipes.messages import ObjectivesModel, PipelineRequest, RecipeUseModel
 from meshtwin.recipes.pipeline import run_pipeline
+from meshtwin.recipes.rounds import Finalist
 from meshtwin.recipes.values import Candidate, Judged, Question
 from meshtwin.recipes.verdict import Confirmation
 from meshtwin.whatif.judging import InProcessJudge
@@ -73,7 +74,8 @@ def confirm(build_grid, on_time, **cards):
         snapshot_fingerprint="f",
     )
     believed = Beliefs(cards=cards).widen(prediction.after, MODEL, lambda _flow: "office")
-    return Confirmation.of(question, judged, prediction, believed)
+    finalist = Finalist(judged=judged, worst=None, plain=judged, lacked=None)
+    return Confirmation.of(question, finalist, prediction, believed)
 
 
 @given(on_time=st.floats(0.0, 1.0), half_width=st.floats(0.0, 0.2))

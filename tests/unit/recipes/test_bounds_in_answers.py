@@ -1,7 +1,6 @@
 """Intervals of times and airtime on their way to a resource: bounds, or the reason why there are none."""
 
 import json
-import math
 
 import pytest
 
@@ -93,12 +92,14 @@ def test_foreign_model_is_told_and_tells_intervals_of_times(several):
     back = KpisMessage.model_validate_json(KpisMessage.from_value(several).to_payload()).to_value()
     before, after = several.flows[0], back.flows[0]
     assert (after.latency_p95, after.spread_p95) == (before.latency_p95, before.spread_p95)
-    assert after.latency_p99 is None  # an open one is not told: messages hold finite numbers
+    assert after.latency_p99 == before.latency_p99
+    assert after.latency_p99.open_because  # its upper bound is absent in the message, and the reason is not
     assert back.airtime_ratio == several.airtime_ratio
 
 
-def test_fast_model_says_that_it_knows_no_error_of_some_times():
-    kpis = estimate(parse_scenario(GROUP)).kpis
-    assert kpis.flows[0].latency_p99.high == math.inf
-    assert "has not been measured" in KpiFiguresModel.from_value(kpis).open_because
-    assert KpiFiguresModel.from_value(kpis).flows[0].latency_p95_bounds.high_milliseconds is not None
+def test_fast_model_tells_bounds_of_all_times():
+    figures = KpiFiguresModel.from_value(estimate(parse_scenario(GROUP)).kpis)
+    flow = figures.flows[0]
+    assert figures.open_because is None
+    for bounds in (flow.latency_p50_bounds, flow.latency_p95_bounds, flow.latency_p99_bounds, flow.spread_p95_bounds):
+        assert bounds.high_milliseconds is not None

@@ -54,8 +54,8 @@ def harden_three_relays(question, airtime_at_most):
         quick=RelaysCount(),
     )
     finalist = Judged(candidate=thin, kpis=kpis(on_time=0.75, airtime=(3 + ELSEWHERE) * AIRTIME_PER_RELAY))
-    ((hardened, worst),) = rounds.harden([finalist])
-    return thin, hardened.candidate, worst
+    (found,) = rounds.harden([finalist])
+    return thin, found.judged.candidate, found.worst
 
 
 @pytest.mark.parametrize("airtime_at_most", [None, 0.5])

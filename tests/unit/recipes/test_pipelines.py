@@ -10,7 +10,7 @@ from meshtwin.ports import Cancelled, no_progress
 from meshtwin.recipes.answers import to_pipeline_response
 from meshtwin.recipes.messages import ObjectivesModel, PipelineRequest, PipelineResponse, RecipeUseModel
 from meshtwin.recipes.pipeline import run_pipeline
-from meshtwin.recipes.results import Outcome
+from meshtwin.recipes.results import Outcome, Role
 from meshtwin.whatif.judging import InProcessJudge
 from meshtwin.whatif.quick import InProcessQuickJudge
 
@@ -118,8 +118,32 @@ def test_evidence_says_why_the_losers_lost(build_grid):
 
     assert evidence.candidates_tried == sum(evidence.proposed_by.values())
     assert set(evidence.proposed_by) == set(ALL)
-    assert any(t.verdict == "best (fresh states)" for t in evidence.trials)
-    assert all(t.verdict and t.reason for t in evidence.trials)
+    assert [t.verdict for t in evidence.trials].count("proposed") == 1
+    losers = evidence.trials[1:]
+    assert all(t.reason and any(letter.isdigit() for letter in t.verdict) for t in losers)
+
+
+def test_trade_offs_hold_what_is_proposed_and_in_force_with_the_figures_of_the_prediction(build_grid):
+    result = run(build_grid())
+    points = {p.role: p for p in result.evidence.pareto}
+
+    for role, kpis in ((Role.PROPOSED, result.prediction.after), (Role.IN_FORCE, result.prediction.before)):
+        flow = next(f for f in kpis.flows if f.flow == "west")
+        assert points[role].merits.on_time == flow.on_time.estimate
+        assert points[role].merits.redundancy == kpis.redundancy
+        assert points[role].merits.airtime_ratio == kpis.airtime_ratio.estimate
+    assert {p.messages for p in result.evidence.pareto} == {16}
+    assert [p.verdict == "" for p in result.evidence.pareto] == [
+        p.role is Role.PROPOSED for p in result.evidence.pareto
+    ]
+
+
+def test_trial_and_trade_off_of_one_candidate_tell_one_airtime(build_grid):
+    evidence = to_pipeline_response(run(build_grid())).evidence
+    trials = {t.digest: t.airtime_per_million for t in evidence.trials}
+    points = {p.digest: p.airtime_per_million for p in evidence.pareto if p.digest is not None}
+    assert points
+    assert points == {digest: trials[digest] for digest in points}
 
 
 def test_fast_model_prunes_and_is_told_before_the_simulation_decides(build_grid):
@@ -149,11 +173,25 @@ def test_fast_model_prunes_and_is_told_before_the_simulation_decides(build_grid)
 
 def test_trade_offs_are_told_best_on_time_first_and_none_beats_another(build_grid):
     points = run(build_grid()).evidence.pareto
-    costs = [p.merits.as_costs() for p in points]
+    costs = [p.merits.as_costs() for p in points if not p.is_beaten]
+    assert costs
     assert [p.merits.on_time for p in points] == sorted((p.merits.on_time for p in points), reverse=True)
     assert not any(
         all(a <= b for a, b in zip(one, other, strict=True)) for one in costs for other in costs if one != other
     )
+
+
+def test_all_relays_alone_are_proposed_where_they_save_enough(build_grid):
+    result = run(build_grid(), recipes=("all-relays",))
+    assert result.outcome is Outcome.PROPOSED
+    assert result.message.endswith("every node that can")
+
+
+def test_baseline_that_takes_spare_paths_away_is_not_proposed_and_the_run_says_why(build_grid):
+    result = run(build_grid(), recipes=("connected-dominating-set",))
+    assert result.configuration is None
+    assert "connected-dominating-set: 2 nodes would hang on a single relay" in result.message
+    assert result.warnings
 
 
 def test_answer_survives_the_wire(build_grid):

@@ -2,12 +2,16 @@
 
 from dataclasses import replace
 from importlib.metadata import EntryPoint
+from types import MappingProxyType
 
 import pytest
+from tests.unit.recipes.figure_builders import kpis
 
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.configuration import Configuration, NodeSettings
 from meshtwin.mesh.kpis import Objectives
+from meshtwin.ports import QuickAnswer
+from meshtwin.recipes import registry
 from meshtwin.recipes.building import design_of, segment_graph, sufficient_ttl
 from meshtwin.recipes.faults import find_fault, find_managed
 from meshtwin.recipes.pipeline import ask_question
@@ -24,22 +28,91 @@ def proposals(question, name="fewest-sufficient-relays", **parameters):
     return list(recipe.propose(Trial(question=question, parameters=check_parameters(recipe, parameters, "parameters"))))
 
 
+SEARCHING = {"fewest-sufficient-relays", "end-to-end-latency", "path-redundancy", "local-search"}
+BASELINES = {"all-relays", "connected-dominating-set", "betweenness-share", "genetic-algorithm"}
+
+
 def test_built_in_recipes_are_known_by_name():
-    assert set(BUILT_IN) == {"fewest-sufficient-relays", "end-to-end-latency", "path-redundancy", "local-search"}
+    assert set(BUILT_IN) == SEARCHING | BASELINES
 
 
-def test_plug_in_can_not_take_a_built_in_name():
-    taken = EntryPoint(
-        name="x", value="meshtwin.recipes.fewest_relays:FewestSufficientRelays", group="meshtwin.recipes"
-    )
-    with pytest.raises(InvalidInput, match="takes the name"):
-        collect_recipes([taken])
+class Plain:
+    """A recipe that a package brings."""
+
+    name = "plain"
+    parameters = MappingProxyType({})
+
+    def propose(self, trial):
+        return ()
 
 
-def test_plug_in_that_can_not_be_loaded_is_named():
-    broken = EntryPoint(name="x", value="meshtwin.nothing:here", group="meshtwin.recipes")
-    with pytest.raises(InvalidInput, match=r"'meshtwin\.nothing:here' can't be loaded"):
-        collect_recipes([broken])
+class Ugly(Plain):
+    name = "ugly\x1b[31m"
+
+
+PLAIN = Plain()
+UGLY = Ugly()
+
+
+def plug_in(value):
+    return EntryPoint(name="x", value=value, group="meshtwin.recipes")
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("meshtwin.nothing:here", "ModuleNotFoundError"),
+        ("meshtwin.recipes.values:nothing", "AttributeError"),
+        ("meshtwin.recipes.fewest_relays:FewestSufficientRelays", "takes the name 'fewest-sufficient-relays'"),
+        ("meshtwin.recipes.values:check_parameters", "can't be loaded"),
+        (f"{__name__}:UGLY", "'ugly\\x1b[31m' is not"),
+        ("this is no entry point", "can't be loaded"),
+    ],
+)
+def test_broken_plug_in_is_named_and_spoils_no_other_recipe(value, why):
+    known = collect_recipes([plug_in(value), plug_in(f"{__name__}:PLAIN")])
+
+    assert set(known.recipes) == {*BUILT_IN, "plain"}
+    assert set(known.broken) == {value}
+    assert why in known.broken[value]
+
+
+def test_unknown_recipe_says_which_plug_ins_are_broken(monkeypatch):
+    monkeypatch.setattr(registry, "known_recipes", lambda: collect_recipes([plug_in("meshtwin.nothing:here")]))
+
+    assert find_recipe("local-search").name == "local-search"
+    with pytest.raises(InvalidInput, match=r"known are: all-relays.*broken plug-ins: 'meshtwin\.nothing:here' can't"):
+        find_recipe("magic")
+
+
+@pytest.mark.parametrize("name", sorted(BASELINES - {"genetic-algorithm"}))
+def test_baseline_proposes_one_relay_set_of_nodes_that_can(build_grid, name):
+    question = question_about(build_grid(frozen=frozenset({2}), unable=frozenset({3})))
+    (candidate,) = proposals(question, name)
+    assert candidate.recipe == name
+    relays = {a for a, s in candidate.configuration.entries if s.relay}
+    assert relays
+    assert relays - {3} <= {1, 4, 5, 6}  # what 3 does stays as it is
+
+
+def test_genetic_algorithm_asks_no_more_than_it_may(build_grid):
+    asked = []
+
+    class Counting:
+        quick_model = "counting"
+
+        def estimate(self, snapshot, configurations, *, seed):
+            asked.extend(configurations)
+            return tuple(QuickAnswer(kpis=kpis(0.9, 0.01 * len(c.entries))) for c in configurations)
+
+    recipe = find_recipe("genetic-algorithm")
+    parameters = check_parameters(recipe, {"evaluations": 60, "population": 16}, "parameters")
+    question = question_about(build_grid())
+    found = list(recipe.propose(Trial(question=question, parameters=parameters, quick=Counting(), seed=1)))
+
+    assert len(found) == 1
+    assert len(asked) <= 61
+    assert list(recipe.propose(Trial(question=question, parameters=parameters))) == []
 
 
 def test_objective_replaces_the_deadline_of_touching_flows_only(build_grid):

@@ -40,6 +40,32 @@ PREDICTION: dict[str, Any] = {
     "replications": 8,
     "snapshotFingerprint": "f" * 16,
 }
+EVIDENCE: dict[str, Any] = {
+    "models": ["packets"],
+    "seed": 1,
+    "candidatesTried": 12,
+    "pareto": [
+        {
+            "role": "Proposed",
+            "digest": "sha256:1",
+            "reason": "15 relays",
+            "onTimePerMille": 990,
+            "airtimePerMillion": 9,
+        },
+        {"role": "InForce", "reason": "in force", "verdict": "late", "onTimePerMille": 480, "airtimePerMillion": 29},
+    ],
+    "trials": [
+        {"recipe": "r", "reason": "15 relays", "digest": "sha256:1", "relays": 15, "verdict": "proposed"},
+        {
+            "recipe": "r",
+            "reason": "16 relays",
+            "digest": "sha256:2",
+            "relays": 16,
+            "verdict": "airtime",
+            "stage": "lastRound",
+        },
+    ],
+}
 PIPELINE = ObjectKey("Pipeline", NS, "lighting")
 
 
@@ -360,7 +386,7 @@ def answer(world: FakeWorld, driver: FakeDriver, outcome: str = "Proposed") -> s
         "prediction": PREDICTION,
         "baseDigest": "sha256:" + "b" * 64,
         "inventoryHash": inventory.content_hash,
-        "evidence": {"models": ["packets"], "seed": 1, "candidatesTried": 12},
+        "evidence": EVIDENCE,
     }
     status = {"runId": run, "state": "Done", "pipelineResult": result}
     world.runs[run] = RunView(status=RunStatus.model_validate(status))
@@ -389,6 +415,10 @@ def test_pipeline_asks_the_parent_twin_and_records_its_proposal() -> None:
     assert result_of(world) == "AwaitingDecision"
     assert world.status(key)["phase"] == "AwaitingDecision"
     assert world.manifests[key]["spec"]["baseRevision"] == 0
+    search = world.manifests[key]["spec"]["search"]
+    assert [point["role"] for point in search["pareto"]] == ["Proposed", "InForce"]
+    assert [(loser["reason"], loser["verdict"]) for loser in search["losers"]] == [("16 relays", "airtime")]
+    assert search["candidates"] == 12
 
 
 def test_killed_operator_makes_the_same_proposal_once() -> None:
@@ -576,6 +606,56 @@ def test_what_if_is_asked_once_and_answered() -> None:
     driver.wait(1000)
     driver.sweep(2)
     assert len(driver.started) == asked
+
+
+def test_first_answer_to_a_what_if_stands_in_its_status_as_provisional_until_the_refined_one_is_there() -> None:
+    world, driver = make_adopted()
+    key = world.put("WhatIf", "dark", {"segmentRef": {"name": "north"}, "failedNodes": ["0003"]})
+    driver.look_at(key)
+    run = driver.started[-1].run_id
+    first = {**PREDICTION, "model": "fast", "provisional": True}
+    running: dict[str, Any] = {"runId": run, "state": "Running", "provisional": {"prediction": first}}
+    world.runs[run] = RunView(status=RunStatus.model_validate(running))
+    driver.look_at(key)
+    told = world.status(key)
+    assert (told["prediction"]["model"], told["prediction"]["provisional"]) == ("fast", True)
+    assert "answeredAt" not in told
+    assert world.condition(key, "Answered") == ("False", "Running")
+
+    later = {**running, "progressPerMille": 700, "stage": "simulating"}
+    world.runs[run] = RunView(status=RunStatus.model_validate(later))
+    driver.look_at(key)
+    assert world.status(key) == told  # progress writes nothing
+    world.runs[run] = RunView(status=None, problem="ConnectError: refused")
+    driver.look_at(key)
+    assert world.status(key)["prediction"] == told["prediction"]
+
+    done = {**running, "state": "Done", "whatIfResult": {"segment": "north", "prediction": PREDICTION}}
+    world.runs[run] = RunView(status=RunStatus.model_validate(done))
+    driver.look_at(key)
+    status = world.status(key)
+    assert status["prediction"]["model"] == "packets"
+    assert "provisional" not in status["prediction"]
+    assert "answeredAt" in status
+    assert world.condition(key, "Answered") == ("True", "Answered")
+
+
+def test_first_answer_to_a_what_if_that_then_fails_stays_and_is_no_answer() -> None:
+    world, driver = make_adopted()
+    key = world.put("WhatIf", "dark", {"segmentRef": {"name": "north"}, "failedNodes": ["0003"]})
+    driver.look_at(key)
+    run = driver.started[-1].run_id
+    failed = {
+        "runId": run,
+        "state": "Failed",
+        "provisional": {"prediction": {**PREDICTION, "provisional": True}},
+        "error": {"reason": "TimeLimit", "message": "not done within 3600 s"},
+    }
+    world.runs[run] = RunView(status=RunStatus.model_validate(failed))
+    driver.look_at(key)
+    assert world.status(key)["prediction"]["provisional"] is True
+    assert world.condition(key, "Answered") == ("False", "TimeLimit")
+    assert world.condition(key, "Stalled") == ("True", "TimeLimit")
 
 
 def test_what_if_that_a_restarted_twin_interrupted_is_asked_again() -> None:

@@ -24,6 +24,7 @@ from meshtwin.contract.configuration import Verb
 from meshtwin.contract.summaries import ScorecardSummary
 from meshtwin.contract.telemetry import Observing
 from meshtwin_operator.reconcile.dispatch import reconcile, related
+from meshtwin_operator.resources.twins import MeshSegment
 
 SOUTH = ObjectKey("MeshSegment", NS, "south")
 
@@ -184,6 +185,39 @@ def test_a_gateway_that_says_why_it_is_off_or_holds_back_is_quoted() -> None:
     driver.look_at(SEGMENT)
     assert world.condition(SEGMENT, "Synced") == ("False", "ObservingHeldBack")
     assert message_of(world, "Synced") == "0003 (CRPL 5, needs 7)"
+
+
+def test_a_gateway_whose_nodes_run_another_stack_than_the_spec_says_is_told_of() -> None:
+    world, driver = make_adopted()
+    gateway = world.gateways["gw-north"]
+    driver.look_at(SEGMENT)
+    assert world.condition(SEGMENT, "StackAgreed") == ("Unknown", "NotTold")
+
+    gateway.said = {"stackProfile": "bluez"}
+    driver.look_at(SEGMENT)
+    assert world.condition(SEGMENT, "StackAgreed") == ("False", "GatewaySaysOtherwise")
+    text = message_of(world, "StackAgreed")
+    assert text == "the gateway says bluez, and the models go by that; spec.stackProfile says zephyr"
+
+    gateway.said = {"stackProfile": "acme-os"}
+    driver.look_at(SEGMENT)
+    assert world.condition(SEGMENT, "StackAgreed") == ("False", "UnknownProfile")
+    assert message_of(world, "StackAgreed").endswith("the models go by zephyr")
+
+    gateway.said = {"stackProfile": "zephyr"}
+    driver.look_at(SEGMENT)
+    assert world.condition(SEGMENT, "StackAgreed") == ("True", "AsDeclared")
+    assert world.condition(SEGMENT, "Ready")[0] == "True"
+
+
+def test_stored_segment_with_a_profile_that_nobody_knows_is_read_and_says_so() -> None:
+    world, driver = make_adopted()
+    stored = world.get(SEGMENT)
+    assert isinstance(stored, MeshSegment)
+    world.edit(SEGMENT, {**stored.spec.model_dump(mode="json", by_alias=True), "stackProfile": "zephir"})
+    driver.look_at(SEGMENT)
+    assert world.condition(SEGMENT, "Stalled") == ("True", "UnknownProfile")
+    assert "'zephir' is not one of bluez, bmsim" in message_of(world, "Stalled")
 
 
 def test_a_gateway_that_two_processes_claim_is_named_until_one_alone_is_left() -> None:

@@ -6,7 +6,7 @@ from typing import Final
 from meshtwin.contract.wire import SettingsEntry
 from meshtwin.mesh.addresses import UnicastAddress, format_address
 from meshtwin.mesh.configuration import Configuration, SettingsRange, compress_settings
-from meshtwin.mesh.kpis import NetworkKpis, Objectives
+from meshtwin.mesh.kpis import Objectives
 from meshtwin.mesh.snapshots import Snapshot
 from meshtwin.ports import Judge, JudgePlan, Progress, Provisional, QuickJudge, no_provisional
 from meshtwin.recipes.faults import find_managed
@@ -21,7 +21,7 @@ from meshtwin.recipes.messages import (
 )
 from meshtwin.recipes.questions import changes_of
 from meshtwin.recipes.results import Evidence, ParetoPoint, PipelineResult
-from meshtwin.recipes.scoring import segment_redundancy
+from meshtwin.recipes.scoring import tell_standing_facts
 from meshtwin.recipes.values import Question, find_segment
 from meshtwin.whatif.comparison import expect, predict
 from meshtwin.whatif.forks import fork
@@ -86,10 +86,12 @@ def answer_what_if(
     missing = {f.name for f in snapshot.flows} - {f.name for f in changed.flows}
     warnings += _guessed(snapshot, changed)
     warnings += [f"flow {name} would have no source or no member left" for name in sorted(missing)]
+    if prediction.differences is None:
+        warnings.append(f"no differences with intervals: {judge.model} does not tell its replications apart")
     prediction = replace(
         prediction,
-        before=_redundant(before, prediction.before),
-        after=_redundant(after, prediction.after),
+        before=tell_standing_facts(before, snapshot.configuration, prediction.before),
+        after=tell_standing_facts(after, changed.configuration, prediction.after),
     )
     return WhatIfResponse(segment=request.segment, prediction=PredictionModel.from_value(prediction), warnings=warnings)
 
@@ -102,10 +104,6 @@ def _guessed(snapshot: Snapshot, changed: Snapshot) -> list[str]:
         return []
     names = ", ".join(format_address(a) for a in nodes[:8])
     return [f"links of {names} are expected from placement, not measured: walls are not known"]
-
-
-def _redundant(question: Question, kpis: NetworkKpis) -> NetworkKpis:
-    return replace(kpis, redundancy=segment_redundancy(question, question.snapshot.configuration))
 
 
 def _addresses(snapshot: Snapshot) -> frozenset[UnicastAddress]:
@@ -137,6 +135,8 @@ def _evidence(evidence: Evidence) -> EvidenceModel:
         candidates_tried=evidence.candidates_tried,
         counts=dict(evidence.proposed_by),
         pruned=evidence.pruned,
+        trials_left_out=evidence.trials_left_out,
+        pareto_left_out=evidence.pareto_left_out,
         pareto=[_pareto_point(p) for p in evidence.pareto[:64]],
         trials=[
             TrialModel(
@@ -144,8 +144,9 @@ def _evidence(evidence: Evidence) -> EvidenceModel:
                 reason=t.reason,
                 digest=t.digest,
                 relays=t.relays,
-                airtime_per_mille=round(t.airtime_ratio * 1000),
+                airtime_per_million=round(t.airtime_ratio * 1e6),
                 verdict=t.verdict,
+                stage=t.stage.value,
             )
             for t in evidence.trials
         ],
@@ -159,6 +160,10 @@ def _pareto_point(point: ParetoPoint) -> ParetoPointModel:
         digest=point.digest,
         recipe=point.recipe,
         reason=point.reason,
+        role=point.role.value,
+        is_beaten=point.is_beaten,
+        messages=point.messages,
+        verdict=point.verdict,
         on_time_per_mille=min(max(round(merits.on_time * 1000), 0), 1000),
         spread_p95_milliseconds=None if spread_ms is None else round(spread_ms),
         airtime_per_million=round(merits.airtime_ratio * 1e6),

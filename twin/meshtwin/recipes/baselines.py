@@ -1,7 +1,7 @@
 """Plain ways to choose relays, to see what the search is worth.
 
-None of them is a recipe: they are what one would do without a model of time and load (all relays, a connected
-dominating set, the nodes most paths go through), or with one and no thought (a genetic algorithm).
+They are what one would do without a model of time and load (all relays, a connected dominating set, the nodes most
+paths go through), or with one and no thought (a genetic algorithm). As recipes: `meshtwin.recipes.baseline_recipes`.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from meshtwin.recipes.local_search import TTL_MARGIN_HOPS, USUAL_NETWORK, USUAL_
 from meshtwin.recipes.values import Question
 from meshtwin.sim.draws import draw, make_key
 
-__all__ = ["Evolution", "all_relays_design", "betweenness_design", "dominating_set_design", "evolve"]
+__all__ = ["Evolution", "Fitness", "all_relays_design", "betweenness_design", "dominating_set_design", "evolve"]
 
 LINK_QUALITY: Final = 0.85  # delivery within two sends from which a link counts, as the relay recipe's second try
 TRANSMISSIONS: Final = 2

@@ -38,11 +38,13 @@ class Design:
 
     def __str__(self) -> str:
         network, relay = self.network_transmit, self.relay_retransmit
-        return (
-            f"{len(self.relays)} relays, TTL {self.ttl}, "
-            f"{network.transmissions} sends every {network.interval_s * 1000:.0f} ms, "
-            f"{relay.transmissions} per relay every {relay.interval_s * 1000:.0f} ms"
-        )
+        relays = f"{len(self.relays)} relay{'' if len(self.relays) == 1 else 's'}"
+        own = "1 send" if network.transmissions == 1 else f"{network.transmissions} sends{_every(network)}"
+        return f"{relays}, TTL {self.ttl}, {own}, {relay.transmissions} per relay{_every(relay)}"
+
+
+def _every(transmit: Transmit) -> str:
+    return f" every {transmit.interval_s * 1000:.0f} ms" if transmit.transmissions > 1 else ""
 
 
 def relay_capable(question: Question) -> frozenset[UnicastAddress]:

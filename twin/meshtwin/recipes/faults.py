@@ -28,6 +28,7 @@ class FaultFinder:
     """Looks at many candidates of one question; what the gateway reaches now is worked out once."""
 
     question: Question
+    _counted: nx.DiGraph | None = field(default=None, init=False)  # the same links count for every candidate
     _managed_now: frozenset[UnicastAddress] | None = field(default=None, init=False)
     _spared_now: frozenset[Pair] | None = field(default=None, init=False)
 
@@ -65,9 +66,11 @@ class FaultFinder:
         question = self.question
         if question.objectives.redundancy_at_least == 1:
             return None
+        if self._counted is None:
+            self._counted = _counted_links(question)
         if self._spared_now is None:
-            self._spared_now = find_spared(question, question.snapshot.configuration)
-        exposed = self._spared_now - find_spared(question, configuration)
+            self._spared_now = find_spared(question, question.snapshot.configuration, self._counted)
+        exposed = self._spared_now - find_spared(question, configuration, self._counted)
         if not exposed:
             return None
         nodes = {target for _, target in exposed}
@@ -104,13 +107,14 @@ def find_managed(question: Question, configuration: Configuration) -> frozenset[
     )
 
 
-def find_spared(question: Question, configuration: Configuration) -> frozenset[Pair]:
+def find_spared(question: Question, configuration: Configuration, counted: nx.DiGraph | None = None) -> frozenset[Pair]:
     """Pairs (source, target) that no single relay separates: of the gateway and the segment, and of its flows.
 
     ``configuration`` is that of the whole snapshot. Links count that deliver at least half of the time within two
-    sends, whatever it says of sends: this is about relays, and fewer sends are no loss of a path.
+    sends, whatever it says of sends: this is about relays, and fewer sends are no loss of a path. ``counted``: their
+    graph, if it is known.
     """
-    graph = link_graph(question.snapshot, transmissions=COUNTED_TRANSMISSIONS, threshold=USABLE_DELIVERY)
+    graph = _counted_links(question) if counted is None else counted
     relays = configured_relays(question.snapshot, configuration)
     wanted: dict[UnicastAddress, set[UnicastAddress]] = {}
     if question.segment.gateway_address is not None:
@@ -123,6 +127,10 @@ def find_spared(question: Question, configuration: Configuration) -> frozenset[P
             dominators = nx.immediate_dominators(flood_graph(graph, relays, source), source)
             spared |= {(source, t) for t in targets if t != source and dominators.get(t) == source}
     return frozenset(spared)
+
+
+def _counted_links(question: Question) -> nx.DiGraph:
+    return link_graph(question.snapshot, transmissions=COUNTED_TRANSMISSIONS, threshold=USABLE_DELIVERY)
 
 
 def _names(addresses: Collection[UnicastAddress]) -> str:

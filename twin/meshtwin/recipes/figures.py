@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, Field
 from meshtwin.contract.wire import UnicastText, WireModel
 from meshtwin.mesh.addresses import format_address
 from meshtwin.mesh.kpis import FlowKpis, Interval, NetworkKpis, Prediction
+from meshtwin.recipes.difference_figures import FlowDifferenceModel
 
 __all__ = [
     "FlowFiguresModel",
@@ -27,9 +28,9 @@ __all__ = [
 
 
 class PerMilleModel(WireModel):
-    """An estimate and its bounds at the 90 % level."""
+    """An estimate and its bounds at the 90 % level; without an estimate there was nothing to estimate from."""
 
-    estimate_per_mille: int = Field(ge=0, le=1000)
+    estimate_per_mille: int | None = Field(default=None, ge=0, le=1000)
     low_per_mille: int = Field(ge=0, le=1000)
     high_per_mille: int = Field(ge=0, le=1000)
 
@@ -37,7 +38,7 @@ class PerMilleModel(WireModel):
     def from_value(cls, value: Interval) -> Self:
         """Per mille, rounded, and kept within 0..1000."""
         return cls(
-            estimate_per_mille=_per_mille(value.estimate),
+            estimate_per_mille=None if value.told is None else _per_mille(value.told),
             low_per_mille=_per_mille(value.low),
             high_per_mille=_per_mille(value.high),
         )
@@ -145,7 +146,8 @@ class KpiFiguresModel(WireModel):
     """Figures of the flows of a network. ``openBecause``: why bounds are not known that are left out.
 
     ``airtimePerMille``: mean over nodes, which only a model can tell. ``airtimeAt``: at the nodes of gateways, where it
-    can be measured.
+    can be measured. ``redundancy``: disjoint relay paths from the gateway to the worst node. ``battery...``: what the
+    low-power node that sends most spends on sending.
     """
 
     flows: list[FlowFiguresModel] = Field(default=[], max_length=64)
@@ -154,6 +156,7 @@ class KpiFiguresModel(WireModel):
     airtime_at: list[NodeAirtimeModel] | None = Field(default=None, max_length=64)
     open_because: str | None = Field(default=None, max_length=256)
     redundancy: int | None = Field(default=None, ge=0)
+    battery_millijoules_per_hour: int | None = Field(default=None, ge=0)
 
     @classmethod
     def from_value(cls, value: NetworkKpis) -> Self:
@@ -165,6 +168,7 @@ class KpiFiguresModel(WireModel):
             airtime_at=[NodeAirtimeModel.from_value(node, ratio) for node, ratio in value.airtime_at[:64]] or None,
             open_because=_why_open(value),
             redundancy=value.redundancy,
+            battery_millijoules_per_hour=_rounded(value.battery_energy_mj_per_h),
         )
 
 
@@ -195,6 +199,7 @@ class PredictionModel(WireModel):
     provisional: Literal[True] | None = None  # the fast model's; the simulation that replaces it goes on
     predicted_at: AwareDatetime | None = None
     scorecard: ScorecardUsedModel | None = None  # None: the intervals are the model's own
+    differences: list[FlowDifferenceModel] | None = Field(default=None, max_length=64)  # None: none are told
 
     @classmethod
     def from_value(cls, value: Prediction) -> Self:
@@ -208,6 +213,7 @@ class PredictionModel(WireModel):
             replications=value.replications,
             snapshot_fingerprint=value.snapshot_fingerprint,
             provisional=True if value.provisional else None,
+            differences=None if value.differences is None else FlowDifferenceModel.of(value.differences),
         )
 
 

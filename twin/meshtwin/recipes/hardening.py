@@ -16,7 +16,7 @@ from meshtwin.recipes.doubts import NO_TROUBLE, Doubts, Fall
 from meshtwin.recipes.moves import MOST_COUNT
 from meshtwin.recipes.values import Candidate, Question
 
-__all__ = ["Hardened", "as_it_is", "harden"]
+__all__ = ["Hardened", "as_it_is", "describe_additions", "harden"]
 
 # Additions. Of 85 proposals none took more than 4 (seeds 33,000 to 33,099); what needs twice that costs more than it
 # saves.
@@ -27,10 +27,14 @@ TROUBLES_TRIED: Final = 3  # of the worst, while additions are compared
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hardened:
-    """A candidate, and the worst that weaker links or a dead relay do to it; None: no model could say."""
+    """A candidate, and the worst that weaker links or a dead relay do to it; None: no model could say.
+
+    ``lacked``: what was more than is allowed before it got its additions; None: it got none.
+    """
 
     candidate: Candidate
     worst: Fall | None
+    lacked: Fall | None = None
 
     @property
     def is_tolerable(self) -> bool:
@@ -46,6 +50,7 @@ def harden(doubts: Doubts, candidate: Candidate) -> Hardened:
     question = doubts.question
     base = question.snapshot.configuration
     falls = doubts.find(base.overlaid(candidate.configuration))
+    lacked = falls[0] if falls else None
     first = design = design_of(question, candidate.configuration)
     for _ in range(STEPS_MAX):
         if design is None or not falls or falls[0].excess <= 0.0 or doubts.is_exhausted:
@@ -60,9 +65,9 @@ def harden(doubts: Doubts, candidate: Candidate) -> Hardened:
     hardened = Candidate(
         configuration=complete_configuration(question, design),
         recipe=candidate.recipe,
-        reason=f"{design}: {_describe(first, design)}, to bear a dead relay and weaker links",
+        reason=f"{design}: {describe_additions(first, design)}, to bear a dead relay and weaker links",
     )
-    return Hardened(candidate=hardened, worst=worst)
+    return Hardened(candidate=hardened, worst=worst, lacked=lacked)
 
 
 def as_it_is(doubts: Doubts, candidate: Candidate) -> Hardened:
@@ -127,10 +132,12 @@ def _sends(design: Design) -> int:
     return len(design.relays) * design.relay_retransmit.transmissions + design.network_transmit.transmissions
 
 
-def _describe(first: Design, last: Design) -> str:
+def describe_additions(first: Design, last: Design) -> str:
+    """What the second has more than the first, in words."""
     relays = len(last.relays) - len(first.relays)
     sends = last.relay_retransmit.count + last.network_transmit.count
     sends -= first.relay_retransmit.count + first.network_transmit.count
     hops = last.ttl - first.ttl
-    parts = [(relays, "relays"), (sends, "sends"), (hops, "hops")]
-    return ", ".join(f"{number} {what} more" for number, what in parts if number) or "as proposed"
+    parts = [(relays, "relay"), (sends, "send"), (hops, "hop")]
+    told = (f"{number} {what}{'' if number == 1 else 's'} more" for number, what in parts if number)
+    return ", ".join(told) or "as proposed"

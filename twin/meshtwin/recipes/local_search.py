@@ -25,7 +25,7 @@ from meshtwin.recipes.pareto import Merits, merits_of, pareto_indices
 from meshtwin.recipes.scoring import score, segment_redundancy
 from meshtwin.recipes.values import Candidate, Question, Trial
 
-__all__ = ["LocalSearch", "all_relays_design"]
+__all__ = ["LocalSearch", "all_relays_design", "usual_evaluations"]
 
 USUAL_NETWORK: Final = Transmit(count=2, interval_steps=1)  # what most stacks send by default
 USUAL_RELAY: Final = Transmit(count=1, interval_steps=1)
@@ -51,8 +51,9 @@ class LocalSearch:
         if trial.quick is None:
             return
         found = _search(trial, trial.quick)
+        touching = {f.name for f in trial.question.touching_flows}
         for one in found[: trial.parameters["most"]]:
-            worst = min((f.on_time.estimate for f in one.kpis.flows), default=0.0)
+            worst = min((f.on_time.estimate for f in one.kpis.flows if f.flow in touching), default=0.0)
             yield Candidate(
                 configuration=complete_configuration(trial.question, one.design),
                 recipe=self.name,
@@ -81,7 +82,7 @@ def _search(trial: Trial, quick: QuickJudge) -> list[Looked]:
     winners: list[Looked] = []
     for number, wanted in enumerate((question, _stricter(question))):
         ascent = _ascent(trial, wanted, quick, before, asked)
-        winners += _climb_all(ascent, starts, space, _evaluations(trial) // 2, seed=2 * trial.seed + number)
+        winners += _climb_all(ascent, starts, space, usual_evaluations(trial) // 2, seed=2 * trial.seed + number)
     ranked = sorted(winners, key=lambda one: _score(question, before, one.design, one.kpis))
     return list(_distinct([*ranked, *_front(question, asked, before)], question, base))
 
@@ -138,7 +139,7 @@ def _score(question: Question, before: NetworkKpis, design: Design, kpis: Networ
     return score(wanted, kpis, before, len(design.relays))
 
 
-def _evaluations(trial: Trial) -> int:
+def usual_evaluations(trial: Trial) -> int:
     """What is asked for; where nothing is (0), as many as usual for the size of the network."""
     return trial.parameters["evaluations"] or min(400, max(60, USUAL_WORK // len(trial.question.snapshot.nodes)))
 

@@ -130,23 +130,40 @@ class WhatIfRequest(WireModel):
     probe_messages: int = Field(default=60, ge=1, le=1_000_000)  # intervals are of what so many will show
 
 
+StageText = Literal["fastModel", "firstRound", "secondRound", "lastRound", "freshStates"]
+
+
 class TrialModel(WireModel):
-    """One candidate that was tried, and why it lost."""
+    """One candidate that was tried, and why it lost.
+
+    ``airtimePerMillion``: with reports, like ``airtimePerMille`` of predictions, in steps that tell candidates apart.
+    ``stage``: the last states that it was judged on, which the figures are of.
+    """
 
     recipe: str
     reason: str
     digest: str
     relays: int
-    airtime_per_mille: int
+    airtime_per_million: int | None = Field(default=None, ge=0)
+    airtime_per_mille: int | None = None  # of runs that are kept from before it was told per million
     verdict: str
+    stage: StageText | None = None
 
 
 class ParetoPointModel(WireModel):
-    """A configuration that no other of the later rounds beats in every respect."""
+    """A configuration that no other beats in every respect, all judged on the same states, which no round has met.
+
+    ``onTime...``, ``spread...``: of the worst flow that touches the segment; ``airtime...`` as of a trial.
+    ``messages``: per flow, that the figures rest on. ``verdict``: why it is not what is proposed.
+    """
 
     digest: str | None = None  # None: the configuration in force
     recipe: str = ""
     reason: str
+    role: Literal["Proposed", "InForce", "Alternative"] = "Alternative"
+    is_beaten: bool = False  # shown for what it is, though another is better in something and worse in nothing
+    messages: int | None = Field(default=None, ge=0)
+    verdict: str = ""
     on_time_per_mille: int = Field(ge=0, le=1000)
     spread_p95_milliseconds: int | None = Field(default=None, ge=0)
     airtime_per_million: int = Field(ge=0)
@@ -161,9 +178,11 @@ class EvidenceModel(WireModel):
     seed: int
     candidates_tried: int
     trials: list[TrialModel] = Field(default=[], max_length=64)  # the closest ones, best first
+    trials_left_out: int = Field(default=0, ge=0)  # for which there is no room
     counts: Mapping[str, int] = Field(default={})  # candidates proposed, by recipe
     pruned: int = 0  # of the candidates tried: those that only the fast model was asked about
     pareto: list[ParetoPointModel] = Field(default=[], max_length=64)  # the most on time first
+    pareto_left_out: int = Field(default=0, ge=0)  # that may belong there, and were not judged on those states
 
 
 class PipelineResponse(WireModel):

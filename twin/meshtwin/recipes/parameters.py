@@ -58,6 +58,18 @@ BUILT_IN_PARAMETERS: Final[Mapping[str, Mapping[str, ParameterBounds]]] = Mappin
             most=(1, 64, 10, "candidates to propose"),
             varySettings=(0, 1, 1, "1: counts, intervals and TTL as well as relays"),
         ),
+        "all-relays": _table(),
+        "connected-dominating-set": _table(),
+        "betweenness-share": _table(sharePercent=(1, 100, 40, "nodes that relay, of those that can")),
+        "genetic-algorithm": _table(
+            evaluations=(
+                0,
+                20_000,
+                0,
+                "configurations that the fast model may be asked about; 0: by the network's size",
+            ),
+            population=(8, 200, 24, "relay sets of one generation"),
+        ),
     }
 )
 

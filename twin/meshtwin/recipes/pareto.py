@@ -23,7 +23,8 @@ class Merits:
     """What a candidate is weighed by.
 
     ``on_time``: of the worst flow that touches the segment, 0..1; ``spread_p95_ms``: likewise, None: no message
-    reached every member, or there is one member only; ``airtime_ratio``: without reports; ``redundancy``:
+    reached every member, or there is one member only; ``airtime_ratio``: without reports, but for the Pareto set of a
+    run, which is told with them, as predictions are; ``redundancy``:
     disjoint relay paths from the gateway, None: not known; ``energy_mj_per_h``: of the low-power node that sends
     most, None: there is none.
     """

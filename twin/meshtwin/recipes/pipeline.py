@@ -5,7 +5,7 @@ it is, and only that second judgement is reported and decides.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from meshtwin.errors import InvalidInput, Unavailable
 from meshtwin.mesh.configuration import compute_digest
@@ -13,14 +13,15 @@ from meshtwin.mesh.kpis import Objectives
 from meshtwin.mesh.snapshots import Snapshot
 from meshtwin.ports import Judge, Progress, Provisional, QuickJudge, no_provisional
 from meshtwin.recipes.beliefs import Beliefs, find_segments_of_flows
+from meshtwin.recipes.found import Found
+from meshtwin.recipes.losing import Losing, describe_trials
 from meshtwin.recipes.messages import PipelineRequest
 from meshtwin.recipes.registry import find_recipe
 from meshtwin.recipes.results import Evidence, Outcome, PipelineResult
-from meshtwin.recipes.rounds import CONFIRMATIONS, Pool, Rounds
-from meshtwin.recipes.standing import Standing
-from meshtwin.recipes.trade_offs import find_pareto_points
+from meshtwin.recipes.rounds import CONFIRMATIONS, Finalist, Rounds
+from meshtwin.recipes.trade_offs import choose_alternatives, find_pareto_points
 from meshtwin.recipes.values import Question, RecipeUse, check_parameters, find_segment
-from meshtwin.recipes.verdict import Confirmation, decide, describe_trials, find_warnings
+from meshtwin.recipes.verdict import Confirmation, decide, find_warnings
 
 __all__ = ["Found", "ask_question", "find_best", "find_uses", "run_pipeline"]
 
@@ -58,27 +59,10 @@ def run_pipeline(
         quick=quick,
         provisional=provisional,
     )
-    return _result(rounds, find_best(rounds, uses, Beliefs() if beliefs is None else beliefs))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """All that a run has judged: the pool, the rounds, the finalists on fresh states."""
-
-    pool: Pool
-    standings: tuple[Standing, ...]
-    confirmed: tuple[Confirmation, ...]
-
-    def best_for(self, question: Question) -> Confirmation | None:
-        """Of those that meet the objectives best, one worth a push, and with a margin; None: no candidate.
-
-        The cheapest that suffices sits closest to the limit, where luck and the model's error decide.
-        """
-        return min(
-            self.confirmed,
-            key=lambda c: (c.distance, not c.is_worth_a_push(question), c.doubtful),
-            default=None,
-        )
+    found = find_best(rounds, uses, Beliefs() if beliefs is None else beliefs)
+    alternatives, left_out = choose_alternatives(question, found) if found.confirmed else ((), 0)
+    found = replace(found, alternatives=rounds.place(alternatives))
+    return _result(rounds, found, left_out)
 
 
 def find_best(rounds: Rounds, uses: Sequence[RecipeUse], beliefs: Beliefs) -> Found:
@@ -86,15 +70,16 @@ def find_best(rounds: Rounds, uses: Sequence[RecipeUse], beliefs: Beliefs) -> Fo
     pool = rounds.collect(uses)
     standings = rounds.select(pool.standing)
     confirmed: list[Confirmation] = []
+    looked_at: list[Finalist] = []
     segment_of = find_segments_of_flows(rounds.question.snapshot, rounds.question.segment.name)
-    for attempt, (finalist, worst) in enumerate(rounds.harden(standings[-1].judged[:CONFIRMATIONS])):
+    for attempt, finalist in enumerate(rounds.harden(standings[-1].judged[:CONFIRMATIONS], looked_at)):
         before = confirmed[0].prediction.before if confirmed else None
-        prediction = rounds.confirm(finalist.candidate, attempt, before)
+        prediction = rounds.confirm(finalist.judged.candidate, attempt, before)
         believed = beliefs.widen(prediction.after, prediction.model, segment_of)
-        confirmed.append(Confirmation.of(rounds.question, finalist, prediction, believed, worst))
+        confirmed.append(Confirmation.of(rounds.question, finalist, prediction, believed))
         if confirmed[-1].is_sure and confirmed[-1].is_worth_a_push(rounds.question):
             break
-    return Found(pool=pool, standings=standings, confirmed=tuple(confirmed))
+    return Found(pool=pool, standings=standings, confirmed=tuple(confirmed), finalists=tuple(looked_at))
 
 
 def find_uses(request: PipelineRequest) -> list[RecipeUse]:
@@ -127,12 +112,14 @@ def ask_question(snapshot: Snapshot, segment: str, objectives: Objectives) -> Qu
     return replace(question, snapshot=replace(snapshot, flows=flows))
 
 
-def _result(rounds: Rounds, found: Found) -> PipelineResult:
+def _result(rounds: Rounds, found: Found, pareto_left_out: int) -> PipelineResult:
     question, pool, best = rounds.question, found.pool, found.best_for(rounds.question)
     verdict = decide(question, pool, best)
     base = question.snapshot.configuration.restricted(question.segment.addresses)
     proposed = best is not None and verdict.outcome is Outcome.PROPOSED
     chosen = best.judged.candidate.configuration if best is not None and proposed else None
+    losing = Losing(question=question, found=found, best=best, is_proposed=proposed)
+    trials, trials_left_out = describe_trials(losing)
     rounds.progress(1.0, verdict.outcome.value)
     return PipelineResult(
         outcome=verdict.outcome,
@@ -151,9 +138,11 @@ def _result(rounds: Rounds, found: Found) -> PipelineResult:
             seed=rounds.seed,
             candidates_tried=pool.tried,
             proposed_by=pool.proposed_by,
-            trials=describe_trials(question, pool, found.standings[-1], found.confirmed),
+            trials=trials,
+            trials_left_out=trials_left_out,
             pruned=0 if pool.pruned is None else len(pool.pruned.judged),
-            pareto=find_pareto_points(question, found.standings[1:]),
+            pareto=find_pareto_points(losing),
+            pareto_left_out=pareto_left_out,
         ),
         gaps=() if best is None else tuple(gap.text for gap in best.gaps),
         warnings=(*find_warnings(question, best.believed if best else None), *pool.refused),

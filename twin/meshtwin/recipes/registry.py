@@ -1,64 +1,99 @@
 """Recipes by name: the built-in ones, and those that installed packages bring."""
 
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import Final
 
 from meshtwin.errors import InvalidInput
+from meshtwin.recipes.baseline_recipes import AllRelays, BetweennessShare, ConnectedDominatingSet, GeneticAlgorithm
 from meshtwin.recipes.fewest_relays import FewestSufficientRelays
 from meshtwin.recipes.latency import EndToEndLatency
 from meshtwin.recipes.local_search import LocalSearch
 from meshtwin.recipes.redundancy import PathRedundancy
 from meshtwin.recipes.values import Recipe
 
-__all__ = ["BUILT_IN", "ENTRY_POINT_GROUP", "find_recipe", "known_recipes"]
+__all__ = ["BUILT_IN", "ENTRY_POINT_GROUP", "KnownRecipes", "collect_recipes", "find_recipe", "known_recipes"]
 
 # Packages name an object with the methods of `Recipe` under this group; the entry point's name is ignored
 # in favour of the recipe's own, so that both can't disagree.
 ENTRY_POINT_GROUP: Final = "meshtwin.recipes"
 
 BUILT_IN: Final[Mapping[str, Recipe]] = MappingProxyType(
-    {r.name: r for r in (FewestSufficientRelays(), EndToEndLatency(), PathRedundancy(), LocalSearch())}
+    {
+        r.name: r
+        for r in (
+            FewestSufficientRelays(),
+            EndToEndLatency(),
+            PathRedundancy(),
+            LocalSearch(),
+            AllRelays(),
+            ConnectedDominatingSet(),
+            BetweennessShare(),
+            GeneticAlgorithm(),
+        )
+    }
 )
+NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")  # as in ``Recipe.spec.uses``; it reaches terminals
+NAME_MAX: Final = 63
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRecipes:
+    """Recipes by name, and why plug-ins are broken, by what their entry points say of them."""
+
+    recipes: Mapping[str, Recipe]
+    broken: Mapping[str, str]
 
 
 def find_recipe(name: str, place: str = "uses") -> Recipe:
-    """The recipe called ``name``; raises `InvalidInput` (reason ``UnknownRecipe``) with the known names."""
+    """The recipe called ``name``; raises `InvalidInput` (reason ``UnknownRecipe``) with the known names.
+
+    If plug-ins are broken, of which nobody knows how they are called, it says so (reason ``BrokenPlugin``).
+    """
     known = known_recipes()
-    if name not in known:
-        raise InvalidInput(
-            f"recipe {name!r} is not known; known are: {', '.join(sorted(known))}",
-            reason="UnknownRecipe",
-            place=place,
-        )
-    return known[name]
+    if name in known.recipes:
+        return known.recipes[name]
+    message = f"recipe {name!r} is not known; known are: {', '.join(sorted(known.recipes))}"
+    if known.broken:
+        told = "; ".join(f"{value!r} {why}" for value, why in known.broken.items())
+        raise InvalidInput(f"{message}; broken plug-ins: {told}", reason="BrokenPlugin", place=place)
+    raise InvalidInput(message, reason="UnknownRecipe", place=place)
 
 
 @cache
-def known_recipes() -> Mapping[str, Recipe]:
-    """All recipes by name. Installed packages are looked at once per process."""
-    return MappingProxyType(collect_recipes(entry_points(group=ENTRY_POINT_GROUP)))
+def known_recipes() -> KnownRecipes:
+    """All recipes. Installed packages are looked at once per process."""
+    return collect_recipes(entry_points(group=ENTRY_POINT_GROUP))
 
 
-def collect_recipes(points: Iterable[EntryPoint]) -> dict[str, Recipe]:
-    """The built-in recipes and those of ``points``; a plug-in can't take a built-in's name.
+def collect_recipes(points: Iterable[EntryPoint]) -> KnownRecipes:
+    """The built-in recipes and those of ``points``; a plug-in that fails in any way is broken, and it alone.
 
-    Raises `InvalidInput` (reason ``BrokenPlugin``) for one that can't be loaded or is no recipe.
+    It can't take a name that is taken.
     """
     found: dict[str, Recipe] = dict(BUILT_IN)
+    broken: dict[str, str] = {}
     for point in sorted(points, key=lambda p: (p.name, p.value)):
         try:
-            recipe = point.load()
-        except (ImportError, AttributeError) as e:
-            raise InvalidInput(f"recipe plug-in {point.value!r} can't be loaded: {e}", reason="BrokenPlugin") from e
-        if not (hasattr(recipe, "name") and hasattr(recipe, "parameters") and hasattr(recipe, "propose")):
-            raise InvalidInput(f"recipe plug-in {point.value!r} is no recipe", reason="BrokenPlugin")
+            recipe = _load(point)
+        except Exception as error:  # whatever a plug-in raises
+            broken[point.value] = f"can't be loaded: {type(error).__name__}: {error}"
+            continue
         if recipe.name in found:
-            raise InvalidInput(
-                f"recipe plug-in {point.value!r} takes the name {recipe.name!r}, which is taken",
-                reason="BrokenPlugin",
-            )
-        found[recipe.name] = recipe
-    return found
+            broken[point.value] = f"takes the name {recipe.name!r}, which is taken"
+        else:
+            found[recipe.name] = recipe
+    return KnownRecipes(MappingProxyType(found), MappingProxyType(broken))
+
+
+def _load(point: EntryPoint) -> Recipe:
+    recipe = point.load()
+    if not isinstance(recipe.parameters, Mapping) or not callable(recipe.propose):
+        raise TypeError("a recipe has a mapping of parameters and a method propose")
+    if not isinstance(recipe.name, str) or len(recipe.name) > NAME_MAX or NAME.fullmatch(recipe.name) is None:
+        raise ValueError(f"name {recipe.name!r} is not up to {NAME_MAX} of a-z, 0-9 and - within")
+    return recipe  # type: ignore[no-any-return]  # as checked

@@ -16,12 +16,12 @@ from meshtwin.ports import Judge, JudgePlan, Progress, Provisional, QuickJudge, 
 from meshtwin.recipes.doubts import WORK_MAX_SIMULATED, Doubts, Fall
 from meshtwin.recipes.faults import FaultFinder
 from meshtwin.recipes.hardening import as_it_is, harden
-from meshtwin.recipes.scoring import rank, segment_redundancy
+from meshtwin.recipes.scoring import rank, segment_redundancy, tell_standing_facts
 from meshtwin.recipes.sieve import Sieve
 from meshtwin.recipes.standing import Standing, choose_survivors
 from meshtwin.recipes.values import Candidate, Judged, Question, RecipeUse, Trial
 
-__all__ = ["CONFIRMATIONS", "Pool", "Rounds", "fresh_seed"]
+__all__ = ["CONFIRMATIONS", "Finalist", "Pool", "Rounds", "fresh_seed"]
 
 BEST_FOR_RECIPES: Final = 8  # candidates that a recipe may build upon
 CONFIRMATIONS: Final = 3  # finalists judged on fresh states before giving up
@@ -31,8 +31,8 @@ CONFIRMATIONS: Final = 3  # finalists judged on fresh states before giving up
 LATER_ROUNDS: Final = ((8, 4), (3, 1))
 FIRST_DIVISOR: Final = 8
 
-# Shares of the whole work, for progress: recipes, two later rounds, confirmation.
-STAGES: Final = ((0.0, 0.45), (0.45, 0.65), (0.65, 0.85), (0.85, 1.0))
+# Shares of the whole work, for progress: recipes, two later rounds, confirmation, the Pareto set.
+STAGES: Final = ((0.0, 0.45), (0.45, 0.65), (0.65, 0.8), (0.8, 0.92), (0.92, 1.0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,17 +40,33 @@ class Pool:
     """All candidates after the first round; ``refused`` says who proposed what may not be.
 
     ``pruned``: those that the fast model alone was asked about, on its own figures; None: it was not asked.
+    ``expected``: all that it was asked about.
     """
 
     standing: Standing
     pruned: Standing | None
     proposed_by: Mapping[str, int]
     refused: tuple[str, ...]
+    expected: tuple[Judged, ...] = ()
 
     @property
     def tried(self) -> int:
         """Candidates that some model was asked about."""
         return len(self.standing.judged) + (0 if self.pruned is None else len(self.pruned.judged))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finalist:
+    """A candidate of the last round with what it was given to bear troubles, and the worst fall left; None: not known.
+
+    ``judged``: with the figures of ``plain``, which is what the rounds judged; ``lacked``: the fall for which it was
+    given something.
+    """
+
+    judged: Judged
+    worst: Fall | None
+    plain: Judged
+    lacked: Fall | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +126,10 @@ class Rounds:
             standing=Standing(before=before, judged=tuple(pool)),
             pruned=sieve.pruned,
             proposed_by=dict(counts),
-            refused=tuple(f"{times} candidates refused: {why}" for why, times in refused.items()),
+            refused=tuple(
+                f"{times} candidate{'' if times == 1 else 's'} refused: {why}" for why, times in refused.items()
+            ),
+            expected=sieve.expected,
         )
 
     def select(self, standing: Standing) -> tuple[Standing, ...]:
@@ -132,25 +151,33 @@ class Rounds:
             first += replications
         return tuple(standings)
 
-    def harden(self, finalists: Sequence[Judged]) -> Iterator[tuple[Judged, Fall | None]]:
+    def harden(self, finalists: Sequence[Judged], looked_at: list[Finalist] | None = None) -> Iterator[Finalist]:
         """The finalists with what they need to bear troubles that the twin can't see, and the worst fall left.
 
         What they need is not added where it would break the limit on airtime, which is a promise to everybody else
         on the air. In the order given, but for those that some trouble makes fall too far all the same: they come
-        last. Worked out as they are asked for; of equal ones the first alone.
+        last. Worked out as they are asked for; of equal ones the first alone. ``looked_at`` gets all that were
+        worked out.
         """
         doubts = self._doubts()
-        postponed: list[tuple[Judged, Fall | None]] = []
+        postponed: list[Finalist] = []
         digests: set[str] = set()
         for finalist in finalists:
             found = harden(doubts, finalist.candidate)
             if self._breaks_airtime(doubts, finalist, found.candidate):
                 found = as_it_is(doubts, finalist.candidate)
+            one = Finalist(
+                judged=replace(finalist, candidate=found.candidate),
+                worst=found.worst,
+                plain=finalist,
+                lacked=found.lacked,
+            )
+            if looked_at is not None:
+                looked_at.append(one)
             digest = compute_digest(found.candidate.configuration)
             if digest in digests:
                 continue
             digests.add(digest)
-            one = replace(finalist, candidate=found.candidate), found.worst
             if found.is_tolerable:
                 yield one
             else:
@@ -162,7 +189,7 @@ class Rounds:
 
         ``before``: the base's figures in an earlier confirmation, which met the same states.
         """
-        plan = replace(self._plan(self.replications, first=0), seed=fresh_seed(self.seed))
+        plan = self._fresh_plan()
         span = (attempt / CONFIRMATIONS, (attempt + 1) / CONFIRMATIONS)
         stage = self._stage(3, "judging the best on fresh states", span)
         snapshot = self.question.snapshot
@@ -173,14 +200,28 @@ class Rounds:
         else:
             (after,) = self._figures([whole], plan, stage)
         return Prediction(
-            before=replace(before, redundancy=segment_redundancy(self.question, base)),
-            after=replace(after, redundancy=segment_redundancy(self.question, whole)),
+            before=tell_standing_facts(self.question, base, before),
+            after=tell_standing_facts(self.question, whole, after),
             model=self.judge.model,
             profile=snapshot.profile,
             seed=plan.seed,
             replications=plan.replications,
             snapshot_fingerprint=snapshot.fingerprint,
         )
+
+    def place(self, candidates: Sequence[Candidate]) -> tuple[Judged, ...]:
+        """Candidates with their figures on the states of `confirm`, redundancy told: what else could be chosen."""
+        base = self.question.snapshot.configuration
+        whole = [base.overlaid(c.configuration) for c in candidates]
+        stage = self._stage(4, f"judging {len(whole)} others on the same states")
+        figures = self._figures(whole, self._fresh_plan(), stage) if whole else []
+        return tuple(
+            Judged(candidate=candidate, kpis=tell_standing_facts(self.question, configuration, kpis))
+            for candidate, configuration, kpis in zip(candidates, whole, figures, strict=True)
+        )
+
+    def _fresh_plan(self) -> JudgePlan:
+        return replace(self._plan(self.replications, first=0), seed=fresh_seed(self.seed))
 
     def _with_base(
         self, candidates: Sequence[Candidate], plan: JudgePlan, progress: Progress

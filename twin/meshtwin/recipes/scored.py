@@ -63,7 +63,8 @@ def _entries_of_side(push: MeasuredPushModel, said: KpiFiguresModel, seen: KpiFi
                 measured_at=push.measured_at,
             )
             for kind, interval, counted in pairs
-            if interval is not None and counted is not None
+            if interval is not None and interval.estimate_per_mille is not None
+            if counted is not None and counted.estimate_per_mille is not None
         ]
     return entries
 
@@ -109,6 +110,8 @@ def _foresee_flow(
     messages: int,
 ) -> FlowFiguresModel:
     def foreseen(kind: FigureKind, said: PerMilleModel) -> PerMilleModel:
+        if said.estimate_per_mille is None:
+            return said
         interval = adjust(_interval(said), worth(flow.flow, kind), priors[kind], trials=messages)
         return PerMilleModel.from_value(interval)
 
@@ -138,5 +141,5 @@ def _used(segment: str, card: Standings, model: str, messages: int) -> Scorecard
 
 def _interval(said: PerMilleModel) -> Interval:
     return Interval(
-        estimate=said.estimate_per_mille / 1000, low=said.low_per_mille / 1000, high=said.high_per_mille / 1000
+        estimate=(said.estimate_per_mille or 0) / 1000, low=said.low_per_mille / 1000, high=said.high_per_mille / 1000
     )

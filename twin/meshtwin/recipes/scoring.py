@@ -12,6 +12,7 @@ from meshtwin.mesh.kpis import FlowKpis, NetworkKpis, Objectives
 from meshtwin.recipes.building import USABLE_DELIVERY
 from meshtwin.recipes.doubts import Fall
 from meshtwin.recipes.values import Judged, Question
+from meshtwin.whatif.energy import compute_battery_energy_mj_per_h
 
 __all__ = [
     "Gap",
@@ -23,6 +24,7 @@ __all__ = [
     "rank",
     "score",
     "segment_redundancy",
+    "tell_standing_facts",
 ]
 
 # A flow that does not touch the segment may lose this much of its on-time ratio before that counts as harm.
@@ -83,7 +85,7 @@ def find_harm(question: Question, before: NetworkKpis, after: NetworkKpis) -> tu
     touching = {f.name for f in question.touching_flows}
     earlier = {f.flow: f for f in before.flows}
     return tuple(
-        _below("harm", f.flow, f.on_time.estimate * 1000, earlier[f.flow].on_time.estimate * 1000, "per mille")
+        _harm(f.flow, f.on_time.estimate * 1000, earlier[f.flow].on_time.estimate * 1000)
         for f in after.flows
         if f.flow not in touching
         and f.flow in earlier
@@ -159,6 +161,15 @@ def segment_redundancy(question: Question, configuration: Configuration) -> int 
     return network_redundancy(graph, relays, gateway, question.segment.addresses)
 
 
+def tell_standing_facts(question: Question, configuration: Configuration, kpis: NetworkKpis) -> NetworkKpis:
+    """The figures with what follows from the whole snapshot's configuration alone: disjoint paths, battery energy."""
+    return replace(
+        kpis,
+        redundancy=segment_redundancy(question, configuration),
+        battery_energy_mj_per_h=compute_battery_energy_mj_per_h(question.snapshot, configuration),
+    )
+
+
 def _airtime_step(airtime_ratio: float) -> int:
     return round(math.log(max(airtime_ratio, AIRTIME_FLOOR)) / math.log1p(AIRTIME_STEP))
 
@@ -175,6 +186,11 @@ def _flow_gaps(flow: FlowKpis, wanted: Objectives) -> Sequence[Gap]:
         text = f"spread of {flow.flow} is not known: no message reached every member"
         gaps.append(Gap(objective="spread", flow=flow.flow, text=text, size=1.0))
     return gaps
+
+
+def _harm(flow: str, after: float, before: float) -> Gap:
+    text = f"onTime of {flow}, which the objectives are not about, falls from {before:.0f} to {after:.0f} per mille"
+    return Gap(objective="harm", flow=flow, text=text, size=(before - after) / before)
 
 
 def _below(objective: str, flow: str | None, seen: float, wanted: float, unit: str) -> Gap:

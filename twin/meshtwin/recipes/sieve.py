@@ -32,6 +32,12 @@ class Sieve:
     _before: NetworkKpis | None = field(default=None, init=False)
     _best: Judged | None = field(default=None, init=False)
     _pruned: list[Judged] = field(default_factory=list, init=False)
+    _expected: list[Judged] = field(default_factory=list, init=False)
+
+    @property
+    def expected(self) -> tuple[Judged, ...]:
+        """All that the fast model gave figures of."""
+        return tuple(self._expected)
 
     @property
     def pruned(self) -> Standing | None:
@@ -56,6 +62,7 @@ class Sieve:
         told = [
             Judged(candidate=c, kpis=a.kpis) for c, a in zip(candidates, answers, strict=True) if a.kpis is not None
         ]
+        self._expected += told
         told.sort(key=lambda j: rank(self.question, j, before))
         self._tell(told)
         survivors = choose_survivors(self.question, Standing(before=before, judged=tuple(told)), KEPT_PER_RECIPE)

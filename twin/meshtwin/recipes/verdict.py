@@ -1,25 +1,21 @@
-"""From judged candidates to an outcome, and to the words that explain it."""
+"""From judged candidates to an outcome in a word and a sentence."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from meshtwin.mesh.addresses import format_address
-from meshtwin.mesh.configuration import compute_digest
 from meshtwin.mesh.kpis import NetworkKpis, Prediction
-from meshtwin.recipes.doubts import Fall
-from meshtwin.recipes.results import Outcome, TrialRecord
-from meshtwin.recipes.rounds import Pool
+from meshtwin.recipes.results import Outcome
+from meshtwin.recipes.rounds import Finalist, Pool
 from meshtwin.recipes.scoring import Gap, count_doubtful, find_falls, find_gaps, find_harm, find_sure_gaps
-from meshtwin.recipes.standing import Standing
 from meshtwin.recipes.values import Judged, Question
 
-__all__ = ["BETTER_BY", "Confirmation", "Verdict", "decide", "describe_trials", "find_warnings"]
+__all__ = ["BETTER_BY", "Confirmation", "Verdict", "decide", "find_warnings"]
 
 # Relative airtime saved, reports left out; below it a push is not worth its risk and its messages. It also keeps
 # an hourly pipeline from swinging between configurations that differ by luck only.
 BETTER_BY: Final = 0.10
-TRIALS_REPORTED: Final = 32  # enough to understand, small enough for a status page
+REFUSED_TOLD: Final = 3  # reasons why candidates were refused, in a sentence; warnings have them all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +26,7 @@ class Confirmation:
     (`meshtwin.recipes.beliefs`); ``doubtful``: flows whose on-time interval reaches below the objective there.
     """
 
-    judged: Judged
+    finalist: Finalist
     prediction: Prediction
     believed: NetworkKpis
     gaps: tuple[Gap, ...]
@@ -40,23 +36,33 @@ class Confirmation:
     def of(
         cls,
         question: Question,
-        judged: Judged,
+        finalist: Finalist,
         prediction: Prediction,
         believed: NetworkKpis,
-        worst: Fall | None = None,
     ) -> "Confirmation":
-        """The confirmation with its gaps; ``worst``: the largest fall under a trouble, None: not known."""
+        """The confirmation with its gaps."""
         return cls(
-            judged=judged,
+            finalist=finalist,
             prediction=prediction,
             believed=believed,
             gaps=(
                 *find_gaps(question, prediction.after),
                 *find_harm(question, prediction.before, prediction.after),
-                *find_falls(question, prediction.before, prediction.after, worst),
+                *find_falls(question, prediction.before, prediction.after, finalist.worst),
             ),
             doubtful=count_doubtful(question, believed),
         )
+
+    @property
+    def judged(self) -> Judged:
+        """The candidate with its figures on fresh states."""
+        return Judged(candidate=self.finalist.judged.candidate, kpis=self.prediction.after)
+
+    @property
+    def saving(self) -> float:
+        """Airtime saved against what is in force, reports left out: 0.1 is a tenth less; below 0: it takes more."""
+        before, after = self.prediction.before.own_airtime_ratio, self.prediction.after.own_airtime_ratio
+        return 1.0 - after / before if before > 0.0 else 0.0
 
     @property
     def distance(self) -> float:
@@ -90,9 +96,10 @@ class Verdict:
 def decide(question: Question, pool: Pool, best: Confirmation | None) -> Verdict:
     """What the run comes to. A base that misses its objectives by no more than luck counts as meeting them."""
     if best is None:
-        if find_gaps(question, pool.standing.before):
-            return Verdict(outcome=Outcome.OBJECTIVES_UNREACHABLE, message="no recipe had a candidate")
-        return Verdict(outcome=Outcome.NOTHING_BETTER, message="no recipe had a candidate")
+        misses = find_gaps(question, pool.standing.before)
+        outcome = Outcome.OBJECTIVES_UNREACHABLE if misses else Outcome.NOTHING_BETTER
+        why = "".join(f"; {text}" for text in pool.refused[:REFUSED_TOLD])
+        return Verdict(outcome=outcome, message=f"no recipe had a candidate{why}")
     base_misses = find_sure_gaps(question, best.prediction.before)
     tried = pool.tried
     if best.gaps:
@@ -110,25 +117,6 @@ def decide(question: Question, pool: Pool, best: Confirmation | None) -> Verdict
             f"than {BETTER_BY:.0%} of its airtime",
         )
     return Verdict(outcome=Outcome.PROPOSED, message=best.judged.candidate.reason)
-
-
-def describe_trials(
-    question: Question, pool: Pool, finalists: Standing, confirmed: Sequence[Confirmation]
-) -> tuple[TrialRecord, ...]:
-    """Finalists first, then the rest in the order of the first round; why each lost."""
-    fresh = {compute_digest(c.judged.candidate.configuration): c for c in confirmed}
-    last = {compute_digest(j.candidate.configuration) for j in finalists.judged}
-    hardened = [c for digest, c in fresh.items() if digest not in last]
-    records = [_record(question, c.judged, finalists.before, "last round", fresh) for c in hardened]
-    records += [_record(question, j, finalists.before, "last round", fresh) for j in finalists.judged]
-    records += [
-        _record(question, j, pool.standing.before, "first round", fresh)
-        for j in pool.standing.judged
-        if compute_digest(j.candidate.configuration) not in last | set(fresh)
-    ]
-    if pool.pruned is not None:
-        records += [_record(question, j, pool.pruned.before, "fast model", fresh) for j in pool.pruned.judged]
-    return tuple(records[:TRIALS_REPORTED])
 
 
 def find_warnings(question: Question, believed: NetworkKpis | None) -> tuple[str, ...]:
@@ -149,23 +137,3 @@ def find_warnings(question: Question, believed: NetworkKpis | None) -> tuple[str
             if f.flow in touching and f.on_time.estimate >= least > f.on_time.low
         ]
     return tuple(warnings)
-
-
-def _record(
-    question: Question, judged: Judged, before: NetworkKpis, stage: str, fresh: dict[str, Confirmation]
-) -> TrialRecord:
-    configuration = judged.candidate.configuration
-    digest = compute_digest(configuration)
-    gaps = (*find_gaps(question, judged.kpis), *find_harm(question, before, judged.kpis))
-    verdict = "; ".join(g.text for g in gaps) or "meets the objectives, but another is preferred"
-    if (confirmation := fresh.get(digest)) is not None:
-        stage = "fresh states"
-        verdict = "; ".join(g.text for g in confirmation.gaps) or "best"
-    return TrialRecord(
-        recipe=judged.candidate.recipe,
-        reason=judged.candidate.reason,
-        digest=digest,
-        relays=sum(bool(s.relay) for _, s in configuration.entries),
-        airtime_ratio=judged.kpis.airtime_ratio.estimate,
-        verdict=f"{verdict} ({stage})",
-    )
