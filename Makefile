@@ -36,7 +36,7 @@ bluez: install ## the whole loop on bluetooth-meshd, in real time: under five mi
 	$(BIN)/pytest -q -m real_time --durations=5 tests/integration
 
 bounds: install ## the tests of compiled engine and fast model with array bounds checked
-	NUMBA_BOUNDSCHECK=1 $(BIN)/pytest -q --numprocesses 2 --dist loadfile tests/unit/fast tests/unit/sim/test_compiled.py tests/unit/sim/test_engines_agree.py
+	NUMBA_BOUNDSCHECK=1 $(BIN)/pytest -q --numprocesses 2 --dist loadfile tests/unit/fast tests/unit/sim/test_compiled.py tests/unit/sim/test_engines_agree.py tests/unit/sim/test_engines_agree_on_transport.py tests/unit/sim/test_reception_laws.py
 
 check: install ## format, lint, types, floors, generated files
 	$(BIN)/ruff format --check .

@@ -481,6 +481,24 @@ def test_broken_plug_in_is_named(target):
     assert caught.value.reason == "BrokenPlugin"
 
 
+def evil():
+    """A plug-in's model whose name would clear the screen."""
+    return InProcessJudge(model="evil\x1b[2J")
+
+
+def nameless():
+    """One without a name."""
+    return InProcessJudge(model="")
+
+
+@pytest.mark.parametrize("target", ["evil", "nameless"])
+def test_plug_in_whose_name_would_reach_terminals_as_a_command_is_broken(target):
+    with pytest.raises(InvalidInput, match="a name has 1 to 80 characters") as caught:
+        find_judge("theirs", points=[EntryPoint("theirs", f"{__name__}:{target}", "meshtwin.models")])
+    assert caught.value.reason == "BrokenPlugin"
+    assert "\x1b" not in str(caught.value)
+
+
 def test_address_that_is_not_http_is_refused():
     with pytest.raises(InvalidInput, match="no address of http"):
         HttpJudge.connect("ftp://example.org")

@@ -18,10 +18,10 @@ from meshtwin.mesh.snapshots import LinkEstimate, SegmentView, Snapshot
 from meshtwin.ports import no_progress
 from meshtwin.recipes.messages import ObjectivesModel, PipelineRequest, RecipeUseModel
 from meshtwin.recipes.pipeline import run_pipeline
-from meshtwin.recipes.registry import BUILT_IN
 from meshtwin.recipes.results import Outcome
 
 OFFICE = Path(__file__).parents[2] / "manifests" / "samples" / "emulated-building" / "mesh.yaml"
+RECIPES = ("fewest-sufficient-relays", "end-to-end-latency", "path-redundancy", "local-search")
 MEASURED_S = 600.0
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -91,7 +91,7 @@ def lighting(segment):
         run_id="run-1",
         pipeline="lighting",
         segment=segment,
-        recipes=[RecipeUseModel(name=name, uses=name) for name in BUILT_IN],
+        recipes=[RecipeUseModel(name=name, uses=name) for name in RECIPES],
         objectives=ObjectivesModel(
             on_time_within_milliseconds=150, on_time_at_least_per_mille=990, spread_at_most_milliseconds=80
         ),

@@ -1,23 +1,27 @@
 """Judging in real worker processes."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import psutil
 import pytest
 
+from meshtwin.app.runs import RunRegistry
 from meshtwin.app.workers import PoolJudge
 from meshtwin.errors import InvalidInput, Unavailable
 from meshtwin.mesh.configuration import Configuration, NodeSettings, Transmit
 from meshtwin.mesh.nodes import Flow, Node
 from meshtwin.mesh.snapshots import LinkEstimate, SegmentView, Snapshot
 from meshtwin.ports import Cancelled, JudgePlan, no_progress
+from meshtwin.twins.partial import PartialSnapshot
 from meshtwin.whatif.judging import InProcessJudge
 from meshtwin.whatif.quick import InProcessQuickJudge
 
@@ -147,6 +151,51 @@ def test_quick_answer_does_not_wait_for_a_simulation():
         go_on.set()
         asker.join()
     assert all(answer.kpis is not None for answer in answers)
+
+
+def test_questions_whose_answers_do_not_fit_together_wait_for_each_other(monkeypatch):
+    """The room is made so small that it holds one answer alone."""
+    monkeypatch.setattr("meshtwin.app.workers.ANSWER_MAX_BYTES", 1)
+    snapshot, waited = chain(), threading.Event()
+
+    def notice(share, stage):
+        if stage.startswith("waiting for memory"):
+            waited.set()
+
+    with PoolJudge(workers=1) as judge, ThreadPoolExecutor(1) as pool:
+        with judge._room.taken(1, pytest.fail):  # another run's answer
+            answer = pool.submit(judge.judge, snapshot, variants(snapshot), PLAN, notice)
+            assert waited.wait(PATIENCE_S)
+            assert not judge.running
+        assert answer.result(PATIENCE_S) == InProcessJudge().judge(snapshot, variants(snapshot), PLAN, no_progress)
+
+
+def test_pair_that_would_not_fit_though_each_side_does_is_refused():
+    snapshot = chain()
+    plan = JudgePlan(seed=1, replications=1000, messages_per_flow=6000)  # 137 MiB for each side, where 256 are allowed
+    with PoolJudge(workers=1) as judge, pytest.raises(InvalidInput, match=r"2 configurations.* 274 MiB"):
+        judge.judge_pair(snapshot, snapshot, plan, no_progress)
+    assert not judge.running
+
+
+def test_registry_that_rehearsed_has_asked_the_models_before_anybody_does(tmp_path):
+    snapshot = chain()
+
+    async def rehearse(registry):
+        async def give():
+            return PartialSnapshot(snapshot=snapshot, gaps=(), load_source="monitoring")
+
+        registry.snapshot = give
+        if not await registry.rehearse():
+            pytest.skip("the models are not compiled yet")
+
+    registry = RunRegistry(tmp_path, None, workers=1)
+    try:
+        asyncio.run(rehearse(registry))
+        assert [known for known, _ in registry._judge._packed] == [snapshot]
+        assert registry._judge._quick_crew.running
+    finally:
+        registry.close()
 
 
 def test_cancelled_question_leaves_the_workers_usable():

@@ -218,8 +218,11 @@ class Gateway:
         self.send_raw(leaf, payload, retain=retain).wait_for_publish(10)
 
     def say_online(self, address: str) -> None:
-        """The retained state."""
-        self.send("state", {"online": True, "gatewayAddress": address, "stackProfile": "zephyr"}, retain=True)
+        """The retained state; tells upkeep, as gateways do: reading back the settings of one node every 30 s."""
+        upkeep = {"name": "settings", "perSecond": 1 / 30, "questions": 3, "questionBytes": 20, "answers": 3}
+        observing = {"level": "notifications", "active": True, "upkeep": [upkeep]}
+        body = {"online": True, "gatewayAddress": address, "stackProfile": "zephyr", "observing": observing}
+        self.send("state", body, retain=True)
 
     def say_configuration(self, nodes: list[str], revision: int = 0, **changes: Any) -> None:
         """The retained configuration in force."""

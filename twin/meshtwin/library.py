@@ -3,29 +3,28 @@
 What stands here is reached as ``meshtwin.simulate`` and so on; nothing is loaded before it is used.
 """
 
+import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.kpis import NetworkKpis
 from meshtwin.ports import Progress, no_progress
-from meshtwin.sim.cost import shorten
-from meshtwin.sim.differences import FlowDifference, compute_differences
-from meshtwin.sim.engine import resolve_engine
-from meshtwin.sim.engine import simulate as run_once
-from meshtwin.sim.engine import simulate_selective as run_selective
+from meshtwin.sides import Effort, Sides, run_sides
+from meshtwin.sim.comparison_document import ComparisonDocument, FlowDifferenceDocument
+from meshtwin.sim.differences import FlowDifference, compute_differences, find_shared_flows
 from meshtwin.sim.intervals import ONE_REPLICATION
-from meshtwin.sim.limited import Limits, run_limited
-from meshtwin.sim.result_document import IntervalDocument
-from meshtwin.sim.result_file import ResultDocument, describe_result, write_result
+from meshtwin.sim.progress_line import ProgressLine
+from meshtwin.sim.result_file import ResultDocument, describe_result, write_comparison, write_result
 from meshtwin.sim.results import RunResult, summarise
 from meshtwin.sim.scenario import Scenario
 from meshtwin.sim.scenario_file import parse_scenario
 from meshtwin.sim.scenario_file import read_scenario as read_scenario_file
+from meshtwin.sim.summaries import tell_comparison, tell_result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["Comparison", "Simulation", "compare", "plot", "read_scenario", "simulate"]
 
 RunOnce = Callable[..., RunResult]
-FIRST_SHARE: Final = 0.4  # of a comparison's time; the second side shall finish as many replications as the first
 DEFAULT_ENGINE: Final = "auto"  # the compiled engine where it knows the scenario
 
 
@@ -73,25 +71,20 @@ class Simulation:
         """Writes a .json (the document) or .parquet file (a row per message and member)."""
         write_result(Path(path), self.document, self.scenario, self.runs)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
+        """A few lines: what ran, and the figures that matter with their intervals."""
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
         part = "" if self.is_complete else f" of {self.asked}"
-        yield f"{self.scenario.name}: {len(self.runs)}{part} replications, profile {self.scenario.profile.name}"
-        for flow in self.document.flows:
-            yield f"  {flow.name}: {flow.sent} sent, delivery {_told(flow.delivery_ratio, '.3f')}"
-            if (times := flow.latency_milliseconds) is not None:
-                p50, p95 = (_told(i, ".0f") for i in (times.p50_interval, times.p95_interval) if i is not None)
-                yield f"    latency p50 {p50} ms, p95 {p95} ms"
+        yield (
+            f"{self.scenario.name}: {len(self.runs)}{part} replications, profile {self.scenario.profile.name}, "
+            f"engine {self.engine}, seed {self.seed}{'' if len(self.runs) < 2 else '; 90 % intervals over them'}"
+        )
+        yield from tell_result(self.document)
         if len(self.runs) < 2:
             yield f"  no intervals: {ONE_REPLICATION}"
         yield from (f"  missing: {gap}" for gap in self.gaps)
-
-
-def _told(interval: IntervalDocument, form: str) -> str:
-    low, high = ("?" if bound is None else format(bound, form) for bound in (interval.low, interval.high))
-    return f"{interval.estimate:{form}} [{low}, {high}]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,110 +93,159 @@ class Comparison:
 
     first: Simulation
     second: Simulation
-    differences: tuple[FlowDifference, ...] = field(repr=False)
+    differences: tuple[FlowDifference, ...]
+
+    @property
+    def document(self) -> ComparisonDocument:
+        """All figures as a document (`meshtwin.dev/comparison/v1`)."""
+        told = [FlowDifferenceDocument.from_value(difference) for difference in self.differences]
+        return ComparisonDocument(first=self.first.document, second=self.second.document, differences=told)
+
+    def save(self, path: str | Path) -> None:
+        """Writes a .json file: the document."""
+        write_comparison(Path(path), self.document)
+
+    def __repr__(self) -> str:
+        """A few lines: the second less the first, per flow, with intervals."""
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        one, other, count = self.first.scenario.name, self.second.scenario.name, len(self.second.runs)
+        yield f"{other} less {one}: {count} replications on the same states{'' if count < 2 else '; 90 % intervals'}"
+        yield from tell_comparison(self.document)
+        if count < 2:
+            yield f"  no intervals: {ONE_REPLICATION}"
+        yield from (
+            f"  missing of {side.scenario.name}: {gap}" for side in (self.first, self.second) for gap in side.gaps
+        )
 
 
 def read_scenario(source: str | Path) -> Scenario:
-    """The scenario in a file, or, if ``source`` has a line break, in the YAML text itself.
+    """The scenario in a file, or in YAML text: a string that has a line break, or ": " and is no file's name.
 
     Raises `InvalidInput` with file, line or path, value and limit.
     """
-    if isinstance(source, str) and "\n" in source:
+    if not isinstance(source, str | Path):
+        raise InvalidInput(f"{type(source).__name__} is no file name and no YAML text", place="scenario")
+    if isinstance(source, str) and ("\n" in source or (": " in source and not _is_there(source))):
         return parse_scenario(source)
     return read_scenario_file(Path(source))
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):  # longer than a name may be; a zero byte
+        return False
 
 
 def simulate(
     scenario: Scenario | str | Path,
     *,
-    replications: int = 8,
+    replications: int | None = None,
     seed: int = 1,
     engine: str = DEFAULT_ENGINE,
     is_selective: bool = False,
     within_s: float | None = None,
-    progress: Progress = no_progress,
+    workers: int = 1,
+    precision: float | None = None,
+    precision_of: str = "on-time",
+    progress: Progress | bool = False,
     run: RunOnce | None = None,
 ) -> Simulation:
-    """Runs a scenario (or the file or YAML text that says it) ``replications`` times.
+    """Runs a scenario (or the file or YAML text that says it, see `read_scenario`) ``replications`` times (8).
 
     ``is_selective``: preset states in place of draws, which need fewer replications for the same precision.
     Interrupted by Ctrl-C, or by a ``progress`` that raises `meshtwin.ports.Cancelled`, it keeps what is finished, as
     long as that is one replication. ``within_s``: ends after so many seconds with what is done; replications that
-    would not fit are shortened. See `Simulation.gaps`. ``run`` runs one replication in place of the simulator.
+    would not fit are shortened, in one process. See `Simulation.gaps`. ``workers``: processes that share the work; the
+    result does not depend on them. ``precision``: as many replications as the 90 % interval of each flow's
+    ``precision_of`` takes to be so wide to either side, ``replications`` (256) at most: ``"on-time"`` and
+    ``"delivery"`` are shares 0..1, ``"latency"`` is the mean in ms. ``progress``: told the share and what is being
+    done; True: a line on standard error. ``run`` runs one replication in place of the simulator.
     Raises `InvalidInput` for fewer than one replication, or if none is finished in time.
     """
-    limits = Limits(now_s=time.monotonic, within_s=within_s)
-    run = run or (run_selective if is_selective else run_once)
-    return _simulate(
-        scenario, replications, seed=seed, engine=engine, run=run, limits=limits, progress=progress
+    _check_counts(replications, seed, within_s)
+    effort = Effort(
+        replications=replications, seed=seed, engine=engine, is_selective=is_selective, within_s=within_s,
+        workers=workers, precision=precision, precision_of=precision_of, run=run,
+    )  # fmt: skip
+    side = scenario if isinstance(scenario, Scenario) else read_scenario(scenario)
+    with _telling(progress) as tell:
+        (result,) = _simulations((side,), run_sides((side,), effort, tell), seed)
+    return result
+
+
+def _simulations(scenarios: Sequence[Scenario], done: Sides, seed: int) -> tuple[Simulation, ...]:
+    return tuple(
+        Simulation(
+            scenario=scenario, runs=tuple(results[index] for results in done.runs), seed=seed,
+            engine=done.engines[index], asked=done.asked, share=done.share, gaps=(*scenario.gaps, *done.gaps),
+        )
+        for index, scenario in enumerate(scenarios)
     )  # fmt: skip
 
 
-def _simulate(
-    scenario: Scenario | str | Path,
-    replications: int,
-    *,
-    seed: int,
-    engine: str,
-    run: RunOnce,
-    limits: Limits,
-    progress: Progress,
-) -> Simulation:
-    if replications < 1:
-        raise InvalidInput(f"{replications} replications are fewer than 1", place="replications")
-    if not isinstance(scenario, Scenario):
-        scenario = read_scenario(scenario)
-    engine = resolve_engine(engine, scenario)
-    done = run_limited(
-        scenario,
-        lambda each, replication: run(each, seed=seed, replication=replication, engine=engine),
-        wanted=replications,
-        limits=limits,
-        progress=progress,
-    )
-    return Simulation(
-        scenario=scenario, runs=done.runs, seed=seed, engine=engine, asked=replications, share=done.share,
-        gaps=done.gaps,
-    )  # fmt: skip
+def _check_counts(replications: object, seed: object, within_s: object) -> None:
+    for name, value in (("replications", 1 if replications is None else replications), ("seed", seed)):
+        if isinstance(value, bool) or not hasattr(type(value), "__index__"):  # numpy's whole numbers have one
+            raise InvalidInput(f"{name} {value!r} is no whole number", place=name)
+    if within_s is not None and (isinstance(within_s, bool) or not hasattr(type(within_s), "__float__")):
+        raise InvalidInput(f"within_s {within_s!r} is no number of seconds", place="within_s")
+
+
+@contextmanager
+def _telling(progress: Progress | bool) -> Iterator[Progress]:
+    if progress is True:
+        line = ProgressLine(lambda text: sys.stderr.write(text) and sys.stderr.flush(), time.monotonic)
+        try:
+            yield line
+        finally:
+            line.end()
+    elif progress is False:
+        yield no_progress
+    elif callable(progress):
+        yield progress
+    else:
+        raise InvalidInput(f"{progress!r} is no progress: give True, or a function of share and text", place="progress")
 
 
 def compare(
     first: Scenario | str | Path,
     second: Scenario | str | Path,
     *,
-    replications: int = 8,
+    replications: int | None = None,
     seed: int = 1,
     engine: str = DEFAULT_ENGINE,
     is_selective: bool = False,
     within_s: float | None = None,
-    progress: Progress = no_progress,
+    workers: int = 1,
+    progress: Progress | bool = False,
     run: RunOnce | None = None,
 ) -> Comparison:
-    """Both scenarios on the same states; flows are matched by name.
+    """Both scenarios on the same states, replication by replication; flows are matched by name.
 
-    Interrupted by Ctrl-C, or when ``within_s`` are over, it compares the replications that both sides have finished.
+    Interrupted by Ctrl-C, or when ``within_s`` are over, it compares the replications that are finished, which are as
+    many on both sides. The rest is as for `simulate`. Raises `InvalidInput`, too, if no flow is in both.
     """
-    first, second = (side if isinstance(side, Scenario) else read_scenario(side) for side in (first, second))
-    if run is None:  # states belong to the first side's ways, on both sides
-        run = partial(run_selective, ranked_as=first) if is_selective else run_once
-    first_s, second_s = (None if within_s is None else share * within_s for share in (FIRST_SHARE, 1.0 - FIRST_SHARE))
-    ask = partial(_simulate, seed=seed, engine=engine, run=run)
-    limits = Limits(now_s=time.monotonic, within_s=first_s)
-    before = ask(first, replications, limits=limits, progress=_half(progress, 0.0))
-    same = second if before.share == 1.0 else shorten(second, before.share)  # as many messages on both sides
-    limits = Limits(now_s=time.monotonic, within_s=second_s, may_shorten=False)
-    after = ask(same, len(before.runs), limits=limits, progress=_half(progress, 0.5))
-    after = replace(after, scenario=second, share=before.share)
-    count = len(after.runs)
-    differences = compute_differences(before.scenario, before.runs[:count], after.scenario, after.runs)
+    _check_counts(replications, seed, within_s)
+    effort = Effort(
+        replications=replications, seed=seed, engine=engine, is_selective=is_selective, within_s=within_s,
+        workers=workers, run=run,
+    )  # fmt: skip
+    sides = tuple(side if isinstance(side, Scenario) else read_scenario(side) for side in (first, second))
+    find_shared_flows(*sides)  # before the work, not after it
+    with _telling(progress) as tell:
+        before, after = _simulations(sides, run_sides(sides, effort, tell), seed)
+    differences = compute_differences(before.scenario, before.runs, after.scenario, after.runs)
     return Comparison(first=before, second=after, differences=differences)
 
 
 def plot(what: Scenario | Simulation | Comparison | str | Path, **options: object) -> "Figure":
     """A picture: of the network for a scenario (or the file that says it), of figures for a simulation or comparison.
 
-    Needs matplotlib (``pip install meshtwin[plot]``). ``options`` are those of `meshtwin.plotting`.
-    Raises `InvalidInput` for anything else.
+    Seen in a notebook as a cell's last value. ``options`` are those of `draw_network` and `draw_results`.
+    Raises `InvalidInput` for anything else, and where matplotlib is not installed (``pip install '.[plot]'``).
     """
     from meshtwin import plotting
 
@@ -216,7 +258,3 @@ def plot(what: Scenario | Simulation | Comparison | str | Path, **options: objec
     if not isinstance(what, Simulation):
         raise InvalidInput(f"{type(what).__name__} is no scenario, simulation or comparison", place="plot")
     return plotting.draw_results((what.document,), **options)  # type: ignore[arg-type]
-
-
-def _half(progress: Progress, begin: float) -> Progress:
-    return lambda share, stage: progress(begin + share / 2.0, stage)

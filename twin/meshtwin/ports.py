@@ -2,23 +2,25 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from meshtwin.errors import InvalidInput, MeshTwinError
 from meshtwin.mesh.configuration import Configuration
-from meshtwin.mesh.kpis import NetworkKpis, Prediction
+from meshtwin.mesh.kpis import FlowDifference, NetworkKpis, Prediction
 from meshtwin.mesh.snapshots import Snapshot
 
 __all__ = [
     "Cancelled",
     "Judge",
     "JudgePlan",
+    "PairingJudge",
     "Progress",
     "Provisional",
     "QuickAnswer",
     "QuickJudge",
     "no_progress",
     "no_provisional",
+    "progress_part",
 ]
 
 # Told the share that is done, 0..1, and what is being done. It may raise `Cancelled` to end the work.
@@ -77,6 +79,20 @@ class Judge(Protocol):
         ...
 
 
+@runtime_checkable
+class PairingJudge(Judge, Protocol):
+    """A judge that tells its replications apart, and so how two snapshots differ on the same states."""
+
+    def judge_pair(
+        self, before: Snapshot, after: Snapshot, plan: JudgePlan, progress: Progress
+    ) -> tuple[NetworkKpis, NetworkKpis, tuple[FlowDifference, ...]]:
+        """Figures of each under its own configuration, as of `judge`; and after less before, over paired replications.
+
+        Differences are of flows that both have.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuickAnswer:
     """What a fast model says of one configuration: figures, or why it declines to answer; never both."""
@@ -102,6 +118,11 @@ class QuickJudge(Protocol):
     ) -> tuple[QuickAnswer, ...]:
         """One answer per configuration, in the order given, all on the same states; blocks."""
         ...
+
+
+def progress_part(progress: Progress, begin: float, length: float = 0.5) -> Progress:
+    """The part of ``progress`` from ``begin`` on."""
+    return lambda share, stage: progress(begin + share * length, stage)
 
 
 def no_progress(share: float, stage: str) -> None:

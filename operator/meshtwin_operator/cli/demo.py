@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from meshtwin.errors import InvalidInput, MeshTwinError
+from meshtwin.errors import InvalidInput, MeshTwinError, Unavailable
 from meshtwin.virtual_air.programs import find_programs
 from meshtwin_operator.cli.decisions import decide
 from meshtwin_operator.cli.demo_processes import SCENARIOS, MeshKind, SampleProcesses
@@ -90,7 +90,9 @@ def find_sample(mesh: MeshKind) -> Path:
         for folder in (start, *start.parents):
             if (folder / SAMPLES[mesh] / SCENARIOS[mesh]).is_file():
                 return folder / SAMPLES[mesh]
-    raise InvalidInput(f"no {SAMPLES[mesh]} here or above: run in the checkout, or name one with --sample")
+    raise InvalidInput(
+        f"no {SAMPLES[mesh]} here or above: run in a checkout, or name its folder: --sample CHECKOUT/{SAMPLES[mesh]}"
+    )
 
 
 class _Demo:
@@ -180,7 +182,7 @@ class _Demo:
         for name in self._supervisor.names:
             view = self._supervisor.view(name)
             if view.restarts > 2:  # once may be a port taken meanwhile
-                raise InvalidInput(f"{name} does not stay up: {view.last_end} (log {self._state.logs}/{name}.log)")
+                raise Unavailable(f"{name} does not stay up: {view.last_end} (log {self._state.logs}/{name}.log)")
 
     def _say(self, line: str) -> None:
         text = f"[{time.monotonic() - self._started_s:6.1f} s] {line}\n"

@@ -26,6 +26,22 @@ SCENARIOS: Final[Mapping[MeshKind, str]] = {"emulated": "../emulated-building/me
 PYTHON: Final = (sys.executable, "-m")
 
 
+def _tell_missing(sample: Path, kind: MeshKind) -> str:
+    """That the mesh is not described where it should be, and which folder may have been meant."""
+    if not sample.is_dir():
+        return f"{sample} is no folder; name that of the manifests, such as manifests/samples/office"
+    meant = [inner.name for inner in sorted(sample.iterdir()) if _is_sample(inner, kind)]
+    if meant and not _is_sample(sample, kind):
+        return f"{sample} holds no manifests itself; name the folder in it: {' or '.join(meant)}"
+    return f"no {SCENARIOS[kind]}, as seen from {sample}: the mesh is described there"
+
+
+def _is_sample(folder: Path, kind: MeshKind) -> bool:
+    has_own_mesh = (folder / "mesh.yaml").is_file()
+    is_described = (folder / SCENARIOS[kind]).is_file() and has_own_mesh == (kind == "bluez")
+    return is_described and (folder / "kustomization.yaml").is_file()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleProcesses:
     """Command lines for a sample with one tree of twins; `of` reads the sample."""
@@ -41,7 +57,7 @@ class SampleProcesses:
     def of(cls, sample: Path, state: StateFolder, kind: MeshKind = "emulated") -> "SampleProcesses":
         """Raises `InvalidInput` unless the sample has exactly one root twin and a scenario at its place."""
         if not (sample / SCENARIOS[kind]).is_file():
-            raise InvalidInput(f"no {SCENARIOS[kind]} in {sample}: the mesh is described there")
+            raise InvalidInput(_tell_missing(sample, kind), reason="NotFound", place="--sample")
         manifests = read_folder(sample)
         twins = [m for m in manifests if m["kind"] == "DigitalTwin" and not m["spec"].get("parentRef")]
         if len(twins) != 1:

@@ -1,6 +1,7 @@
 """``meshtwin``: entry point, errors and exit codes.
 
-Exit codes: 0 done, 1 refused or failed (the message says what to do), 2 wrong usage (typer's own).
+Exit codes, as of gateways and twins: 0 done; 2 what was given is wrong (usage, file, resource, value: the message says
+what to mend); 1 anything else that failed, such as a twin that does not answer. 130, 143: ended by Ctrl-C, SIGTERM.
 """
 
 import errno
@@ -8,8 +9,9 @@ import sys
 
 import typer
 
-from meshtwin.errors import MeshTwinError
+from meshtwin.errors import InvalidInput, MeshTwinError
 from meshtwin_operator.cli.deciding import register as add_deciding
+from meshtwin_operator.cli.graphing import register as add_graphing
 from meshtwin_operator.cli.looking import register as add_looking
 from meshtwin_operator.cli.modelling import register as add_modelling
 from meshtwin_operator.cli.running import register as add_running
@@ -25,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for add in (add_running, add_looking, add_deciding, add_modelling, add_validating):
+for add in (add_running, add_looking, add_deciding, add_modelling, add_graphing, add_validating):
     add(app)
 
 
@@ -35,7 +37,7 @@ def main() -> None:
         app()
     except MeshTwinError as error:
         sys.stderr.write(f"meshtwin: {error.reason}: {error}\n")
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, InvalidInput) else 1)
     except KeyboardInterrupt:
         sys.exit(130)  # as a shell says of a program that Ctrl-C ended; before the program's own handlers stand
     except BrokenPipeError:

@@ -7,17 +7,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
 if TYPE_CHECKING:
-    from meshtwin.library import Comparison, Simulation
+    from meshtwin.library import Simulation
     from meshtwin.sim.scenario import Scenario
 
 __all__ = ["register"]
 
-Replications = Annotated[int, typer.Option(min=1, max=10_000)]
+Replications = Annotated[
+    int | None, typer.Option(min=1, max=10_000, help="How often (default: 8; with a precision, 256 at most).")
+]
+Workers = Annotated[int, typer.Option(min=1, max=256, help="Processes that share the work; the figures stay the same.")]
 Seed = Annotated[int, typer.Option(min=0)]
 Engine = Annotated[str | None, typer.Option(help="Engine of the simulator (default: the fastest that can).")]
 Output = Annotated[Literal["table", "json"], typer.Option("--output", "-o")]
@@ -43,22 +46,41 @@ def register(app: typer.Typer) -> None:
 def simulate(
     file: Annotated[Path, typer.Argument(help="A scenario file.")],
     engine: Engine = None,
-    replications: Replications = 8,
+    replications: Replications = None,
     seed: Seed = 1,
     selective: Selective = False,
     within: Within = None,
+    workers: Workers = 1,
+    precision: Annotated[
+        float | None,
+        typer.Option(help="As many replications as this half width of the 90 % interval takes, such as 0.02."),
+    ] = None,
+    precision_of: Annotated[
+        Literal["on-time", "delivery", "latency"],
+        typer.Option(help="What --precision is of, for every flow: a share 0..1, or the mean latency in ms."),
+    ] = "on-time",
     output: Output = "table",
     output_file: Annotated[
         Path | None, typer.Option(help="Also write the result: .json (the figures), .parquet (a row per message).")
     ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(help="Also write what befell each message of the first replication, and why: .json, .parquet."),
+    ] = None,
 ) -> None:
     """Run a scenario and print its key figures; Ctrl-C and SIGTERM keep the finished replications."""
     from meshtwin import library
+    from meshtwin.sides import REPLICATIONS
+    from meshtwin.sim.result_file import RESULT_SUFFIXES
+    from meshtwin.sim.tracing import TRACE_SUFFIXES, check_traceable
     from meshtwin_operator.cli.figures import print_result
 
-    _check_target(output_file)
+    _check_target(output_file, RESULT_SUFFIXES)
+    _check_target(trace, TRACE_SUFFIXES)
     scenario = library.read_scenario(file)
-    _foretell([scenario], engine or library.DEFAULT_ENGINE, replications, within)
+    if trace is not None:
+        check_traceable(scenario)
+    _foretell([scenario], engine or library.DEFAULT_ENGINE, replications or REPLICATIONS, within)
     with interruptible() as ended, progress() as tell:
         result = library.simulate(
             scenario,
@@ -67,14 +89,18 @@ def simulate(
             engine=engine or library.DEFAULT_ENGINE,
             is_selective=selective,
             within_s=within,
+            workers=workers,
+            precision=precision,
+            precision_of=precision_of,
             progress=tell,
         )
-    if output == "json":
-        typer.echo(result.document.model_dump_json(by_alias=True, indent=2))
-    else:
-        print_result(result.document)
-    if output_file is not None:  # last: a full disk does not cost the figures
-        result.save(output_file)
+    with _saving(output_file, result.save):
+        if output == "json":
+            typer.echo(result.document.model_dump_json(by_alias=True, indent=2))
+        else:
+            print_result(result.document)
+    if trace is not None and not ended:
+        _write_trace(trace, result, selective=selective)
     _end_early([] if output == "table" else [result], ended)  # a table has told it
 
 
@@ -82,18 +108,26 @@ def compare(
     first: Annotated[Path, typer.Argument(help="The scenario file to compare with.")],
     second: Annotated[Path, typer.Argument(help="The scenario file that is compared.")],
     engine: Engine = None,
-    replications: Replications = 8,
+    replications: Replications = None,
     seed: Seed = 1,
     selective: Selective = False,
     within: Within = None,
+    workers: Workers = 1,
     output: Output = "table",
+    output_file: Annotated[
+        Path | None, typer.Option(help="Also write both results and the differences: .json.")
+    ] = None,
 ) -> None:
     """Run two scenarios on the same states and print the second less the first, per flow."""
     from meshtwin import library
+    from meshtwin.sides import REPLICATIONS
+    from meshtwin.sim.differences import find_shared_flows
     from meshtwin_operator.cli.figures import print_differences
 
+    _check_target(output_file, (".json",))
     sides = [library.read_scenario(first), library.read_scenario(second)]
-    _foretell(sides, engine or library.DEFAULT_ENGINE, replications, within)
+    find_shared_flows(*sides)  # before anything is told or done
+    _foretell(sides, engine or library.DEFAULT_ENGINE, replications or REPLICATIONS, within)
     with interruptible() as ended, progress() as tell:
         comparison = library.compare(
             *sides,
@@ -102,18 +136,20 @@ def compare(
             engine=engine or library.DEFAULT_ENGINE,
             is_selective=selective,
             within_s=within,
+            workers=workers,
             progress=tell,
         )
-    if output == "json":
-        typer.echo(json.dumps(_comparison_json(comparison), indent=2))
-    else:
-        names = (comparison.first.scenario.name, comparison.second.scenario.name)
-        print_differences(names, comparison.differences, len(comparison.second.runs))
+    with _saving(output_file, comparison.save):
+        if output == "json":
+            typer.echo(comparison.document.model_dump_json(by_alias=True, indent=2))
+        else:
+            names = (comparison.first.scenario.name, comparison.second.scenario.name)
+            print_differences(names, comparison.differences, len(comparison.second.runs))
     _end_early([comparison.first, comparison.second], ended)
 
 
 def plot(
-    file: Annotated[Path, typer.Argument(help="A scenario file, or a result that simulate wrote (.json, .parquet).")],
+    file: Annotated[Path, typer.Argument(help="A scenario file, or what simulate or compare wrote (.json, .parquet).")],
     picture: Annotated[Path, typer.Option("--to", "-t", help="The picture: .png, .svg or .pdf.")],
     result: Annotated[
         list[Path] | None, typer.Option("--result", "-r", help="Draw this result of it, not the network (repeatable).")
@@ -126,48 +162,64 @@ def plot(
     from meshtwin.mesh.addresses import parse_unicast
     from meshtwin.plotting import PICTURE_SUFFIXES, draw_network, draw_results, save_picture
     from meshtwin.sim.files import check_target
-    from meshtwin.sim.result_file import RESULT_SUFFIXES, read_result
+    from meshtwin.sim.result_file import RESULT_SUFFIXES, read_results
     from meshtwin.sim.scenario_file import read_scenario
 
-    files = list(result or []) or ([file] if file.suffix in RESULT_SUFFIXES else [])
+    files = list(result or []) or ([file] if file.suffix.lower() in RESULT_SUFFIXES else [])
     check_target(picture, PICTURE_SUFFIXES)
     if files and gateway is not None:
         raise InvalidInput("results are drawn without a network; leave --gateway out", place="--gateway")
     if flow and not files:
         raise InvalidInput("a network is drawn without flows; give a result, or leave --flow out", place="--flow")
-    if files:
-        figure = draw_results([read_result(path) for path in files], flows=flow)
-    else:
-        scenario = read_scenario(file)
-        marked = None if gateway is None else parse_unicast(gateway)
-        if marked is not None and marked not in {node.address for node in scenario.nodes}:
-            raise InvalidInput(f"gateway {gateway} is no node of the scenario", reason="UnknownNode", place=str(file))
-        figure = draw_network(scenario, gateway=marked)
-    save_picture(figure, picture)
+    with progress("reading") as tell:
+        if files:
+            figure = draw_results([result for path in files for result in read_results(path)], flows=flow)
+        else:
+            scenario = read_scenario(file)
+            marked = None if gateway is None else parse_unicast(gateway)
+            if marked is not None and marked not in {node.address for node in scenario.nodes}:
+                told = f"gateway {gateway} is no node of the scenario"
+                raise InvalidInput(told, reason="UnknownNode", place=str(file))
+            tell(0.5, f"drawing {len(scenario.nodes)} nodes and {len(scenario.links)} links")
+            figure = draw_network(scenario, gateway=marked)
+        tell(0.9, "writing")
+        save_picture(figure, picture)
     typer.echo(f"wrote {picture}")
 
 
 def schema(
-    name: Annotated[Literal["scenario", "result", "judge-request", "judge-answer"], typer.Argument()],
+    name: Annotated[
+        Literal["scenario", "result", "comparison", "trace", "graph", "judge-request", "judge-answer"],
+        typer.Argument(help="What the schema is of."),
+    ],
 ) -> None:
-    """Print a JSON schema: of scenario files, of results, or of what a foreign model is asked and answers."""
+    """Print a JSON schema: of scenarios, results, comparisons, traces, of what foreign models are asked and answer."""
     from pydantic import BaseModel
 
     from meshtwin.foreign.messages import JudgeAnswer, JudgeRequest
+    from meshtwin.graph_document import GraphDocument
+    from meshtwin.sim.comparison_document import ComparisonDocument
     from meshtwin.sim.result_file import ResultDocument
     from meshtwin.sim.scenario_document import ScenarioDocument
+    from meshtwin.sim.tracing import TraceDocument
 
     models: dict[str, type[BaseModel]] = {
         "scenario": ScenarioDocument,
         "result": ResultDocument,
+        "comparison": ComparisonDocument,
+        "trace": TraceDocument,
+        "graph": GraphDocument,
         "judge-request": JudgeRequest,
         "judge-answer": JudgeAnswer,
     }
     typer.echo(json.dumps(models[name].model_json_schema(by_alias=True), indent=2))
 
 
+COMPILING: Final = "starting; the first run after an update compiles, up to a minute"
+
+
 @contextmanager
-def progress() -> Iterator[Tell]:
+def progress(beginning: str = COMPILING) -> Iterator[Tell]:
     """A progress bar on the terminal's error stream; where that is a file or a pipe, a line every 15 s."""
     if not sys.stderr.isatty():
         yield _line_now_and_then()
@@ -178,7 +230,7 @@ def progress() -> Iterator[Tell]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=make_console(stderr=True), transient=True) as bar:
-        task = bar.add_task("starting; the first run after an update compiles, up to a minute", total=1.0)
+        task = bar.add_task(beginning, total=1.0)
         yield lambda share, stage: bar.update(task, completed=share, description=stage)
 
 
@@ -194,13 +246,32 @@ def _line_now_and_then() -> Tell:
     return tell
 
 
-def _check_target(path: Path | None) -> None:
+def _check_target(path: Path | None, suffixes: tuple[str, ...]) -> None:
     """Before the work, not after it."""
     from meshtwin.sim.files import check_target
-    from meshtwin.sim.result_file import RESULT_SUFFIXES
 
     if path is not None:
-        check_target(path, RESULT_SUFFIXES)
+        check_target(path, suffixes)
+
+
+def _write_trace(path: Path, result: "Simulation", *, selective: bool) -> None:
+    """Runs the first replication once more: equal arguments give an equal one."""
+    from meshtwin.sim.tracing import trace
+
+    told = trace(result.scenario, seed=result.seed, engine=result.engine, is_selective=selective)
+    told.save(path)
+    left_out = f", {told.left_out} more left out" if told.left_out else ""
+    typer.echo(f"meshtwin: wrote {len(told.records) - told.left_out} records to {path}{left_out}", err=True)
+
+
+@contextmanager
+def _saving(path: Path | None, save: Callable[[Path], None]) -> Iterator[None]:
+    """The file comes last, so that a full disk does not cost the figures; and always, whoever stops reading them."""
+    try:
+        yield
+    finally:
+        if path is not None:
+            save(path)
 
 
 def _foretell(scenarios: "Sequence[Scenario]", engine: str, replications: int, within_s: float | None) -> None:
@@ -253,14 +324,3 @@ def _end_early(results: "Sequence[Simulation]", ended: Sequence[int]) -> None:
             typer.echo(f"meshtwin: missing of {result.scenario.name}: {gap}", err=True)
     if ended:
         raise typer.Exit(ended[0])
-
-
-def _comparison_json(comparison: "Comparison") -> dict[str, Any]:
-    from meshtwin_operator.cli.figures import difference_json
-
-    return {
-        "format": "meshtwin.dev/comparison/v1",
-        "first": comparison.first.document.model_dump(by_alias=True, mode="json"),
-        "second": comparison.second.document.model_dump(by_alias=True, mode="json"),
-        "differences": [difference_json(difference) for difference in comparison.differences],
-    }

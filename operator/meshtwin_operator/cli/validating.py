@@ -31,6 +31,12 @@ def validate(
     engine: Annotated[str | None, typer.Option(help="Engine of the simulator (default: the fastest that can).")] = None,
     rows: Annotated[bool, typer.Option("--rows", help="Also print every point of every table.")] = False,
     output: Annotated[Literal["table", "json"], typer.Option("--output", "-o")] = "table",
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            help="Run nothing: write the scenario file of every simulated point of the tables into this folder."
+        ),
+    ] = None,
 ) -> None:
     """Compare the simulator with every published table; exit 1 if a bound is not kept.
 
@@ -39,9 +45,16 @@ def validate(
     from meshtwin.errors import InvalidInput
 
     if path is not None:
-        if table or rows or quick or any(said is not None for said in (tables, seeds, seed, engine)):
+        if table or rows or quick or any(said is not None for said in (tables, seeds, seed, engine, export)):
             raise InvalidInput("manifests are checked without tables or seeds: leave PATH out, or give it alone")
         _check_manifests(path, as_json=output == "json")
+        return
+    if export is not None:
+        if rows or quick or seeds is not None or engine is not None:
+            raise InvalidInput(
+                "scenarios are written without being run: --export goes with --table, --tables and --seed"
+            )
+        _export(export, table, tables, seed, as_json=output == "json")
         return
     from meshtwin.sim.validation import validate as run
     from meshtwin.sim.validation.report import DEFAULT_ENGINE, SEED
@@ -63,6 +76,16 @@ def validate(
         _print_report(report, with_rows=rows)
     if not report.is_kept:
         raise typer.Exit(1)
+
+
+def _export(folder: Path, names: list[str] | None, tables: Path | None, seed: int | None, *, as_json: bool) -> None:
+    from meshtwin.sim.validation.export import GRID_SEED, export_tables
+
+    files = export_tables(folder, names=names or None, tables=tables, seed=GRID_SEED if seed is None else seed)
+    if as_json:
+        typer.echo(json.dumps({"files": [str(path) for path in files]}, indent=2))
+    else:
+        typer.echo(f"wrote {len(files)} scenario files into {folder}")
 
 
 def _print_report(report: "ValidationReport", *, with_rows: bool) -> None:

@@ -5,7 +5,7 @@ is gone, and records (proposals, approvals, configurations) never.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -78,7 +78,7 @@ def sync_folder(folder: Path, store: Store, *, user: str) -> FolderReport:
     except MeshTwinError as error:
         return FolderReport(problems=(str(error),))  # a half-saved file must not delete anything
     applied: list[ObjectKey] = []
-    problems: list[str] = []
+    problems = list(_list_passed_over(folder))
     for manifest in manifests:
         try:
             _, changed = store.apply(manifest, user=user, origin="folder")
@@ -90,6 +90,23 @@ def sync_folder(folder: Path, store: Store, *, user: str) -> FolderReport:
     gone = store.from_folder() - {key_of(manifest) for manifest in manifests}
     deleted = tuple(key for key in sorted(gone) if key.kind not in RECORD_KINDS and store.delete(key))
     return FolderReport(applied=tuple(applied), deleted=deleted, problems=tuple(problems))
+
+
+def _list_passed_over(folder: Path) -> Iterator[str]:
+    """Says of each file beside a kustomization that holds objects of ours and is not in it."""
+    plan = next((folder / name for name in FILE_NAMES if (folder / name).is_file()), None)
+    if plan is None:
+        return
+    named = {(folder / str(entry)).resolve() for told in read_documents(plan) for entry in told.get("resources") or ()}
+    for path in sorted(p for p in folder.iterdir() if p.suffix in (".yaml", ".yml") and p.name not in FILE_NAMES):
+        if path.resolve() in named:
+            continue
+        try:
+            kinds = {str(document.get("kind")) for document in read_documents(path)} & set(KINDS_BY_NAME)
+        except InvalidInput:
+            continue  # not a manifest, such as a file that a ConfigMap is made of
+        if kinds:
+            yield f"{path.name} ({', '.join(sorted(kinds))}) is not read: add it to resources in {plan.name} ({path})"
 
 
 def _check(manifest: Mapping[str, Any], folder: Path) -> None:

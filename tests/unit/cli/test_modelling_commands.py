@@ -1,6 +1,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 import typer
@@ -63,6 +65,25 @@ def test_simulate_refuses_a_file_of_another_format_before_it_works(pair, tmp_pat
         run("simulate", "--engine", "reference", pair, "--replications", 10_000, "--output-file", tmp_path / "r.txt")
 
 
+def test_simulate_tells_of_acknowledged_flows_how_many_were_answered(pair):
+    assert "Answered" not in run("simulate", pair, "--replications", 2).stdout
+    pair.write_text(PAIR.replace("periodSeconds: 1}", "periodSeconds: 1, responsePduBytes: 20}"))
+    output = run("simulate", pair, "--replications", 2).stdout
+    assert "Answered" in output
+    assert "round trip" in output
+    assert "Answered, points" in run("compare", pair, pair, "--replications", 2).stdout
+
+
+def test_simulate_writes_what_befell_each_message_and_says_how_much(pair, tmp_path):
+    told = run("simulate", pair, "--replications", 2, "--trace", tmp_path / "t.json")
+    document = json.loads((tmp_path / "t.json").read_text())
+    assert document["format"] == "meshtwin.dev/trace/v1"
+    assert {r["number"] for r in document["records"] if r["kind"] == "originated"} == set(range(20))
+    assert f"wrote {len(document['records'])} records" in told.stderr
+    with pytest.raises(InvalidInput, match="parquet"):
+        run("simulate", pair, "--trace", tmp_path / "t.csv")
+
+
 def test_plot_draws_a_network_and_refuses_a_gateway_that_is_no_node(pair, tmp_path):
     run("plot", pair, "--to", tmp_path / "n.svg", "--gateway", "0002")
     assert (tmp_path / "n.svg").read_text().startswith("<?xml")
@@ -81,7 +102,7 @@ def test_compare_tells_the_difference_per_flow(pair, tmp_path):
     assert "points" in run("compare", "--engine", "reference", pair, other, "--replications", 3).stdout
 
 
-@pytest.mark.parametrize("name", ["scenario", "result", "judge-request", "judge-answer"])
+@pytest.mark.parametrize("name", ["scenario", "result", "comparison", "trace", "judge-request", "judge-answer"])
 def test_schema_of_every_document_is_printed(name):
     assert json.loads(run("schema", name).stdout)["type"] == "object"
 
@@ -98,6 +119,60 @@ def test_validate_without_a_path_compares_with_published_tables():
 def test_validate_refuses_an_unknown_table():
     with pytest.raises(InvalidInput, match="'cellar' is not one of"):
         run("validate", "--table", "cellar")
+
+
+def test_validate_tells_manifests_as_json_too(tmp_path):
+    (tmp_path / "twin.yaml").write_text(
+        "apiVersion: meshtwin.dev/v1alpha1\nkind: Recipe\nmetadata: {name: r}\nspec: {}\n"
+    )
+    result = CliRunner().invoke(app, ["validate", str(tmp_path), "-o", "json"])
+    document = json.loads(result.stdout)
+    assert document["isKept"] is False
+    assert document["objects"][0]["name"] == "Recipe/r"
+    assert document["objects"][0]["causes"][0]["path"]
+    assert isinstance(result.exception, InvalidInput)
+
+
+def test_validate_does_not_pass_over_tables_that_are_named_beside_manifests(tmp_path):
+    with pytest.raises(InvalidInput, match="leave PATH out, or give it alone"):
+        run("validate", tmp_path, "--table", "chain")
+
+
+def test_compare_writes_what_plot_draws(pair, tmp_path):
+    both, picture = tmp_path / "both.json", tmp_path / "both.png"
+    told = run("compare", "--engine", "reference", pair, pair, "--replications", 2, "-o", "json", "--output-file", both)
+    assert json.loads(told.stdout) == json.loads(both.read_text())
+    run("plot", both, "--to", picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(InvalidInput, match=r"ends in none of \.json"):
+        run("compare", pair, pair, "--replications", 10_000, "--output-file", tmp_path / "both.parquet")
+
+
+def test_comparison_of_an_earlier_version_is_read_and_a_spoilt_one_refused(pair, tmp_path):
+    """It had no differences of quantiles, and null for the latency of what nobody reached."""
+    document = json.loads(run("compare", "--engine", "reference", pair, pair, "--replications", 2, "-o", "json").stdout)
+    for name in ("latencyP50Milliseconds", "latencyP95Milliseconds", "latencyP99Milliseconds"):
+        del document["differences"][0][name]
+    document["differences"][0]["latencyMilliseconds"] = None
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(document, indent=2))
+    run("plot", path, "--to", tmp_path / "old.svg")
+    document["differences"][0]["deliveryRatio"]["low"] = 2.0
+    path.write_text(json.dumps(document, indent=2))
+    with pytest.raises(InvalidInput, match="not a result") as caught:
+        run("plot", path, "--to", tmp_path / "old.svg")
+    assert "differences.0.deliveryRatio" in caught.value.place
+
+
+def test_reader_that_has_enough_of_the_figures_does_not_cost_the_file(pair, tmp_path):
+    words = ("simulate", pair, "--engine", "reference", "--replications", "2", "-o", "json")
+    command = (sys.executable, "-m", "meshtwin_operator.cli.main", *words, "--output-file", tmp_path / "r.json")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        said = process.stderr.read()
+    assert process.returncode == 1
+    assert said == b""
+    assert json.loads((tmp_path / "r.json").read_text())["replications"] == 2
 
 
 def test_simulate_shows_intervals_and_says_why_there_is_none(pair):
@@ -174,9 +249,32 @@ def test_flow_without_messages_has_no_shares_in_any_table(pair, tmp_path):
     silent.write_text(PAIR.replace("count: 20", "count: 0"))
     alone = run("simulate", "--engine", "reference", silent, "--replications", 2).stdout
     assert alone.splitlines()[2].split() == ["press", "0", "–", "–", "–"]
-    assert "no interval: no message was sent" in alone
+    assert "not known (–): no message was sent" in alone
     against = run("compare", "--engine", "reference", pair, silent, "--replications", 2).stdout
-    assert against.splitlines()[2].split() == ["press", "–", "–", "–"]
+    assert against.splitlines()[2].split() == ["press", "–", "–"]
+    assert against.splitlines()[4].split()[-5:] == ["delivered", "–", "–", "–", "–"]
+    assert "not known (–): no message was sent" in against
+    assert "not known (–): no message reached a member on both sides" in against
+    (told,) = json.loads(
+        run("compare", "--engine", "reference", pair, silent, "-o", "json", "--replications", 2).stdout
+    )["differences"]
+    for name in ("onTimeRatio", "deliveryRatio", "latencyMilliseconds", "latencyP99Milliseconds"):
+        assert (told[name]["estimate"], told[name]["low"], told[name]["high"]) == (None, None, None)
+        assert told[name]["openBecause"].startswith("no message")
+
+
+def test_compare_tells_differences_of_quantiles_or_why_there_is_none(pair, tmp_path):
+    other = tmp_path / "long.yaml"
+    other.write_text(PAIR.replace("periodSeconds: 1", "periodSeconds: 1, pduBytes: 25"))
+    words = ("compare", "--engine", "reference", pair, other, "--replications", 4)
+    (told,) = json.loads(run(*words, "-o", "json").stdout)["differences"]
+    p50 = told["latencyP50Milliseconds"]
+    assert p50["low"] <= p50["estimate"] <= p50["high"]
+    assert p50["estimate"] > 0.0
+    assert told["latencyP95Milliseconds"]["estimate"] > 0.0
+    assert told["latencyP99Milliseconds"]["low"] is None
+    assert "at least 268" in told["latencyP99Milliseconds"]["openBecause"]
+    assert "no interval: 80 messages do not bound a difference of p99" in run(*words).stdout
 
 
 def test_plot_draws_a_result_from_either_kind_of_file(pair, tmp_path):
@@ -185,3 +283,44 @@ def test_plot_draws_a_result_from_either_kind_of_file(pair, tmp_path):
         run("simulate", "--engine", "reference", pair, "--replications", 2, "--output-file", result)
         run("plot", result, "--to", picture)
     assert (tmp_path / "json.png").read_bytes() == (tmp_path / "parquet.png").read_bytes()
+
+
+def test_validate_writes_the_scenarios_of_the_tables_and_runs_nothing(tmp_path):
+    told = json.loads(run("validate", "--table", "office", "--export", tmp_path / "cells", "-o", "json").stdout)
+    assert len(told["files"]) == 65
+    cell = tmp_path / "cells" / "office-20-ttl-6.yaml"
+    assert str(cell) in told["files"]
+    assert library.read_scenario(cell).name == "office-20-ttl-6"
+    for words in (("--quick",), ("--rows",), ("--seeds", 4)):
+        with pytest.raises(InvalidInput, match="written without being run"):
+            run("validate", "--export", tmp_path, *words)
+
+
+def test_plot_takes_the_name_of_a_file_as_it_is(pair, tmp_path):
+    result = tmp_path / "r[1].PARQUET"
+    run("simulate", "--engine", "reference", pair, "--replications", 2, "--output-file", result)
+    run("plot", result, "--to", tmp_path / "r.svg")
+    assert "pair" in (tmp_path / "r.svg").read_text()
+
+
+def test_exit_code_tells_bad_input_from_other_failures(pair, tmp_path):
+    """As of gateways and twins: 2 where what was given has to be mended, 1 for the rest."""
+    command = (sys.executable, "-m", "meshtwin_operator.cli.main")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(PAIR.replace("ttl: 3", "ttl: 300"))
+    for words in (["simulate", tmp_path / "none.yaml"], ["simulate", broken], ["simulate", pair, "--workers", "0"]):
+        done = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
+        assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+
+
+def test_comparison_without_a_common_flow_is_refused_before_it_is_foretold(pair, tmp_path):
+    other = tmp_path / "other.yaml"
+    other.write_text(PAIR.replace("name: press", "name: other").replace("count: 20", "count: 90000"))
+    with pytest.raises(InvalidInput, match="no flow has a name that is in both"):
+        run("compare", pair, other, "--replications", 10_000)
+
+
+def test_precision_that_is_not_reached_is_told(pair):
+    result = run("simulate", pair, "--engine", "reference", "--precision", "0.0005", "--replications", "9")
+    assert "takes" in result.stdout
+    assert "of which 9 are allowed" in result.stdout

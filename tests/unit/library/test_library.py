@@ -89,8 +89,8 @@ def test_interrupted_comparison_compares_what_both_sides_finished():
         return run_once(scenario, seed=seed, replication=replication)
 
     comparison = meshtwin.compare(first, second, replications=4, run=run)
-    assert (len(comparison.first.runs), len(comparison.second.runs)) == (4, 2)
-    assert not comparison.second.is_complete
+    assert (len(comparison.first.runs), len(comparison.second.runs)) == (2, 2)
+    assert comparison.first.gaps == comparison.second.gaps == ("replications 3 to 4: interrupted",)
 
 
 def test_no_replication_is_refused():
@@ -131,3 +131,81 @@ def test_unknown_name_is_an_attribute_error():
 def test_all_public_names_are_there():
     assert all(getattr(meshtwin, name) for name in meshtwin.__all__)
     assert set(meshtwin.__all__) <= set(dir(meshtwin))
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"replications": 2.5}, "replications 2.5 is no whole number"),
+        ({"replications": True}, "replications True is no whole number"),
+        ({"seed": "a"}, "seed 'a' is no whole number"),
+        ({"within_s": "soon"}, "within_s 'soon' is no number of seconds"),
+        ({"within_s": 0.0}, "0.0 s is not above 0"),
+        ({"progress": 3}, "3 is no progress: give True, or a function"),
+        ({"engine": "steam"}, "engine 'steam' is not one of auto, compiled, reference"),
+    ],
+)
+def test_argument_of_another_kind_is_refused_by_name(changed, told):
+    with pytest.raises(InvalidInput, match=told):
+        meshtwin.simulate(PAIR, **changed)
+    with pytest.raises(InvalidInput, match=told):
+        meshtwin.compare(PAIR, PAIR, **changed)
+
+
+def test_scenario_in_one_line_is_text_and_a_name_is_a_file(tmp_path):
+    one_line = (
+        '{nodes: [{address: "0001"}, {address: "0002"}], links: [{source: "0001", target: "0002", delivery: 1}], '
+        'flows: [{name: a, source: "0001", destination: "0002", count: 1, periodSeconds: 1}]}'
+    )
+    assert len(meshtwin.read_scenario(one_line).nodes) == 2
+    with pytest.raises(InvalidInput, match=r"unknown key 'x'; there are .* \(scenario: line 1: x\)"):
+        meshtwin.simulate("x: 1")
+    with pytest.raises(InvalidInput, match="No such file"):
+        meshtwin.simulate("nowhere.yaml")
+    (tmp_path / "a: b.yaml").write_text(PAIR)
+    assert meshtwin.read_scenario(str(tmp_path / "a: b.yaml")).name == "pair"
+    with pytest.raises(InvalidInput, match="int is no file name and no YAML text"):
+        meshtwin.read_scenario(5)
+
+
+def test_result_comparison_and_scenario_are_shown_in_a_few_lines():
+    result = meshtwin.simulate(PAIR, replications=3, engine="reference")
+    shown = repr(result)
+    assert shown == str(result)
+    assert len(shown.splitlines()) == 4
+    for figure in ("on time", "delivery", "p50", "p95", "p99", "airtime", "90 % intervals"):
+        assert figure in shown
+    comparison = repr(meshtwin.compare(PAIR, PAIR, replications=3, engine="reference"))
+    assert comparison.startswith("pair less pair: 3 replications on the same states")
+    assert len(comparison) < 500
+    assert repr(result.scenario) == "Scenario('pair': 2 nodes, 2 relay, 2 directed links, 1 flows, profile zephyr)"
+
+
+def test_one_replication_is_shown_without_intervals_and_why():
+    shown = repr(meshtwin.simulate(PAIR, replications=1, engine="reference"))
+    assert "no intervals: one replication" in shown
+    assert "[" not in shown
+
+
+def test_of_many_flows_the_first_are_shown():
+    flow = '{name: press, source: "0001", destination: "0002", count: 20, periodSeconds: 1}'
+    many = ", ".join(flow.replace("press", f"press-{i}").replace("count: 20", "count: 1") for i in range(50))
+    shown = repr(meshtwin.simulate(PAIR.replace(flow, many), replications=2, engine="reference"))
+    assert "press-19" in shown
+    assert "press-20" not in shown
+    assert "and 30 more flows" in shown
+
+
+def test_progress_true_is_a_line_that_is_gone_at_the_end(capsys):
+    meshtwin.simulate(PAIR, replications=2, engine="reference", progress=True)
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "meshtwin:" in told.err
+    assert told.err.rpartition("\r")[2] == ""
+    meshtwin.simulate(PAIR, replications=2, engine="reference")
+    assert capsys.readouterr().err == ""
+
+
+def test_picture_is_shown_by_a_notebook():
+    for what in (PAIR, meshtwin.simulate(PAIR, replications=2, engine="reference")):
+        assert meshtwin.plot(what)._repr_png_().startswith(b"\x89PNG")

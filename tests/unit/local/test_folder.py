@@ -154,3 +154,16 @@ def test_office_sample_is_admitted_as_a_whole(tmp_path: Path, store: Store) -> N
     report = sync_folder(sample, store, user="alice")
     assert not report.problems
     assert len(report.applied) == 6
+
+
+def test_manifest_beside_a_kustomization_that_does_not_name_it_is_told(tmp_path: Path, store: Store) -> None:
+    write(tmp_path, "kustomization.yaml", "resources: [twin.yaml]\n")
+    write(tmp_path, "twin.yaml", TWIN)
+    write(tmp_path, "recipe.yaml", RECIPE)
+    write(tmp_path, "mesh.yaml", "seed: 7\n")  # no manifest
+    report = sync_folder(tmp_path, store, user="alice")
+    assert [key.kind for key in report.applied] == ["DigitalTwin"]
+    (told,) = report.problems
+    assert told.startswith("recipe.yaml (Recipe) is not read: add it to resources in kustomization.yaml")
+    write(tmp_path, "kustomization.yaml", "resources: [twin.yaml, recipe.yaml]\n")
+    assert not sync_folder(tmp_path, store, user="alice").problems

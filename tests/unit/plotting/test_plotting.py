@@ -64,6 +64,16 @@ def test_picture_of_a_result_has_a_curve_and_an_interval_per_flow():
     assert curves.get_xlabel() == "latency, ms"
 
 
+def test_curve_has_a_pointwise_band_and_none_of_one_replication():
+    several, one = (simulate(PLACED, replications=n, engine="reference").document for n in (6, 1))
+    curves = draw_results([several]).axes[0]
+    assert curves.get_title(loc="left") == "When messages arrive (bands: 90% intervals, pointwise)"
+    assert len(curves.collections) == 2  # a flow each
+    curves = draw_results([one]).axes[0]
+    assert curves.get_title(loc="left") == "When messages arrive"
+    assert not curves.collections
+
+
 def test_two_results_stand_side_by_side():
     document = simulate(PLACED, replications=2, engine="reference").document
     labels = [label.get_text() for label in draw_results([document, document]).axes[1].get_yticklabels()]

@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 from importlib.metadata import EntryPoint
+from itertools import combinations
 from types import MappingProxyType
 
+import networkx as nx
 import pytest
 from tests.unit.recipes.figure_builders import kpis
 
@@ -140,6 +142,20 @@ def test_relays_in_force_with_fewer_repeats_are_left_where_any_other_set_takes_a
     assert len(spared) < len(candidates)
     assert {d.relays for d in designs} == {frozenset(question.segment.addresses)}
     assert {d.network_transmit.count for d in designs} == {2, 3}
+
+
+def test_relays_that_shall_bear_a_failure_hang_together_without_any_two_of_them(build_grid):
+    question = question_about(build_grid())
+    candidates = proposals(question, mostRelaysHeard=1, connected=3)
+    promised = [c for c in candidates if c.reason.endswith("when any 2 of them fail")]
+    assert promised
+    for candidate in promised:
+        relays = {a for a, s in candidate.configuration.entries if s.relay}
+        graph = segment_graph(question, transmissions=2, threshold=0.5)
+        for failed in combinations(relays, 2):
+            assert nx.is_connected(graph.subgraph(relays - set(failed)))
+    plain = proposals(question, mostRelaysHeard=1)
+    assert {c.configuration for c in candidates} != {c.configuration for c in plain}
 
 
 def test_change_of_a_frozen_node_is_a_fault(build_grid):

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshtwin.errors import InvalidInput
+from meshtwin.sim.profiles import PROFILES
 from meshtwin_operator.resources.admission import Admitted, Refused, admit, parse
 from meshtwin_operator.resources.causes import Fault
-from meshtwin_operator.resources.twins import DigitalTwin
+from meshtwin_operator.resources.twins import DigitalTwin, MeshSegment
 
 HEAD = {"apiVersion": "meshtwin.dev/v1alpha1"}
 TWIN = {**HEAD, "kind": "DigitalTwin", "metadata": {"name": "office"}}
@@ -119,6 +120,20 @@ def test_range_is_admitted_exactly_when_it_is_assigned_and_ascending(first: int,
     text = f"{first:04x}-{last:04X}" if is_upper else f"{first:04X}-{last:04x}"
     verdict = admit({**SEGMENT, "spec": {**SEGMENT["spec"], "frozenNodes": [text]}})
     assert isinstance(verdict, Admitted) == (0 < first <= last)
+
+
+def test_profile_that_nobody_knows_is_refused_with_the_names_that_there_are() -> None:
+    verdict = admit({**SEGMENT, "spec": {**SEGMENT["spec"], "stackProfile": "zephir"}})
+    assert paths(verdict) == ["spec.stackProfile"]
+    assert all(f'"{name}"' in str(verdict) for name in PROFILES)
+    for name in PROFILES:
+        assert isinstance(admit({**SEGMENT, "spec": {**SEGMENT["spec"], "stackProfile": name}}), Admitted)
+
+
+def test_a_stored_segment_with_a_profile_that_nobody_knows_is_still_read() -> None:
+    found = parse({**SEGMENT, "spec": {**SEGMENT["spec"], "stackProfile": "zephir"}})
+    assert isinstance(found, MeshSegment)
+    assert found.spec.stack_profile == "zephir"
 
 
 def test_a_stored_twin_with_a_field_that_is_gone_is_still_read() -> None:

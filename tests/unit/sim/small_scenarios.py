@@ -21,7 +21,7 @@ from meshtwin.sim.scenario_features import (
 )
 from meshtwin.sim.states import SLOTS_PER_NODE, PresetStates
 
-__all__ = ["assert_engines_agree", "preset_tables", "scenarios", "scenarios_with_transport"]
+__all__ = ["assert_engines_agree", "contests", "preset_tables", "scenarios", "scenarios_with_transport"]
 
 MS = 1_000_000
 TRANSMITS = st.builds(Transmit, count=st.integers(0, 3), interval_steps=st.integers(0, 3))
@@ -113,9 +113,62 @@ def scenarios(draw: st.DrawFn, base: StackProfile) -> Scenario:
 
 
 @st.composite
+def contests(draw: st.DrawFn, base: StackProfile) -> Scenario:
+    """Nodes that send at nearly the same time, again and again, to one that hears them with powers near to each other.
+
+    Their differences lie where capture ratio and bit errors decide, so that an engine which judges them otherwise
+    can't have equal records.
+    """
+    count = draw(st.integers(2, 4))
+    receiver, senders = UnicastAddress(1), [UnicastAddress(i + 2) for i in range(count)]
+    once = Transmit(count=draw(st.integers(0, 1)), interval_steps=1)
+    strongest = draw(st.sampled_from([-50.0, -70.0, -93.0]))
+    weaker_db = st.integers(0, 16).map(lambda halves: 4.0 + halves / 2)
+    powers = [strongest, *(strongest - draw(weaker_db) for _ in senders[1:])]
+    profile = replace(
+        base,
+        processing_ns=0,
+        jitter_ns=0,
+        originated_jitter_ns=0,
+        advertising_delay_ns=0,
+        own_delay_ns=None,
+        scan_window_ns=base.scan_interval_ns,
+        capture_db=draw(st.sampled_from([None, 8.0])),
+    )
+    return Scenario(
+        name="contest",
+        nodes=tuple(
+            ScenarioNode(address=a, relay=False, ttl=3, network_transmit=once, relay_retransmit=once)
+            for a in (receiver, *senders)
+        ),
+        links=tuple(
+            ScenarioLink(source=a, target=receiver, rx_power_dbm=power)
+            for a, power in zip(senders, powers, strict=True)
+        ),
+        flows=tuple(
+            ScenarioFlow(
+                name=f"from-{a}",
+                source=a,
+                members=(receiver,),
+                count=20,
+                period_s=0.25,
+                start_s=draw(st.sampled_from([0.0, 0.0001, 0.00025])),
+                pdu_bytes=draw(st.sampled_from([11, 20, 29])),
+            )
+            for a in senders
+        ),
+        profile=profile,
+        is_traced=True,
+    )
+
+
+@st.composite
 def links_between(draw: st.DrawFn, pairs: list[tuple[UnicastAddress, UnicastAddress]]) -> tuple[ScenarioLink, ...]:
     chosen = draw(st.lists(st.sampled_from(pairs), unique=True, min_size=1, max_size=30))
-    powers = st.sampled_from([None, -60.0, -68.0, -90.0, -97.5])
+    # quarters of decibels among them, so that powers differ by all that capture ratio and bit errors tell apart
+    powers = st.one_of(
+        st.sampled_from([None, -60.0, -68.0, -90.0, -97.5]), st.integers(-300, -240).map(lambda q: q / 4)
+    )
     links = []
     for source, target in chosen:
         power_dbm = draw(powers)
@@ -123,7 +176,12 @@ def links_between(draw: st.DrawFn, pairs: list[tuple[UnicastAddress, UnicastAddr
         deviation = 0.0 if delivery is None else draw(st.sampled_from([0.0, 0.2]))
         links.append(
             ScenarioLink(
-                source=source, target=target, rx_power_dbm=power_dbm, delivery=delivery, delivery_deviation=deviation
+                source=source,
+                target=target,
+                rx_power_dbm=power_dbm,
+                delivery=delivery,
+                delivery_deviation=deviation,
+                delivery_pdu_bytes=draw(st.sampled_from([11, 20, 29])),
             )
         )
     return tuple(links)
@@ -166,6 +224,7 @@ def backgrounds_of(addresses: list[UnicastAddress]) -> st.SearchStrategy[Scenari
         sources=st.lists(st.sampled_from(addresses), unique=True, min_size=1).map(tuple),
         rate_per_s=st.sampled_from([5.0, 100.0]),
         ttl=st.sampled_from([None, 0, 3]),
+        pdu_bytes=st.sampled_from([20, 24, 29]),
         is_reporting=st.booleans(),
         is_counted=st.booleans(),
         destinations=st.lists(st.sampled_from(addresses), max_size=3, unique=True).map(tuple),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
-from tests.unit.sim.small_scenarios import assert_engines_agree, preset_tables, scenarios
+from tests.unit.sim.small_scenarios import assert_engines_agree, contests, preset_tables, scenarios
 
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Transmit
@@ -28,6 +28,15 @@ def test_engines_give_equal_records_for_any_small_network(name, data, seed):
     scenario = data.draw(scenarios(PROFILES[name]))
     note(repr(scenario))
     assert_engines_agree(scenario, seed, data.draw(preset_tables(scenario, seed)))
+
+
+@pytest.mark.parametrize("name", sorted(PROFILES))
+@settings(max_examples=15, deadline=None)
+@given(data=st.data(), seed=st.integers(0, 2**63))
+def test_engines_give_equal_records_where_senders_of_like_power_meet(name, data, seed):
+    scenario = data.draw(contests(PROFILES[name]))
+    note(repr(scenario))
+    assert_engines_agree(scenario, seed)
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)

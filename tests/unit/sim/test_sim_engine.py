@@ -63,7 +63,7 @@ def test_flood_reaches_every_member_with_hops_counted_from_one():
 
 def test_message_with_ttl_one_reaches_neighbours_only():
     flow = replace(make_chain().flows[0], ttl=1)
-    result = simulate(make_chain(flows=(flow,)), seed=1)
+    result = simulate(make_chain(flows=(flow,), profile=get_profile("nrf5-sdk")), seed=1)
     assert reached(result) == {2}
     assert result.losses[LossCause.TTL] == 5
 

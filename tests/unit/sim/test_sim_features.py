@@ -330,11 +330,20 @@ def test_impossible_scenario_is_refused_before_it_runs(changes, told):
 
 
 def test_initial_ttl_of_one_is_refused_where_the_stack_never_sends_it():
-    scenario = make_chain(flow={"ttl": 1})
-    assert reached(run(scenario)) == []
-    with pytest.raises(InvalidInput, match="0 reaches the neighbours") as caught:
-        replace(scenario, profile=get_profile("bluez"))
-    assert caught.value.reason == "ForbiddenTtl"
+    scenario = replace(make_chain(), profile=get_profile("nrf5-sdk"))
+    scenario = replace(scenario, flows=(replace(scenario.flows[0], ttl=1),))
+    assert reached(run(scenario)) == []  # it is sent, and nobody may relay it
+    for name in ("bluez", "zephyr", "zephyr-delayable"):
+        with pytest.raises(InvalidInput, match="0 reaches the neighbours") as caught:
+            replace(scenario, profile=get_profile(name))
+        assert (caught.value.reason, caught.value.place) == ("ForbiddenTtl", "chain.flows.f")
+
+
+@pytest.mark.parametrize("name", ["zephyr", "nrf5-sdk", "bluez", "emulated"])
+def test_default_ttl_of_one_is_refused_by_every_stack_that_was_looked_at(name):
+    scenario = replace(make_chain(), profile=get_profile(name))
+    with pytest.raises(InvalidInput, match="initial ttl 1 is not sent"):
+        replace(scenario, nodes=(replace(scenario.nodes[0], ttl=1), *scenario.nodes[1:]))
 
 
 def test_list_that_is_full_before_the_run_is_refused():

@@ -125,6 +125,12 @@ def test_upkeep_is_sent_by_the_gateway_and_answered_by_those_it_asks():
     assert (asked.ttl, answered.ttl, answered.pdu_bytes) == (None, None, 22)
 
 
+def test_upkeep_that_is_told_with_ttl_one_reaches_the_neighbours_and_is_refused_by_no_stack():
+    told = replace(TELLING, ttl=1)
+    scenario = scenario_from_snapshot(keeping(replace(make_snapshot(), profile="bluez"), told))
+    assert [b.ttl for b in scenario.background if b.name.startswith("upkeep/")] == [0]
+
+
 def test_gateway_that_does_nothing_by_itself_adds_nothing_and_an_unknown_one_reads_settings_back():
     assert not any(name.startswith("upkeep/") for name in background_rates(keeping(make_snapshot())))
     assert background_rates(reporting(make_snapshot()))["upkeep/all/gateway"] == pytest.approx(3 / 30 * 2 / 3)

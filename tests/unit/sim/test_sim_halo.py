@@ -1,15 +1,19 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+import meshtwin
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.configuration import Transmit
 from meshtwin.sim.engine import simulate
 from meshtwin.sim.halo import cut_region
 from meshtwin.sim.scenario import Scenario, ScenarioBackground, ScenarioFlow, ScenarioLink, ScenarioNode
 from meshtwin.sim.scenario_features import ExternalInterference, LowPower, NodeChange
+from meshtwin.sim.scenario_file import parse_scenario, read_scenario
 
 THRICE = Transmit(count=2, interval_steps=1)
+REGION = Path(__file__).parents[3] / "manifests/samples/scenarios/region.yaml"
 
 
 def make_line(length=10, **more):
@@ -94,3 +98,21 @@ def test_region_of_strangers_or_without_a_flow_is_refused():
         cut_region(make_line(), {99})
     with pytest.raises(InvalidInput, match="no flow"):
         cut_region(make_line(), {6}, halo_hops=0)
+
+
+def test_what_can_not_be_judged_in_the_region_is_told_and_stands_in_results():
+    text = REGION.read_text().replace('{name: outside, source: "0008"', '{name: far, source: "0001"', 1)
+    text = text.replace("positionM: [60, 0]}", "positionM: [60, 0], groups: [c000]}")
+    for scenario, said in (
+        (read_scenario(REGION), "flow outside: its source 0008 is outside the region and its halo"),
+        (parse_scenario(text), "flow far: all it is for is outside the region and its halo"),
+        (
+            parse_scenario(text),
+            "flow inside: 1 of 3 members are outside the region and its halo and not judged (0007)",
+        ),
+    ):
+        assert said in scenario.gaps
+        result = meshtwin.simulate(scenario, replications=1, engine="reference")
+        assert said in result.gaps
+        assert said in result.document.gaps
+        assert not result.is_complete

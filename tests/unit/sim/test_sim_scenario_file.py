@@ -56,7 +56,7 @@ def test_shadowing_differs_by_direction_and_repeats_by_seed():
         ("name: corridor", "colour: red", "colour"),
         ("rangeM: 8.5", "rangeM: -1", "radio.rangeM"),
         ("[8, 4]", "[8]", "nodes.2.positionM"),
-        ('destination: "c001"', 'destination: "c0ff"', "flows.lights"),
+        ('destination: "c001"', 'destination: "c0ff"', "line 10: flows.0.destination"),
         ('source: "0001"', 'source: "0777"', "unknown node 0777"),
         ("positionM: [0, 0]", "poweredOn: true", "0001 has no positionM"),
         ("name: corridor", "name: corridor\nlinks: []", "exactly one"),
@@ -86,7 +86,7 @@ def test_missing_file_is_refused(tmp_path):
         (
             'destination: "c001", count: 3',
             'destination: "c001", relays: ["0050-0060"], count: 3',
-            "unknown node 0050-0060",
+            "unknown nodes 0050-0060",
         ),
         ('destination: "c001", count: 3', 'destination: "c001", retries: 2, count: 3', "retries without a response"),
         ('destination: "c001", count: 3', 'destination: "c001", accessBytes: 900, count: 3', "accessBytes"),
@@ -153,8 +153,8 @@ background: [{name: b, sources: ["0001-0002"], ratePerSecond: 0.5, ttl: 0}]
 interference:
   - {channel: 38, busyRatio: 0.25, burstMicroseconds: 400, fromTime: 8:00, untilTime: "18:00", nodes: ["0003"]}
 changes:
-  - {atSeconds: 9, node: "0003", moveToM: [0, 4]}
-  - {atSeconds: 5, node: "0002", poweredOn: false}""",
+  - {atSeconds: 2.5, node: "0003", moveToM: [0, 4]}
+  - {atSeconds: 2, node: "0002", poweredOn: false}""",
         )
         .replace(
             'destination: "c001", count: 3',
@@ -174,7 +174,7 @@ changes:
         64_800.0,
         (3,),
     )
-    assert [(c.at_s, c.node, c.is_on) for c in scenario.changes] == [(5.0, 2, False), (9.0, 3, None)]
+    assert [(c.at_s, c.node, c.is_on) for c in scenario.changes] == [(2.0, 2, False), (2.5, 3, None)]
     moved = scenario.changes[1].links
     assert moved is not None
     assert {(x.source, x.target) for x in moved} == {(1, 3), (3, 1), (2, 3), (3, 2)} - {(2, 3), (3, 2)}

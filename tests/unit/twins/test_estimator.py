@@ -63,12 +63,22 @@ def test_repeats_are_inverted(transmissions: int, delivery: float) -> None:
 
 
 def test_load_is_inverted() -> None:
+    """By pure ALOHA, of 0.7 of transmissions that a quiet channel delivers exp(-0.2) come through a tenth of load."""
     load = Load(busy_ratio=0.1, source="measured")
-    heard_share = 0.7 * (1 - load.loss_ratio)
+    heard_share = 0.7 * 0.8187
 
     fitted = fit_beta([((1, 2000 * heard_share, 2000 * (1 - heard_share)),)], load)[0]
 
     assert mean(fitted) == pytest.approx(0.7, abs=0.01)
+
+
+def test_three_copies_that_share_their_fate_in_part_are_all_lost_more_often_than_independent_ones() -> None:
+    """Beta-binomial of mean 0.5 and correlation 0.05: 0.5 * 0.525 * 0.5476 = 0.1438 are lost, not 0.125."""
+    fitted = fit_beta([((3, 20_000 * 0.8562, 20_000 * 0.1438),)])[0]
+    as_if_independent = fit_beta([((3, 20_000 * 0.875, 20_000 * 0.125),)])[0]
+
+    assert mean(fitted) == pytest.approx(0.5, abs=0.004)
+    assert mean(as_if_independent) > 0.515
 
 
 def test_losses_of_whole_notifications_are_not_taken_for_a_weak_link() -> None:

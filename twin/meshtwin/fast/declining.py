@@ -37,7 +37,7 @@ def _names(text: str) -> frozenset[str]:
 # Fields of the scenario that the model knows, or that change nothing in what it answers. Anything else must have
 # its default value.
 KNOWN: Final[Mapping[type, frozenset[str]]] = {
-    Scenario: _names("name nodes links flows background profile capture duration_s is_traced start_of_day_s watched"),
+    Scenario: _names("name nodes links flows background profile capture duration_s is_traced start_of_day_s watched gaps"),
     ScenarioNode: _names("address relay ttl network_transmit relay_retransmit external_pdus_per_s is_on position"),
     ScenarioLink: _names("source target rx_power_dbm delivery delivery_deviation delivery_pdu_bytes"),
     ScenarioFlow: _names(

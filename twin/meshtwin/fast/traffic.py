@@ -146,7 +146,7 @@ def find_together(scenario: Scenario) -> tuple[str, str] | None:
 def make_messages(
     scenario: Scenario, streams: tuple[Stream, ...], index: dict[UnicastAddress, int], seed: int, span_s: float
 ) -> BackgroundTable:
-    """All messages of ``streams`` within ``span_s``, from draws keyed by the stream's name and their number."""
+    """All messages of ``streams`` within ``span_s``, from draws keyed by stream, source and their number."""
     rows: list[tuple[int, int, int, int, int]] = []
     for group, stream in enumerate(streams):
         airtime_ns = compute_airtime(scenario, stream.pdu_bytes)

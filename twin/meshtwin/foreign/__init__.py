@@ -10,5 +10,15 @@ from meshtwin.foreign.http_model import HttpJudge
 from meshtwin.foreign.messages import JudgeAnswer, JudgeRequest, ModelMessage
 from meshtwin.foreign.registry import find_judge
 from meshtwin.foreign.serving import serve_judge
+from meshtwin.foreign.snapshot_files import read_snapshot
 
-__all__ = ["Destinations", "HttpJudge", "JudgeAnswer", "JudgeRequest", "ModelMessage", "find_judge", "serve_judge"]
+__all__ = [
+    "Destinations",
+    "HttpJudge",
+    "JudgeAnswer",
+    "JudgeRequest",
+    "ModelMessage",
+    "find_judge",
+    "read_snapshot",
+    "serve_judge",
+]

@@ -29,7 +29,12 @@ class ModelMessage(WireModel):
     """Answer to ``GET /model``: who judges."""
 
     contract: Literal[1] = 1
-    model: str = Field(min_length=1, max_length=120, description="name as it stands in a prediction, with version")
+    model: str = Field(
+        min_length=1,
+        max_length=80,  # as many as fit into a prediction
+        pattern=r"^[^\x00-\x1f\x7f-\x9f]*$",  # it reaches terminals
+        description="name as it stands in a prediction, with version",
+    )
 
 
 class ProblemMessage(BaseModel):

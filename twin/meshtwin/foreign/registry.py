@@ -24,6 +24,13 @@ def find_judge(name: str, *, token: str | None = None, points: Iterable[EntryPoi
     ``points``: entry points in place of the installed ones. Raises `InvalidInput` (``UnknownModel``) with the known
     names, (``BrokenPlugin``) for one that can't be loaded or is no `Judge`; at an address as `HttpJudge.connect`.
     """
+    if not isinstance(name, str):
+        told = "a judge itself: ask it without this" if callable(getattr(name, "judge", None)) else "no name"
+        raise InvalidInput(
+            f"{name!r} is {told}; models are named by a word or an address of http or https",
+            reason="UnknownModel",
+            place="model",
+        )
     if name.startswith(("http://", "https://")):
         return HttpJudge.connect(name, token=token)
     if name == OWN_NAME:

@@ -67,6 +67,7 @@ class Inventory:
     mesh_uuid: str
     nodes: tuple[Node, ...]
     gateway_address: UnicastAddress | None = None  # None: not said by the inventory
+    _content_hash: str | None = field(default=None, init=False, repr=False, compare=False)  # worked out once
 
     def __post_init__(self) -> None:
         taken: dict[int, UnicastAddress] = {}
@@ -94,6 +95,11 @@ class Inventory:
     @property
     def content_hash(self) -> str:
         """``sha256:`` and 64 hexadecimal digits over what identifies the nodes and what they can do."""
+        if self._content_hash is None:
+            object.__setattr__(self, "_content_hash", self._work_out_content_hash())
+        return str(self._content_hash)
+
+    def _work_out_content_hash(self) -> str:
         plain = [
             [
                 format_address(n.address),

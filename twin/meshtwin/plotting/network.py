@@ -1,12 +1,15 @@
 """A network: nodes where they stand, links by delivery, relays, sources and destinations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from meshtwin.mesh.addresses import UnicastAddress
-from meshtwin.plotting.style import BLUE, GREY, INK, RED, STYLE, make_figure
-from meshtwin.sim.air import mean_delivery
-from meshtwin.sim.scenario import Scenario, ScenarioLink
+from meshtwin.plotting.layout import lay_out
+from meshtwin.plotting.links import LEAST_DRAWN, Pairs, find_pairs
+from meshtwin.plotting.style import BLUE, GREY, INK, RED, drawing
+from meshtwin.sim.scenario import Scenario
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +19,6 @@ __all__ = ["draw_network"]
 
 Place = tuple[float, float]
 
-LEAST_DRAWN: Final = 0.05  # links of less delivery would only blacken the picture
 BANDS: Final[
     tuple[tuple[float, float, Any, str, str], ...]
 ] = (  # lower bound of delivery, line width, dashes, colour, what the legend says
@@ -28,7 +30,9 @@ BANDS: Final[
 ONE_WAY: Final = (0, (3, 1.5, 0.8, 1.5))  # dashes of a pair that hears one way only
 MANY_LINKS: Final = 250  # drawn pairs; more are drawn thinner, or the nodes drown
 FLAT: Final = 0.12  # a network less high than this share of its width (or the other way) has its links bent
-DISTANCES_MOST: Final = 150  # nodes laid out by all distances between them, which takes a second
+FARTHEST: Final = 1.5  # hops that a link counts whose delivery is nearly 0; less its delivery, mean of both directions
+VECTORS_MOST: Final = 2000  # lines; more are an image within a vector picture, which no program could show otherwise
+SMALL_FROM: Final = 300  # nodes; marks of more are small
 LABELS_MOST: Final = 150  # nodes; more labels could not be read
 
 
@@ -36,17 +40,16 @@ def draw_network(scenario: Scenario, *, gateway: int | None = None, labels: bool
     """The scenario's network. Without positions, nodes are laid out by their links, and no scale is shown.
 
     A line is drawn for the worse direction of a pair (a message needs one, an answer both); where only one delivers,
-    it is marked as such.
+    it is marked as such. Of networks with more pairs than can be seen, the strongest of each node are drawn.
+    Raises `InvalidInput` where matplotlib is not installed.
     ``gateway``: address of the node that is marked as such; ``labels`` None: unless there are more than 150.
     """
-    from matplotlib import rc_context
-
-    places, is_measured = _places(scenario)
-    width_in, height_in = _size_in(places)
-    figure = make_figure(width_in, height_in)
-    with rc_context(STYLE):
+    with drawing() as picture:
+        pairs = find_pairs(scenario)
+        places, is_measured = _places(scenario, pairs)
+        figure = picture(*_size_in(places))
         axes = figure.add_subplot()
-        drawn = _draw_links(axes, scenario, places)
+        drawn = _draw_links(axes, scenario, pairs, places)
         marks = _draw_nodes(axes, scenario, places, gateway)
         if labels if labels is not None else len(places) <= LABELS_MOST:
             _draw_labels(axes, scenario, places, gateway)
@@ -57,37 +60,11 @@ def draw_network(scenario: Scenario, *, gateway: int | None = None, labels: bool
     return figure
 
 
-def _places(scenario: Scenario) -> tuple[dict[UnicastAddress, Place], bool]:
+def _places(scenario: Scenario, pairs: Pairs) -> tuple[dict[UnicastAddress, Place], bool]:
     if all(node.position is not None for node in scenario.nodes):
         return {n.address: (n.position.x_m, n.position.y_m) for n in scenario.nodes if n.position is not None}, True
-    import networkx as nx
-
-    graph = nx.Graph()
-    graph.add_nodes_from(node.address for node in scenario.nodes)
-    for link in scenario.links:
-        graph.add_edge(link.source, link.target, distance=1.5 - mean_delivery(link))
-    parts = [graph.subgraph(part) for part in sorted(nx.connected_components(graph), key=lambda p: (-len(p), min(p)))]
-    places: dict[UnicastAddress, Place] = {}
-    left = 0.0
-    for part in parts:  # parts that hear nothing of each other stand side by side
-        own = _lay_out(part)
-        lowest = min(x for x, _ in own.values())
-        places |= {address: (left + x - lowest, y) for address, (x, y) in own.items()}
-        left = max(x for x, _ in places.values()) + 0.5
-    return places, False
-
-
-def _lay_out(part: Any) -> dict[UnicastAddress, Place]:
-    """Nodes of one connected graph: by distances, or where that would take minutes, by springs. Always the same."""
-    import networkx as nx
-
-    if len(part) <= 2:
-        return {address: (float(i), 0.0) for i, address in enumerate(part)}
-    if len(part) <= DISTANCES_MOST:
-        found = nx.kamada_kawai_layout(part, weight="distance")
-    else:
-        found = nx.spring_layout(part, seed=1, iterations=60)
-    return {address: (float(x), float(y)) for address, (x, y) in found.items()}
+    found = lay_out(len(scenario.nodes), pairs.first, pairs.second, FARTHEST - (pairs.worse + pairs.better) / 2.0)
+    return {node.address: (float(x), float(y)) for node, (x, y) in zip(scenario.nodes, found, strict=True)}, False
 
 
 def _extent(places: Mapping[UnicastAddress, Place]) -> tuple[float, float]:
@@ -104,32 +81,47 @@ def _size_in(places: Mapping[UnicastAddress, Place]) -> tuple[float, float]:
     return width_in + 1.8, min(9.0, max(2.8, width_in * max(high / wide, 0.2) + 1.0))
 
 
-def _draw_links(axes: "Axes", scenario: Scenario, places: Mapping[UnicastAddress, Place]) -> list[Any]:
+def _draw_links(axes: "Axes", scenario: Scenario, pairs: Pairs, places: Mapping[UnicastAddress, Place]) -> list[Any]:
     from matplotlib.collections import LineCollection
     from matplotlib.lines import Line2D
 
-    worse, one_way = _worse_directions(scenario.links, {n.address for n in scenario.nodes if n.is_on})
     wide, high = _extent(places)
     bend = 0.22 if min(high / wide, wide / high) < FLAT else 0.0
-    many = sum(delivery >= LEAST_DRAWN for delivery in worse.values()) > MANY_LINKS
-    handles = []
-    for place, (least, width, dashes, colour, text) in reversed(list(enumerate(BANDS))):
-        most = BANDS[place - 1][0] if place else 1.01
-        lines = [_line(places[a], places[b], bend) for (a, b), delivery in worse.items() if least <= delivery < most]
-        if lines:
-            collection = LineCollection(
-                lines, linewidths=width * (0.5 if many else 1.0), linestyles=[dashes], colors=colour, zorder=1 + least,
-                alpha=0.55 if many else 0.9,
-            )  # fmt: skip
-            axes.add_collection(collection)
-            handles.append(Line2D([], [], linewidth=width, linestyle=dashes, color=colour, label=text))
-    handles.reverse()
-    if one_way:
-        lines = [_line(places[a], places[b], bend) for a, b in one_way]
-        axes.add_collection(
-            LineCollection(lines, linewidths=0.8, linestyles=[ONE_WAY], colors=RED, zorder=1, alpha=0.7)
+    at = [places[node.address] for node in scenario.nodes]
+    on = np.array([node.is_on for node in scenario.nodes])
+    pairs = pairs.take(on[pairs.first] & on[pairs.second])
+    drawn = int((pairs.better >= LEAST_DRAWN).sum())
+    many = drawn > MANY_LINKS
+
+    looks = [
+        (
+            (pairs.worse >= least) & (pairs.worse < (BANDS[place - 1][0] if place else 1.01)),
+            {"linewidths": width * (0.5 if many else 1.0), "zorder": 1 + least, "alpha": 0.55 if many else 0.9},
+            {"linewidth": width, "linestyle": dashes, "color": colour, "label": text},
         )
-        handles.append(Line2D([], [], linewidth=0.8, linestyle=ONE_WAY, color=RED, label="one direction only"))
+        for place, (least, width, dashes, colour, text) in enumerate(BANDS)
+    ]
+    looks.append(
+        (
+            (pairs.worse < LEAST_DRAWN) & (pairs.better >= LEAST_DRAWN),
+            {"linewidths": 0.8, "zorder": 1, "alpha": 0.7},
+            {"linewidth": 0.8, "linestyle": ONE_WAY, "color": RED, "label": "one direction only"},
+        )
+    )
+    handles = []
+    for kept, drawn_as, told in looks:
+        if kept.any():
+            ends = zip(pairs.first[kept].tolist(), pairs.second[kept].tolist(), strict=True)
+            lines = [_line(at[one], at[other], bend) for one, other in ends]
+            axes.add_collection(
+                LineCollection(
+                    lines, linestyles=[told["linestyle"]], colors=told["color"], rasterized=drawn > VECTORS_MOST,
+                    **drawn_as,
+                )
+            )  # fmt: skip
+            handles.append(Line2D([], [], **told))
+    if pairs.strongest is not None:
+        handles.append(Line2D([], [], linestyle="none", label=f"the {pairs.strongest} strongest of each node"))
     return handles
 
 
@@ -144,17 +136,6 @@ def _line(begin: Place, end: Place, bend: float) -> list[Place]:
         ((1 - s) ** 2 * x0 + 2 * s * (1 - s) * x2 + s * s * x1, (1 - s) ** 2 * y0 + 2 * s * (1 - s) * y2 + s * s * y1)
         for s in shares
     ]
-
-
-def _worse_directions(
-    links: Sequence[ScenarioLink], on: set[UnicastAddress]
-) -> tuple[dict[tuple[UnicastAddress, UnicastAddress], float], list[tuple[UnicastAddress, UnicastAddress]]]:
-    """Delivery 0..1 of the worse direction of each pair, and the pairs of which only the better one is worth a line."""
-    known = {(link.source, link.target): mean_delivery(link) for link in links}
-    pairs = {(min(a, b), max(a, b)) for a, b in known if a in on and b in on}
-    worse = {(a, b): min(known.get((a, b), 0.0), known.get((b, a), 0.0)) for a, b in sorted(pairs)}
-    better = {(a, b): max(known.get((a, b), 0.0), known.get((b, a), 0.0)) for a, b in worse}
-    return worse, [pair for pair, least in worse.items() if least < LEAST_DRAWN <= better[pair]]
 
 
 def _draw_nodes(
@@ -175,14 +156,16 @@ def _draw_nodes(
     if gateway is not None and UnicastAddress(gateway) in places:
         rings.append(("gateway", "D", "#000000", [UnicastAddress(gateway)]))
     kinds += [(text, m, {"facecolor": "none", "edgecolor": colour}, at) for text, m, colour, at in rings]
-    size = 90.0 if len(places) <= 60 else 45.0 if len(places) <= 300 else 14.0
+    size = 90.0 if len(places) <= 60 else 45.0 if len(places) <= SMALL_FROM else 14.0
     handles = []
     for text, marker, colours, members in kinds:
         if members:
             is_ring = colours["facecolor"] == "none"
             x, y = zip(*(places[a] for a in members), strict=True)
+            # of many nodes a white edge would cover the neighbour
+            edge = 1.5 if is_ring else 0.0 if len(places) > SMALL_FROM and colours["edgecolor"] == "white" else 1.0
             axes.scatter(
-                x, y, s=size * (2.4 if is_ring else 1.0), marker=marker, linewidths=1.5 if is_ring else 1.0,
+                x, y, s=size * (2.4 if is_ring else 1.0), marker=marker, linewidths=edge,
                 zorder=5 if is_ring else 4, **colours,
             )  # fmt: skip
             handles.append(_handle(text, marker, colours))

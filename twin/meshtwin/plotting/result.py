@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from meshtwin.errors import InvalidInput
-from meshtwin.plotting.style import CYCLE, GREY, INK, STYLE, make_figure
-from meshtwin.sim.result_document import FlowDocument, ResultDocument
+from meshtwin.plotting.style import CYCLE, GREY, INK, drawing
+from meshtwin.sim.result_document import CurveBoundsDocument, FlowDocument, ResultDocument
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,6 +15,7 @@ __all__ = ["draw_results"]
 
 FLOWS_MOST: Final = 24  # more rows could not be read
 NAME_MOST: Final = 40  # characters of a name
+BAND_ALPHA: Final = 0.22  # several bands over each other are still told apart
 DASHES: Final = ("solid", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1, 1, 1)))
 
 
@@ -24,15 +25,13 @@ def draw_results(results: Sequence[ResultDocument], *, flows: Sequence[str] | No
     The curve ends at the share that arrived at all: what is lost never arrives. ``flows``: names of those to
     draw; None: all, but no more than 24. Raises `InvalidInput` for an unknown name, or without a result.
     """
-    from matplotlib import rc_context
-
     if not results:
         raise InvalidInput("no result to draw", place="plot")
     names = _names(results, flows)
     titles = _titles(results)
     rows = len(names) * len(results)
-    figure = make_figure(10.5, max(3.6, 0.28 * rows + 1.6))
-    with rc_context(STYLE):
+    with drawing() as picture:
+        figure = picture(10.5, max(3.6, 0.28 * rows + 1.6))
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
         for place, result in enumerate(results):
             known = {flow.name: flow for flow in result.flows}
@@ -68,13 +67,26 @@ def _draw_curve(axes: "Axes", flow: FlowDocument, colour: str, result: int, plac
     if times is None:
         return
     last = len(times.curve) - 1
-    shares = [flow.delivery_ratio.estimate * i / last for i in range(last + 1)]
+    arrived = flow.delivery_ratio.estimate or 0.0
+    shares = [arrived * i / last for i in range(last + 1)]
     dashes = DASHES[(result if result else place // len(CYCLE)) % len(DASHES)]
-    axes.step(times.curve, shares, where="post", color=colour, linestyle=dashes, linewidth=1.5)
+    axes.plot(times.curve, shares, color=colour, linestyle=dashes, linewidth=1.5)
+    if times.curve_bounds is not None:
+        _draw_band(axes, times.curve_bounds, shares, colour)
+        return
     for share, interval in ((0.50, times.p50_interval), (0.95, times.p95_interval), (0.99, times.p99_interval)):
         if interval is not None and interval.low is not None and interval.high is not None:
-            height = share * flow.delivery_ratio.estimate
-            axes.hlines(height, interval.low, interval.high, color=colour, linewidth=4.0, alpha=0.35)
+            height = share * arrived  # a file without bounds of every point
+            axes.hlines(height, interval.low, interval.high, color=colour, linewidth=4.0, alpha=BAND_ALPHA)
+
+
+def _draw_band(axes: "Axes", bounds: CurveBoundsDocument, shares: Sequence[float], colour: str) -> None:
+    """Sideways, as the intervals are of times; none where a bound is not known."""
+    points = zip(shares, bounds.low, bounds.high, strict=True)
+    known = [(share, low, high) for share, low, high in points if low is not None and high is not None]
+    if known:
+        heights, lows, highs = zip(*known, strict=True)
+        axes.fill_betweenx(heights, lows, highs, color=colour, alpha=BAND_ALPHA, linewidth=0.0)
 
 
 def _finish_curves(axes: "Axes", results: Sequence[ResultDocument], names: Sequence[str]) -> None:
@@ -90,12 +102,20 @@ def _finish_curves(axes: "Axes", results: Sequence[ResultDocument], names: Seque
                 f"deadline {deadline} ms", (deadline, 0.02), xytext=(-3, 0), textcoords="offset points", rotation=90,
                 ha="right", va="bottom", fontsize=7.5, color=GREY,
             )  # fmt: skip
-    axes.set_title("When messages arrive (bars: intervals of p50, p95, p99)")
+    axes.set_title(_curve_title(results))
     axes.set_xlabel("latency, ms")
     axes.set_ylabel("share of (message, member) pairs")
     axes.set_xlim(0.0, max(longest * 1.15, 1.0))
     axes.set_ylim(0.0, 1.03)
     axes.grid(visible=True, color="#e3e3e3", linewidth=0.6)
+
+
+def _curve_title(results: Sequence[ResultDocument]) -> str:
+    times = [f.latency_milliseconds for r in results for f in r.flows if f.latency_milliseconds is not None]
+    bounds = [t.curve_bounds for t in times if t.curve_bounds is not None and set(t.curve_bounds.low) != {None}]
+    if bounds:
+        return f"When messages arrive (bands: {bounds[0].level:.0%} intervals, pointwise)"
+    return "When messages arrive" if all(t.curve_bounds for t in times) else "When messages arrive (bars: intervals)"
 
 
 def _draw_delivery(
@@ -106,8 +126,8 @@ def _draw_delivery(
     for colour, name in enumerate(names):
         for place, result in enumerate(results):
             flow = next((f for f in result.flows if f.name == name), None)
-            if flow is not None and flow.sent:  # a share of nothing has no place
-                ratio = flow.delivery_ratio
+            ratio = None if flow is None else flow.delivery_ratio
+            if ratio is not None and ratio.estimate is not None:  # what was never sent has no place
                 low = ratio.estimate if ratio.low is None else ratio.low  # not known: drawn without a bar
                 high = ratio.estimate if ratio.high is None else ratio.high
                 axes.errorbar(
@@ -116,7 +136,8 @@ def _draw_delivery(
                     markerfacecolor="white" if place else None,
                 )  # fmt: skip
                 lowest = min(lowest, low)
-            labels.append(_short(name) if len(results) == 1 else f"{_short(name)}, {titles[place]}")
+            label = _short(name) if len(results) == 1 else f"{_short(name)}, {titles[place]}"
+            labels.append(label if flow is None else label + _answered(flow))
             row += 1
     level = results[0].totals.airtime_ratio.level
     axes.set_yticks(range(row), labels, fontsize=8.0)
@@ -125,6 +146,11 @@ def _draw_delivery(
     axes.grid(visible=True, axis="x", color="#e3e3e3", linewidth=0.6)
     axes.set_title(f"How many arrive ({level:.0%} interval)")
     axes.set_xlabel("delivery ratio")
+
+
+def _answered(flow: FlowDocument) -> str:
+    ratio = flow.answered_ratio
+    return "" if ratio is None or ratio.estimate is None else f"\nanswered {ratio.estimate:.1%}"
 
 
 def _legend(figure: "Figure", names: Sequence[str], titles: Sequence[str]) -> None:

@@ -71,7 +71,7 @@ def answer_what_if(
     changed = fork(snapshot, changes)
     plan = JudgePlan(seed=seed, replications=request.replications, messages_per_flow=request.messages_per_flow)
     for side in (snapshot, changed):
-        check_size(side, 1, plan)  # before the fast answer: what is refused is refused at once
+        check_size(side, 2, plan)  # before the fast answer: what is refused is refused at once
     if quick is not None and (expected := expect(snapshot, changed, quick=quick, seed=seed)) is not None:
         provisional(expected, "before the simulation")
     prediction = predict(snapshot, changed, judge=judge, plan=plan, progress=progress)

@@ -6,6 +6,7 @@ from typing import ClassVar, Final
 
 from meshtwin.graph.backbone import Backbone, BackboneQuestion, relay_backbone
 from meshtwin.graph.links import configured_relays
+from meshtwin.graph.robust_backbone import robust_backbone
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Transmit
 from meshtwin.recipes.building import (
@@ -41,13 +42,14 @@ class FewestSufficientRelays:
         question = trial.question
         seen: set[frozenset[UnicastAddress]] = set()
         late: list[Candidate] = []
+        connected = trial.parameters["connected"]
         folds = range(1, trial.parameters["mostRelaysHeard"] + 1)
         for fold, quality in product(folds, LINK_QUALITIES):
-            backbone = _backbone(question, fold, quality)
+            backbone = _backbone(question, fold, quality, connected)
             if backbone.relays in seen:
                 continue
             seen.add(backbone.relays)
-            candidates = _with_repeats(trial, backbone.relays, _describe(backbone, fold, quality))
+            candidates = _with_repeats(trial, backbone.relays, _describe(backbone, fold, quality, connected))
             if backbone.complete:
                 yield from candidates
             else:
@@ -62,22 +64,29 @@ def _relays_in_force(question: Question) -> frozenset[UnicastAddress]:
     return configured_relays(question.snapshot, question.snapshot.configuration) & set(question.segment.addresses)
 
 
-def _backbone(question: Question, fold: int, quality: float) -> Backbone:
+def _backbone(question: Question, fold: int, quality: float, connected: int) -> Backbone:
+    """A backbone that hangs together when any ``connected`` - 1 relays fail, as far as the links allow."""
     transmissions = COUNTED_TRANSMISSIONS
     graph = segment_graph(question, transmissions=transmissions, threshold=quality)
-    return relay_backbone(
-        graph,
-        BackboneQuestion(
-            allowed=relay_capable(question),
-            forced=kept_relays(question),
-            current=configured_relays(question.snapshot, question.snapshot.configuration),
-            fold=fold,
-        ),
+    asked = BackboneQuestion(
+        allowed=relay_capable(question),
+        forced=kept_relays(question),
+        current=configured_relays(question.snapshot, question.snapshot.configuration),
+        fold=fold,
     )
+    if connected == 1:
+        return relay_backbone(graph, asked)
+    robust = robust_backbone(graph, asked, connectivity=connected)
+    is_whole = robust.connectivity >= connected
+    return Backbone(relays=robust.relays, short_of=robust.short_of, pieces=1 if is_whole else 2)  # 2: not complete
 
 
-def _describe(backbone: Backbone, fold: int, quality: float) -> str:
+def _describe(backbone: Backbone, fold: int, quality: float, connected: int) -> str:
     gaps = "" if backbone.complete else f"; {len(backbone.short_of)} nodes hear fewer, {backbone.pieces} pieces"
+    if connected > 1:
+        short = "" if backbone.pieces <= 1 else ", as far as the links allow"
+        heard = f", {len(backbone.short_of)} nodes fewer" if backbone.short_of else ""
+        gaps = f"; they hang together when any {connected - 1} of them fail{short}{heard}"
     return f"every node hears {fold} of the relays over links that deliver {quality:.0%}{gaps}"
 
 

@@ -37,6 +37,7 @@ BUILT_IN_PARAMETERS: Final[Mapping[str, Mapping[str, ParameterBounds]]] = Mappin
     {
         "fewest-sufficient-relays": _table(
             mostRelaysHeard=(1, 5, 3, "relays that every node hears, at most"),
+            connected=(1, 4, 1, "the relays hang together when any of them fail, as many as this less one"),
             ttlMargin=(0, 20, 1, "hops above the smallest TTL"),
         ),
         "end-to-end-latency": _table(

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from meshtwin.radio.reception import (
     NOISE_FLOOR_DBM,
+    compute_airtime_ns,
     compute_capture_survival,
     compute_overlap_survival,
     compute_packet_error_ratio,
@@ -16,19 +17,28 @@ from meshtwin.sim.draws import draw, draw_normal, make_key
 from meshtwin.sim.elements.bearer import Pdu
 from meshtwin.sim.elements.friendship import Friendship, ReceiveWindow
 from meshtwin.sim.elements.message_cache import MessageCache
-from meshtwin.sim.elements.node import NodeElements, OutgoingLink
+from meshtwin.sim.elements.node import DeliveryByAirtime, NodeElements, OutgoingLink
 from meshtwin.sim.elements.replay_list import ReplayList
 from meshtwin.sim.elements.scanner import Scanner
 from meshtwin.sim.elements.transmit_queue import TransmitQueue
+from meshtwin.sim.profiles import StackProfile
 from meshtwin.sim.scenario import Scenario, ScenarioLink
 from meshtwin.units import dbm_to_mw
 
-__all__ = ["Interference", "build_nodes", "link_delivery", "link_nodes", "link_rx_power_dbm", "mean_delivery"]
+__all__ = [
+    "Interference",
+    "build_nodes",
+    "link_airtime_ns",
+    "link_delivery",
+    "link_nodes",
+    "link_rx_power_dbm",
+    "mean_delivery",
+]
 
 NOISE_MW = dbm_to_mw(NOISE_FLOOR_DBM)
 AUDIBLE_DELIVERY = 0.01  # a link that delivers less receives nothing; saves time
 OCCUPYING_DELIVERY = 0.5  # a node hears the channel in use where it would rather receive than not
-REFERENCE_PDU_BYTES = 20  # size for which delivery follows from received power
+REFERENCE_PDU_BYTES = 20  # size by which a link with a received power alone is heard at all, and takes the channel
 
 
 def build_nodes(scenario: Scenario, root_key: int) -> list[NodeElements]:
@@ -53,7 +63,7 @@ def build_nodes(scenario: Scenario, root_key: int) -> list[NodeElements]:
         if settings.replay_list_size is not None:
             node.replay_list = ReplayList(settings.replay_list_size, settings.replay_list_used)
     _befriend(scenario, nodes)
-    link_nodes(nodes, scenario.links, root_key)
+    link_nodes(nodes, scenario.links, root_key, scenario.profile)
     return nodes
 
 
@@ -74,7 +84,9 @@ def _befriend(scenario: Scenario, nodes: Sequence[NodeElements]) -> None:
         friend.friend_of = (*friend.friend_of, node.friendship)
 
 
-def link_nodes(nodes: Sequence[NodeElements], links: Iterable[ScenarioLink], root_key: int) -> None:
+def link_nodes(
+    nodes: Sequence[NodeElements], links: Iterable[ScenarioLink], root_key: int, profile: StackProfile
+) -> None:
     """Gives the nodes their links; those that are off now have none. May be called again during a run.
 
     A low-power node hears its friend alone: what others send it can neither time nor decrypt.
@@ -93,11 +105,13 @@ def link_nodes(nodes: Sequence[NodeElements], links: Iterable[ScenarioLink], roo
         delivery = link_delivery(link, root_key)
         if delivery >= AUDIBLE_DELIVERY:
             key = make_key(root_key, "link", link.source, link.target)
-            outgoing[source.index].append(OutgoingLink(target, delivery, rx_mw, key))
+            outgoing[source.index].append(
+                OutgoingLink(target, DeliveryByAirtime(delivery, link_airtime_ns(link, profile)), rx_mw, key)
+            )
     for node in nodes:
         node.audible = (
             node,
-            *(link.target for link in outgoing[node.index] if link.delivery >= OCCUPYING_DELIVERY),
+            *(link.target for link in outgoing[node.index] if link.delivery_of.quiet >= OCCUPYING_DELIVERY),
         )
         node.links = tuple(link for link in outgoing[node.index] if link.target.friendship is None)
         node.relay_links = tuple(link for link in node.links if link.target.settings.relay)
@@ -120,8 +134,8 @@ def _delivery_from_power(rx_power_dbm: float) -> float:
 
 
 @lru_cache(maxsize=65536)
-def _power_from_delivery(delivery_per_mille: int) -> float:
-    return compute_rx_power_dbm(delivery_per_mille / 1000.0)
+def _power_from_delivery(delivery_per_mille: int, pdu_bytes: int) -> float:
+    return compute_rx_power_dbm(delivery_per_mille / 1000.0, pdu_bytes)
 
 
 def link_rx_power_dbm(link: ScenarioLink) -> float:
@@ -131,16 +145,26 @@ def link_rx_power_dbm(link: ScenarioLink) -> float:
     """
     if link.rx_power_dbm is not None:
         return link.rx_power_dbm
-    return _power_from_delivery(round((link.delivery or 0.0) * 1000))
+    return _power_from_delivery(round((link.delivery or 0.0) * 1000), link.delivery_pdu_bytes)
+
+
+def link_airtime_ns(link: ScenarioLink, profile: StackProfile) -> int:
+    """Time on the air of the PDUs whose delivery `link_delivery` gives."""
+    if link.delivery is None:
+        return compute_airtime_ns(REFERENCE_PDU_BYTES)
+    return profile.pdu_airtime_ns or compute_airtime_ns(link.delivery_pdu_bytes)
 
 
 def mean_delivery(link: ScenarioLink) -> float:
-    """Delivery of a single transmission on a quiet channel, 0..1, its posterior left undrawn."""
+    """Delivery of a single transmission on a quiet channel, 0..1, its posterior left undrawn.
+
+    That of PDUs of the size for which the link tells it, of 20 bytes where it tells its power alone.
+    """
     return _delivery_from_power(link.rx_power_dbm or 0.0) if link.delivery is None else link.delivery
 
 
 def link_delivery(link: ScenarioLink, root_key: int) -> float:
-    """Delivery of a single transmission on a quiet channel in the replication of ``root_key``, 0..1."""
+    """Delivery as `mean_delivery` has it, in the replication of ``root_key``, 0..1."""
     if link.delivery is None:
         return mean_delivery(link)
     if link.delivery_deviation == 0.0:

@@ -140,7 +140,7 @@ def _in_all(
             name=name,
             sources=sources,
             rate_per_s=per_s,
-            ttl=ttl,
+            ttl=0 if ttl == 1 else ttl,  # nobody relays either, and stacks refuse to send 1
             pdu_bytes=round(sum(rate * size for rate, size in rates) / per_s),
             destinations=destinations,
         )

@@ -57,6 +57,9 @@ class FlowDifferenceDocument(Document):
     latency_p95_milliseconds: DifferenceDocument | None = Field(default=None, description="likewise")
     latency_p99_milliseconds: DifferenceDocument | None = Field(default=None, description="likewise")
     pairs: Count = Field(description="(message, member) pairs that both sides reached")
+    answered_ratio: DifferenceDocument | None = Field(
+        default=None, description="null: a side that asks for no answer, or an older file"
+    )
 
     @classmethod
     def from_value(cls, value: FlowDifference) -> Self:
@@ -70,6 +73,7 @@ class FlowDifferenceDocument(Document):
             latency_p95_milliseconds=DifferenceDocument.from_value(value.latency_p95_ms),
             latency_p99_milliseconds=DifferenceDocument.from_value(value.latency_p99_ms),
             pairs=value.pairs,
+            answered_ratio=None if value.answered is None else DifferenceDocument.from_value(value.answered),
         )
 
 

@@ -12,11 +12,11 @@ from meshtwin.mesh import kpis
 from meshtwin.mesh.kpis import Interval
 from meshtwin.sim.intervals import NOTHING_SENT, compute_mean_interval, compute_ratio_interval
 from meshtwin.sim.quantile_differences import NOTHING_REACHED, Pairs, compute_quantile_differences
-from meshtwin.sim.results import MessageResult, RunResult
-from meshtwin.sim.scenario import Scenario
+from meshtwin.sim.results import MessageResult, RunResult, answered_share
+from meshtwin.sim.scenario import Scenario, ScenarioFlow
 from meshtwin.sim.tallies import FlowTally, RunTally
 
-__all__ = ["FlowDifference", "compute_differences", "compute_tally_differences"]
+__all__ = ["FlowDifference", "compute_differences", "compute_tally_differences", "find_shared_flows"]
 
 QUANTILES: Final = (0.50, 0.95, 0.99)  # of latency, as of one scenario alone
 
@@ -35,6 +35,7 @@ class FlowDifference(kpis.FlowDifference):
 
     latency_ms: Interval
     pairs: int  # (message, member) pairs that both sides reached
+    answered: Interval | None = None  # None: one of the sides asks for no answer
 
 
 def compute_differences(
@@ -52,17 +53,31 @@ def compute_differences(
                 f"{other.replication}: compare runs of the same states",
                 place=second.name,
             )
-    names = {flow.name for flow in second.flows}
-    shared = [flow for flow in first.flows if flow.name in names]
-    if not shared:
-        raise InvalidInput("no flow has a name that is in both scenarios", place=f"{first.name}, {second.name}")
+    shared = find_shared_flows(first, second)
     deadlines = {flow.name: flow.deadline_ms for flow in second.flows}
+    asking = {flow.name for flow in second.flows if flow.response_pdu_bytes}
     return tuple(
         _difference(
-            flow.name, (flow.deadline_ms, deadlines[flow.name]), list(zip(first_runs, second_runs, strict=True))
+            flow.name,
+            (flow.deadline_ms, deadlines[flow.name]),
+            list(zip(first_runs, second_runs, strict=True)),
+            asks=bool(flow.response_pdu_bytes) and flow.name in asking,
         )
         for flow in shared
     )
+
+
+def find_shared_flows(first: Scenario, second: Scenario) -> list[ScenarioFlow]:
+    """The first one's flows whose names are in both; raises `InvalidInput` if there are none."""
+    names = {flow.name for flow in second.flows}
+    shared = [flow for flow in first.flows if flow.name in names]
+    if not shared:
+        told = ["; ".join(sorted(flow.name for flow in side.flows)[:5]) for side in (first, second)]
+        raise InvalidInput(
+            f"no flow has a name that is in both scenarios: {told[0]} here, {told[1]} there",
+            place=f"{first.name}, {second.name}",
+        )
+    return shared
 
 
 def compute_tally_differences(before: Sequence[RunTally], after: Sequence[RunTally]) -> tuple[kpis.FlowDifference, ...]:
@@ -97,9 +112,12 @@ def _delivered(tally: FlowTally) -> float:
     return tally.delivered / tally.expected if tally.expected else 0.0
 
 
-def _difference(flow: str, deadlines: tuple[int, int], pairs: Sequence[tuple[RunResult, RunResult]]) -> FlowDifference:
+def _difference(
+    flow: str, deadlines: tuple[int, int], pairs: Sequence[tuple[RunResult, RunResult]], *, asks: bool
+) -> FlowDifference:
     on_time: list[float] = []
     delivery: list[float] = []
+    answered: list[float] = []
     latency: list[Pairs] = []
     messages, reached, is_same = 0, 0, True
     for one, other in pairs:
@@ -110,6 +128,7 @@ def _difference(flow: str, deadlines: tuple[int, int], pairs: Sequence[tuple[Run
         is_same = is_same and [m.arrivals for m in left] == [m.arrivals for m in right]
         on_time.append(_on_time(right, deadlines[1]) - _on_time(left, deadlines[0]))
         delivery.append(_delivery(right) - _delivery(left))
+        answered.append(answered_share(right) - answered_share(left))
         common, count = _common_latencies_ms(left, right)
         latency.append(common)
         reached += count
@@ -123,6 +142,7 @@ def _difference(flow: str, deadlines: tuple[int, int], pairs: Sequence[tuple[Run
         latency_p95_ms=p95,
         latency_p99_ms=p99,
         pairs=sum(len(before) for before, _ in latency),
+        answered=_share_interval(answered, 0 if is_same else messages) if asks else None,
     )
 
 

@@ -50,7 +50,7 @@ def simulate_selective(
 ) -> RunResult:
     """`simulate` with the preset states of (seed, replication): one scramble.
 
-    ``ranked_as``: the other side of a comparison whose links differ. Loads SciPy on first use.
+    ``ranked_as``: the other side of a comparison whose links differ.
     """
     states = preset_states(scenario, seed=seed, replication=replication, ranked_as=ranked_as)
     return simulate(scenario, seed=seed, replication=replication, engine=engine, states=states)

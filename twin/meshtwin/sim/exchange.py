@@ -11,21 +11,31 @@ from functools import partial
 from typing import Any, Final
 
 from meshtwin.mesh.configuration import Transmit
-from meshtwin.sim.draws import draw_below_ns, make_key
+from meshtwin.sim.draws import draw_below_ns, extend_key, make_key
 from meshtwin.sim.elements.access import accept
 from meshtwin.sim.elements.friendship import Friendship
 from meshtwin.sim.elements.node import NodeElements, OutgoingLink
 from meshtwin.sim.elements.segmentation import SegmentedReception, SegmentedSending
 from meshtwin.sim.elements.transmit_queue import Job
 from meshtwin.sim.packets import Instructions, LossCause, Packet, Part, PartKind, Properties
+from meshtwin.sim.profiles import StackProfile
 from meshtwin.sim.scenario import Scenario, ScenarioFlow
 from meshtwin.units import s_to_ns
 
-__all__ = ["Exchange", "Wire", "is_plain_flow", "needs_exchange", "next_sequence"]
+__all__ = [
+    "RESPONSE_PART",
+    "Exchange",
+    "Wire",
+    "is_plain_flow",
+    "needs_exchange",
+    "next_sequence",
+    "response_delay_ns",
+]
 
 ACKNOWLEDGMENT_PDU_BYTES: Final = 24  # Segment Acknowledgment: header 9, opcode 1, 6, NetMIC of control messages 8
 POLL_PDU_BYTES: Final = 19  # Friend Poll: header 9, opcode 1, FSN 1, NetMIC 8
 UPDATE_PDU_BYTES: Final = 24  # Friend Update: header 9, opcode 1, 6, NetMIC 8
+RESPONSE_PART: Final = 1 << 21  # of the key of an answer: when it is asked to be sent; no copy has this number
 ONCE: Final = Transmit(count=0, interval_steps=1)  # a poll; its repetition is the low-power node's retry (assumed)
 
 
@@ -40,6 +50,16 @@ def needs_exchange(scenario: Scenario) -> bool:
     return not all(is_plain_flow(flow) for flow in scenario.flows) or any(
         node.replay_list_size is not None or node.low_power is not None for node in scenario.nodes
     )
+
+
+def response_delay_ns(profile: StackProfile, node: NodeElements, request: Packet, packet: Packet) -> int:
+    """From receiving ``request``, which came in ``packet``, to asking for the answer to be sent; drawn by the answer.
+
+    Doubt: a group of one subscriber is taken for a unicast destination.
+    """
+    is_unicast = len(request.properties.member_indices) == 1
+    least_ns, jitter_ns = profile.response_ns if is_unicast else profile.response_to_group_ns
+    return least_ns + draw_below_ns(extend_key(packet.properties.key, node.index), RESPONSE_PART, jitter_ns)
 
 
 def next_sequence(node: NodeElements) -> int:

@@ -7,11 +7,16 @@ from pathlib import Path
 
 from meshtwin.errors import InvalidInput
 
-__all__ = ["check_target", "read_bounded", "write_whole"]
+__all__ = ["check_no_pipe", "check_target", "read_bounded", "write_whole"]
 
 
 def read_bounded(path: Path, limit_bytes: int) -> bytes:
-    """The bytes of a file, a pipe or a device; raises `InvalidInput` above ``limit_bytes`` or where it can't read."""
+    """The bytes of a file or a device; raises `InvalidInput` above ``limit_bytes`` or where it can't read.
+
+    A named pipe is refused, since nobody knows whether anything will ever be written to it; ``/dev/stdin`` and what a
+    shell makes of ``<(command)`` are read.
+    """
+    check_no_pipe(path)
     try:
         with path.open("rb") as file:
             content = file.read(limit_bytes + 1)
@@ -24,9 +29,19 @@ def read_bounded(path: Path, limit_bytes: int) -> bytes:
     return content
 
 
+def check_no_pipe(path: Path) -> None:
+    """Raises `InvalidInput` for a named pipe, which would be waited for without end."""
+    try:
+        is_pipe = path.is_fifo() and not path.absolute().is_relative_to("/dev")
+    except (OSError, ValueError, RuntimeError):  # whoever reads it says why it can't
+        return
+    if is_pipe:
+        raise InvalidInput("can't be read: it is a named pipe; give a file, or /dev/stdin", place=str(path))
+
+
 def check_target(path: Path, suffixes: tuple[str, ...]) -> None:
     """Raises `InvalidInput` where ``path`` could not be written, or ends in none of ``suffixes``: before the work."""
-    if path.suffix not in suffixes:
+    if path.suffix.lower() not in suffixes:
         raise InvalidInput(
             f"{path.name} ends in none of {', '.join(suffixes)}", reason="UnknownFormat", place=str(path)
         )

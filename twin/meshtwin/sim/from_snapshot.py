@@ -8,8 +8,9 @@ from typing import Final
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Configuration, NodeSettings
 from meshtwin.mesh.nodes import Flow
-from meshtwin.mesh.snapshots import Snapshot
-from meshtwin.sim.background import DEFAULT_SETTINGS, background_of
+from meshtwin.mesh.snapshots import LinkEstimate, Snapshot
+from meshtwin.radio.survivors import estimate_received_power
+from meshtwin.sim.background import DEFAULT_SETTINGS, NOTIFICATION_BYTES, background_of
 from meshtwin.sim.profiles import get_profile
 from meshtwin.sim.scenario import Scenario, ScenarioFlow, ScenarioLink, ScenarioNode
 
@@ -34,10 +35,12 @@ def scenario_from_snapshot(
     """The scenario of ``snapshot`` with ``configuration`` put on top of the one in force, as a probe meets it.
 
     Link delivery is the posterior mean, decided per single transmission by draws keyed on
-    (link, message, copy); ``sample_posterior``: each replication draws the links anew within their posterior.
+    (link, message, copy), for notifications as they are counted and other sizes as `resize_delivery` has it;
+    ``sample_posterior``: each replication draws the links anew within their posterior. Interference is judged by the
+    power that arrives, not by the RSSI of what was received.
     The judged messages of the flows follow each other as a probe's do, one flow's in turn with the others';
     airtime is reckoned with the flows' declared rates. In the background go the flows' own messages at those
-    rates, the nodes' notifications, and the reports that the budget allows under this configuration.
+    rates, the nodes' notifications, and the reports and upkeep that the budget allows under this configuration.
     ``deadline_ms`` replaces the flows' deadlines. Border links whose sender is outside the snapshot become
     external traffic of notifications; flows from or to nothing known are left out (compare ``scenario.flows``
     with ``snapshot.flows``).
@@ -58,9 +61,10 @@ def scenario_from_snapshot(
             ScenarioLink(
                 source=link.source,
                 target=link.target,
-                rx_power_dbm=link.rssi_dbm,
+                rx_power_dbm=_rx_power_dbm(link),
                 delivery=link.delivery_mean,
                 delivery_deviation=deviation(link),
+                delivery_pdu_bytes=NOTIFICATION_BYTES,
             )
             for link in snapshot.links
             if link.source in known and link.target in known
@@ -98,6 +102,13 @@ def reconfigured_scenario(scenario: Scenario, snapshot: Snapshot, configuration:
         ),
         background=background_of(snapshot, settings),
     )
+
+
+def _rx_power_dbm(link: LinkEstimate) -> float | None:
+    """Power for interference; of snapshots that tell only RSSI the survivors' bias is taken off here."""
+    if link.rx_power_dbm is not None or link.rssi_dbm is None:
+        return link.rx_power_dbm
+    return estimate_received_power(link.rssi_dbm, link.delivery_mean).mean_dbm
 
 
 @lru_cache(maxsize=65_536)  # candidates of a search differ in a few nodes each

@@ -5,7 +5,7 @@ them once per transmission (doubt: both are upper ends; losses outside make the 
 """
 
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from meshtwin.errors import InvalidInput
@@ -20,7 +20,10 @@ HEARD_DBM = -98.5  # likewise where only its power is given: about every second 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegionCut:
-    """``scenario`` has the region's nodes and the ``halo``; ``left_out``: flows that can't be judged in it."""
+    """``scenario`` has the region's nodes and the ``halo``; ``left_out``: flows that can't be judged in it.
+
+    ``scenario.gaps`` tell of these, and of members outside.
+    """
 
     scenario: Scenario
     halo: tuple[UnicastAddress, ...]
@@ -67,6 +70,7 @@ def cut_region(scenario: Scenario, region: Collection[UnicastAddress], *, halo_h
                 if change.node in inside
             ),
             watched=tuple(address for address in scenario.watched if address in inside),
+            gaps=(*scenario.gaps, *_tell_gaps(scenario, inside)),
         ),
         halo=halo,
         left_out=tuple(flow.name for flow in scenario.flows if flow.name not in kept_names),
@@ -101,6 +105,22 @@ def _is_inside(flow: ScenarioFlow, inside: Collection[UnicastAddress]) -> bool:
     return flow.source in inside and any(member in inside for member in flow.members)
 
 
+def _tell_gaps(scenario: Scenario, inside: Collection[UnicastAddress]) -> Iterator[str]:
+    """What can't be judged in the region: whole flows, or some of their members."""
+    for flow in scenario.flows:
+        outside = [member for member in flow.members if member not in inside]
+        if flow.source not in inside:
+            yield f"flow {flow.name}: its source {format_address(flow.source)} is outside the region and its halo"
+        elif len(outside) == len(flow.members):
+            yield f"flow {flow.name}: all it is for is outside the region and its halo"
+        elif outside:
+            named = ", ".join(map(format_address, outside[:5])) + (", …" if len(outside) > 5 else "")
+            yield (
+                f"flow {flow.name}: {len(outside)} of {len(flow.members)} members are outside the region and its halo "
+                f"and not judged ({named})"
+            )
+
+
 def _cut_flow(flow: ScenarioFlow, inside: set[UnicastAddress]) -> ScenarioFlow:
     relays = None if flow.relays is None else flow.relays & inside
     return replace(flow, members=tuple(member for member in flow.members if member in inside), relays=relays)
@@ -117,7 +137,9 @@ def _cut_backgrounds(scenario: Scenario, inside: set[UnicastAddress]) -> Sequenc
         sources = tuple(address for address in background.sources if address in inside)
         if sources:
             share = len(sources) / len(background.sources)
-            kept.append(replace(background, sources=sources, rate_per_s=background.rate_per_s * share))
+            destinations = background.destinations if inside.issuperset(background.destinations) else ()
+            rate_per_s = background.rate_per_s * share
+            kept.append(replace(background, sources=sources, rate_per_s=rate_per_s, destinations=destinations))
     return kept
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from typing import Final, Generic, TypeVar
 
 from meshtwin.errors import InvalidInput
 from meshtwin.ports import Cancelled, Progress
@@ -11,9 +12,11 @@ from meshtwin.sim.results import RunResult
 from meshtwin.sim.scenario import Scenario
 from meshtwin.sim.watching import watched
 
-__all__ = ["Limited", "Limits", "run_limited", "tell_time"]
+__all__ = ["Limited", "Limits", "run_limited", "run_limited_shares", "tell_time"]
 
+Run = TypeVar("Run")
 RunOne = Callable[[Scenario, int], RunResult]  # of a scenario and the number of a replication
+RunShare = Callable[[float, int], Run]  # of the share 0..1 of each flow's messages, and that number
 # Two shortened replications, without which there is no interval, shall fit the time with something to spare: what a
 # replication takes is judged by its first part.
 USED_SHARE: Final = 0.7
@@ -37,10 +40,10 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limited:
+class Limited(Generic[Run]):
     """Finished replications; ``share`` 0..1 of each flow's messages is in them; ``gaps``: what is missing and why."""
 
-    runs: tuple[RunResult, ...]
+    runs: tuple[Run, ...]
     share: float = 1.0
     gaps: tuple[str, ...] = ()
 
@@ -55,11 +58,11 @@ class _TooLong(Exception):
         self.expected_s = expected_s
 
 
-class _Work:
+class _Work(Generic[Run]):
     """The state of one `run_limited`."""
 
     def __init__(self, wanted: int, limits: Limits, progress: Progress) -> None:
-        self.runs: list[RunResult] = []
+        self.runs: list[Run] = []
         self.may_shorten = limits.may_shorten and limits.within_s is not None
         self._wanted = wanted
         self._now_s = limits.now_s
@@ -71,14 +74,14 @@ class _Work:
     def left_s(self) -> float:
         return float("inf") if self._end_s is None else self._end_s - self._now_s()
 
-    def replicate(self, scenario: Scenario, one: RunOne) -> None:
+    def replicate(self, share: float, one: "RunShare[Run]") -> None:
         """Raises what ends the work early."""
         while len(self.runs) < self._wanted:
             if self.runs and self.left_s <= 0.0:
                 raise _TimeUp
             begun_s, done = self._now_s(), len(self.runs)
-            with watched(lambda share, begun_s=begun_s: self._look(share, begun_s)):  # type: ignore[misc]
-                self.runs.append(one(scenario, done))
+            with watched(lambda part, begun_s=begun_s: self._look(part, begun_s)):  # type: ignore[misc]
+                self.runs.append(one(share, done))
             self.may_shorten = False
             self._progress((done + 1) / self._wanted, f"{done + 1} of {self._wanted} replications")
 
@@ -94,20 +97,36 @@ class _Work:
         self._progress((done + share) / self._wanted, stage)
 
 
-def run_limited(scenario: Scenario, one: RunOne, *, wanted: int, limits: Limits, progress: Progress) -> Limited:
+def run_limited(
+    scenario: Scenario, one: RunOne, *, wanted: int, limits: Limits, progress: Progress
+) -> Limited[RunResult]:
     """Replications 0 .. ``wanted`` - 1, as far as ``limits``, ``progress`` (by `Cancelled`) and Ctrl-C let it come.
 
     If nothing is finished then, Ctrl-C is raised again, and `InvalidInput` (``TimeLimit``) where time was up.
     """
-    work, share, gaps = _Work(wanted, limits, progress), 1.0, []
+
+    @lru_cache
+    def part(share: float) -> Scenario:  # one value for all replications: engines keep what they prepared for it
+        return scenario if share == 1.0 else shorten(scenario, share)
+
+    return run_limited_shares(
+        scenario, lambda share, number: one(part(share), number), wanted=wanted, limits=limits, progress=progress
+    )
+
+
+def run_limited_shares(
+    scenario: Scenario, one: "RunShare[Run]", *, wanted: int, limits: Limits, progress: Progress
+) -> Limited[Run]:
+    """Likewise, where a replication is anything that a share of the messages can be had of."""
+    work, share, gaps = _Work[Run](wanted, limits, progress), 1.0, []
     try:
         try:
-            work.replicate(scenario, one)
+            work.replicate(1.0, one)
         except _TooLong as news:
             share = min(1.0, USED_SHARE * work.left_s / (REPLICATIONS_WANTED * news.expected_s))
             gaps.append(_shortened(scenario, share, news.expected_s, limits))
             work.may_shorten = False
-            work.replicate(shorten(scenario, share), one)
+            work.replicate(share, one)
     except (_TimeUp, Cancelled, KeyboardInterrupt) as end:
         why = f"{limits.within_s:g} s are over" if isinstance(end, _TimeUp) else "interrupted"
         if not work.runs:

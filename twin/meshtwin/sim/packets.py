@@ -64,7 +64,12 @@ class PartKind(Enum):
 class Record:
     """One event of a traced run; equal records are what two engines have to agree on.
 
-    ``node`` is an address, ``message`` the packet's key, ``detail`` copy number, hops, or loss cause.
+    ``node`` is an address, ``message`` the packet's key. ``detail``: number of the message (originated) or of the copy
+    (transmitted), hops (received), TTL that it goes on with (relayed), cause (lost).
+    ``flow``: place among the scenario's flows; below 0 as in `Properties`. ``number``: of the message in its flow.
+    ``part``: a `PartKind` in lower case, or ``message`` or ``answer``.
+    ``sender``, ``copy``: address and copy number of the transmission that was received or lost; None: it is about
+    none. Who does not listen is not told one by one: ``notListening`` stands once at the sender.
     """
 
     time_ns: int
@@ -72,6 +77,11 @@ class Record:
     node: int
     message: int
     detail: int | str
+    flow: int
+    number: int
+    part: str
+    sender: int | None = None
+    copy: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +90,8 @@ class Properties:
 
     ``flow_index`` below 0 is background: -1 the scenario's first; after the backgrounds come low-power nodes'
     polls. ``sequence`` counts what the source originated; segments of one message share it (SeqAuth).
-    ``state_index``: row of the message's preset state; -1: none, its draws are keyed.
+    ``state_index``: row of the message's preset state; -1: none, its draws are keyed. ``destination_index``: the one
+    node that a background message is for, which does not relay it; -1: none.
     """
 
     key: int
@@ -94,6 +105,7 @@ class Properties:
     started_ns: int
     sequence: int = 0
     state_index: int = -1
+    destination_index: int = -1
 
     @property
     def cached_as(self) -> tuple[int, int]:
@@ -132,6 +144,13 @@ class Packet:
     properties: Properties
     instructions: Instructions
     monitoring: Monitoring = field(default_factory=Monitoring)
+
+    @property
+    def part_name(self) -> str:
+        """What it is, as in records."""
+        if self.instructions.part is not None:
+            return self.instructions.part.kind.name.lower()
+        return "message" if self.instructions.answers is None else "answer"
 
 
 @dataclass(frozen=True, slots=True)

@@ -312,35 +312,35 @@ class ReferenceEngine:
                 job.packet.monitoring.losses[LossCause.CACHE] += 1
                 continue
             if receiver.is_sending(start_ns, end_ns):
-                self._lose(job.packet, LossCause.RADIO_BUSY, receiver)
+                self._lose(job.packet, LossCause.RADIO_BUSY, receiver, airing)
                 continue
             key = extend_key(link.key, properties.key)
             if not (draw(key, copy) < link.delivery_of[airtime_ns] if is_drawn else link.passes):
-                self._lose(job.packet, LossCause.BELOW_SENSITIVITY, receiver)
+                self._lose(job.packet, LossCause.BELOW_SENSITIVITY, receiver, airing)
                 continue
             if bursts is not None:
                 calm = bursts.compute_survival(receiver.index, channel, start_ns, end_ns)
                 if calm < 1.0 and draw(extend_key(key, BURST_SALT + channel), copy) >= calm:
-                    self._lose(job.packet, LossCause.INTERFERENCE, receiver)
+                    self._lose(job.packet, LossCause.INTERFERENCE, receiver, airing)
                     continue
             survival = self._interference.compute_survival(self._on_air[channel], node, receiver, link.rx_mw, pdu)
             if survival < 1.0 and draw(key, -1 - copy) >= survival:
-                self._lose(job.packet, LossCause.COLLISION, receiver)
+                self._lose(job.packet, LossCause.COLLISION, receiver, airing)
                 continue
-            self._receive(receiver, job, end_ns)
+            self._receive(receiver, airing, end_ns)
         if place == LAST_PDU and airing.silent:
-            self._lose(job.packet, LossCause.NOT_LISTENING, node, len(airing.silent))
+            self._lose(job.packet, LossCause.NOT_LISTENING, node, airing, len(airing.silent))
 
-    def _receive(self, node: NodeElements, job: Job, time_ns: int) -> None:
-        packet = job.packet
+    def _receive(self, node: NodeElements, airing: Airing, time_ns: int) -> None:
+        job, packet = airing.job, airing.job.packet
         if node.index == packet.properties.source_index and not self._profile.relays_own_echo:
-            self._lose(packet, LossCause.CACHE, node)
+            self._lose(packet, LossCause.CACHE, node, airing)
             return  # own message, forgotten by the cache: the network layer drops it by its source
         if not node.is_on:
-            self._lose(packet, LossCause.SWITCHED_OFF, node)
+            self._lose(packet, LossCause.SWITCHED_OFF, node, airing)
             return
         node.cache.add(packet.properties.cached_as)
-        self._record(packet, RecordKind.RECEIVED, node, job.hops)
+        self._record(packet, RecordKind.RECEIVED, node, job.hops, airing)
         instructions = packet.instructions
         if self._exchange is not None:
             self._exchange.receive(node, job, time_ns)
@@ -406,11 +406,22 @@ class ReferenceEngine:
             airtime_ns=partial(compute_pdu_airtime_ns, self._profile),
         )
 
-    def _lose(self, packet: Packet, cause: LossCause, node: NodeElements, times: int = 1) -> None:
+    def _lose(
+        self, packet: Packet, cause: LossCause, node: NodeElements, airing: Airing | None = None, times: int = 1
+    ) -> None:
         packet.monitoring.losses[cause] += times
         if packet.instructions.is_traced:
-            self._record(packet, RecordKind.LOST, node, cause.value)
+            self._record(packet, RecordKind.LOST, node, cause.value, airing)
 
-    def _record(self, packet: Packet, kind: RecordKind, node: NodeElements, detail: int | str) -> None:
+    def _record(
+        self, packet: Packet, kind: RecordKind, node: NodeElements, detail: int | str, airing: Airing | None = None
+    ) -> None:
         if packet.instructions.is_traced:
-            self.records.append(Record(self._now, kind, node.settings.address, packet.properties.key, detail))
+            told, address = packet.properties, node.settings.address
+            sender, copy = (None, None) if airing is None else (airing.node.settings.address, airing.copy)
+            self.records.append(
+                Record(
+                    self._now, kind, address, told.key, detail, told.flow_index, told.number, packet.part_name, sender,
+                    copy,
+                )
+            )  # fmt: skip

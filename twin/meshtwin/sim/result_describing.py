@@ -8,7 +8,12 @@ from statistics import fmean
 
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.kpis import FlowKpis, Interval
-from meshtwin.sim.intervals import ONE_REPLICATION, compute_mean_interval, compute_quantile_intervals
+from meshtwin.sim.intervals import (
+    ONE_REPLICATION,
+    compute_mean_interval,
+    compute_quantile_intervals,
+    compute_ratio_interval,
+)
 from meshtwin.sim.result_document import (
     CURVE_POINTS,
     CurveBoundsDocument,
@@ -19,7 +24,7 @@ from meshtwin.sim.result_document import (
     TimesDocument,
     TotalsDocument,
 )
-from meshtwin.sim.results import RunResult, summarise
+from meshtwin.sim.results import RunResult, answered_share, summarise
 from meshtwin.sim.scenario import Scenario, ScenarioFlow
 
 __all__ = ["describe_result"]
@@ -93,7 +98,19 @@ def _describe_flow(flow: ScenarioFlow, kpis: FlowKpis, runs: Sequence[RunResult]
         mean_hops=fmean(h for run in hops for h in run) if hops else None,
         spread_p95_interval=None if spread is None else IntervalDocument.from_value(spread),
         mean_hops_interval=_mean([fmean(run) for run in hops]) if hops else None,
+        answered=sum(map(len, trips)) if flow.response_pdu_bytes else None,
+        answered_ratio=_answered(flow, runs) if flow.response_pdu_bytes else None,
     )
+
+
+def _answered(flow: ScenarioFlow, runs: Sequence[RunResult]) -> RatioDocument:
+    """The interval counts messages: members share a flood's luck, and their answers each other's air."""
+    shares = []
+    for run in runs:
+        messages = [m for m in run.messages if m.flow == flow.name]
+        shares.append((answered_share(messages) * len(messages), float(len(messages))))
+    interval = compute_ratio_interval(shares, is_selective=any(run.is_selective for run in runs))
+    return _ratio(interval, runs)
 
 
 def _times(runs: Sequence[Sequence[float]], messages: int) -> TimesDocument | None:

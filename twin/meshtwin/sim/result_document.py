@@ -1,17 +1,24 @@
 """The shape of results. Format version ``meshtwin.dev/result/v1``."""
 
+from collections.abc import Mapping
 from math import inf
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from meshtwin.mesh.kpis import Interval
+from meshtwin.sim.intervals import NOTHING_SENT
 
 __all__ = [
     "CURVE_POINTS",
+    "FLOWS_MAX",
+    "Count",
+    "CurveBoundsDocument",
+    "Document",
     "FlowDocument",
     "IntervalDocument",
+    "Name",
     "RatioDocument",
     "ResultDocument",
     "TimesDocument",
@@ -45,14 +52,26 @@ Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
 class IntervalDocument(Document):
     """An estimate and its interval over replications (each an independent scramble where states are preset)."""
 
-    estimate: float
+    estimate: float | None = Field(description="null: there was nothing to estimate from, see openBecause")
     low: float | None = Field(description="null: not known, see openBecause")
     high: float | None = Field(description="null: not known, see openBecause")
     level: float = Field(gt=0.0, lt=1.0)
-    open_because: str | None = Field(default=None, max_length=1024, description="why a bound is null")
+    open_because: str | None = Field(default=None, max_length=1024, description="why a bound or the estimate is null")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _never_sent_is_not_estimated(cls, told: Any) -> Any:
+        """Older files have 0.5 of what was never sent."""
+        if isinstance(told, Mapping) and told.get("openBecause") == NOTHING_SENT:
+            return {**told, "estimate": None, "low": None, "high": None}
+        return told
 
     @model_validator(mode="after")
     def _bounds_hold_it(self) -> Self:
+        if self.estimate is None:
+            if self.open_because is None or self.low is not None or self.high is not None:
+                raise ValueError("without an estimate there are no bounds, and openBecause says why")
+            return self
         low = self.estimate if self.low is None else self.low
         high = self.estimate if self.high is None else self.high
         if not low <= self.estimate <= high:
@@ -64,7 +83,7 @@ class IntervalDocument(Document):
         """The document of a value within 0 .. ``most``: a bound that is not known is null, with the reason."""
         is_open = value.open_because is not None
         return cls(
-            estimate=value.estimate,
+            estimate=value.told,
             low=None if is_open and value.low <= 0.0 else value.low,
             high=None if is_open and value.high >= most else value.high,
             level=value.level,
@@ -73,9 +92,23 @@ class IntervalDocument(Document):
 
 
 class RatioDocument(IntervalDocument):
-    estimate: Ratio
+    estimate: Ratio | None
     low: Ratio | None
     high: Ratio | None
+
+
+class CurveBoundsDocument(Document):
+    """90 % intervals of the points of a curve, each for itself: they do not hold all at once with that probability."""
+
+    kind: Literal["pointwise"] = "pointwise"
+    level: float = Field(gt=0.0, lt=1.0)
+    low: list[Milliseconds | None] = Field(
+        min_length=CURVE_POINTS, max_length=CURVE_POINTS, description="of each point; null: not known"
+    )
+    high: list[Milliseconds | None] = Field(
+        min_length=CURVE_POINTS, max_length=CURVE_POINTS, description="of each point; null: not known"
+    )
+    open_because: str | None = Field(default=None, max_length=1024, description="why bounds are null")
 
 
 class TimesDocument(Document):
@@ -91,8 +124,9 @@ class TimesDocument(Document):
     curve: list[Milliseconds] = Field(
         min_length=CURVE_POINTS,
         max_length=CURVE_POINTS,
-        description="quantiles 0, 1 % … 100 %, in milliseconds; p50, p95 and p99 of them have intervals",
+        description="quantiles 0, 1 % … 100 %, in milliseconds; their intervals are in curveBounds",
     )
+    curve_bounds: CurveBoundsDocument | None = Field(default=None, description="null: a file without them")
 
 
 class FlowDocument(Document):
@@ -112,6 +146,14 @@ class FlowDocument(Document):
     mean_hops: float | None
     spread_p95_interval: IntervalDocument | None = None
     mean_hops_interval: IntervalDocument | None = None
+    answered: Count | None = Field(
+        default=None,
+        description="(message, member) pairs whose answer came back to the source; null: none was asked for",
+    )
+    answered_ratio: RatioDocument | None = Field(
+        default=None,
+        description="share of all that were asked, whether the request reached them or not; null: likewise",
+    )
 
 
 class TotalsDocument(Document):

@@ -1,142 +1,42 @@
-"""The result of a simulation as a document for other programs (`meshtwin.dev/result/v1`), and as files.
+"""Results and comparisons as files.
 
-JSON holds the summary; Parquet holds one row per (message, member), written by DuckDB, and the summary as metadata.
+JSON holds the document; Parquet holds one row per (message, member), written by DuckDB, and the document as metadata.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from glob import escape
 from pathlib import Path
-from statistics import fmean
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from meshtwin.errors import InvalidInput
-from meshtwin.mesh.kpis import FlowKpis, Interval
-from meshtwin.sim.files import check_target, read_bounded, write_whole
-from meshtwin.sim.intervals import ONE_REPLICATION, compute_mean_interval, compute_quantile, compute_quantile_intervals
-from meshtwin.sim.result_document import (
-    CURVE_POINTS,
-    FlowDocument,
-    IntervalDocument,
-    RatioDocument,
-    ResultDocument,
-    TimesDocument,
-    TotalsDocument,
-)
-from meshtwin.sim.results import RunResult, summarise
-from meshtwin.sim.scenario import Scenario, ScenarioFlow
+from meshtwin.sim.comparison_document import ComparisonDocument
+from meshtwin.sim.files import check_no_pipe, check_target, read_bounded, write_whole
+from meshtwin.sim.result_describing import describe_result
+from meshtwin.sim.result_document import ResultDocument
+from meshtwin.sim.results import RunResult
+from meshtwin.sim.scenario import Scenario
 
-__all__ = ["RESULT_SUFFIXES", "ResultDocument", "describe_result", "read_result", "write_result"]
+__all__ = [
+    "RESULT_SUFFIXES",
+    "ResultDocument",
+    "describe_result",
+    "read_result",
+    "read_results",
+    "write_comparison",
+    "write_result",
+]
 
 RESULT_SUFFIXES: Final = (".json", ".parquet")
 PARQUET_KEY: Final = "meshtwin.dev/result"  # of the file's metadata; DuckDB: parquet_kv_metadata('FILE')
+COMPARISON: Final = b'"meshtwin.dev/comparison/v1"'
+ROWS: Final = (
+    "select flow, count(distinct (replication, message)), count(*) filter (arrived) from read_parquet(?) group by flow"
+)
 FILE_MAX_BYTES: Final = 64 * 1024 * 1024
-
-
-def describe_result(
-    scenario: Scenario,
-    runs: Sequence[RunResult],
-    *,
-    seed: int,
-    engine: str,
-    asked: int | None = None,
-    gaps: Sequence[str] = (),
-) -> ResultDocument:
-    """The document of finished ``runs``; ``asked`` is how many were wanted (None: as many as there are).
-
-    Every estimate has its interval over replications. ``gaps``: what was asked for and is missing.
-
-    Raises `InvalidInput` without a run.
-    """
-    if not runs:
-        raise InvalidInput("no replication is finished: there is nothing to tell", place=scenario.name)
-    kpis = summarise(runs, scenario.flows)
-    flows = [_describe_flow(f, k, runs) for f, k in zip(scenario.flows, kpis.flows, strict=True)]
-    return ResultDocument(
-        scenario=scenario.name,
-        profile=scenario.profile.name,
-        engine=engine,
-        seed=seed,
-        is_selective=all(run.is_selective for run in runs),
-        replications=len(runs),
-        replications_asked=len(runs) if asked is None else asked,
-        gaps=list(gaps),
-        flows=flows,
-        totals=_describe_totals(kpis.airtime_ratio, sum(flow.sent for flow in flows), runs),
-    )
-
-
-def _describe_totals(airtime_ratio: Interval, messages: int, runs: Sequence[RunResult]) -> TotalsDocument:
-    losses: Counter[str] = Counter()
-    for run in runs:
-        losses.update({str(cause): count for cause, count in run.losses.items()})
-    each = [{str(cause): count for cause, count in run.losses.items()} for run in runs]
-    return TotalsDocument(
-        messages=messages,
-        transmissions=sum(run.transmissions for run in runs),
-        airtime_ratio=IntervalDocument.from_value(airtime_ratio, most=1.0),
-        losses_by_cause=dict(sorted(losses.items())),
-        transmissions_per_replication=_mean([run.transmissions for run in runs]),
-        losses_per_replication={cause: _mean([run[cause] for run in each]) for cause in sorted(losses)},
-    )
-
-
-def _describe_flow(flow: ScenarioFlow, kpis: FlowKpis, runs: Sequence[RunResult]) -> FlowDocument:
-    arrivals = [[a for m in run.messages if m.flow == flow.name for a in m.arrivals] for run in runs]
-    hops = [[a.hops for a in run] for run in arrivals if run]
-    trips = [[a.round_trip_ns / 1e6 for a in run if a.round_trip_ns is not None] for run in arrivals]
-    spread = kpis.spread_p95
-    return FlowDocument(
-        name=flow.name,
-        source=f"{flow.source:04x}",
-        members=len(flow.members),
-        sent=kpis.sent,
-        delivered=sum(map(len, hops)),
-        delivery_ratio=_ratio(kpis.delivery, runs),
-        on_time_ratio=_ratio(kpis.on_time, runs),
-        deadline_milliseconds=flow.deadline_ms,
-        latency_milliseconds=_times([[a.latency_ns / 1e6 for a in run] for run in arrivals], kpis.sent),
-        round_trip_milliseconds=_times(trips, kpis.sent),
-        spread_p95_milliseconds=kpis.spread_p95_ms,
-        mean_hops=fmean(h for run in hops for h in run) if hops else None,
-        spread_p95_interval=None if spread is None else IntervalDocument.from_value(spread),
-        mean_hops_interval=_mean([fmean(run) for run in hops]) if hops else None,
-    )
-
-
-def _times(runs: Sequence[Sequence[float]], messages: int) -> TimesDocument | None:
-    """Of what arrived of ``messages``."""
-    ascending = [sorted(run) for run in runs if run]
-    if not ascending:
-        return None
-    intervals = compute_quantile_intervals(ascending, (0.50, 0.95, 0.99), messages=messages)
-    p50, p95, p99 = (IntervalDocument.from_value(interval) for interval in intervals)
-    values = sorted(value for run in ascending for value in run)
-    return TimesDocument(
-        mean=_mean([fmean(run) for run in ascending]),
-        p50=p50.estimate,
-        p95=p95.estimate,
-        p99=p99.estimate,
-        p50_interval=p50,
-        p95_interval=p95,
-        p99_interval=p99,
-        curve=[compute_quantile(values, i / (CURVE_POINTS - 1)) or 0.0 for i in range(CURVE_POINTS)],
-    )
-
-
-def _mean(values: Sequence[float]) -> IntervalDocument:
-    """Of one value per replication, none below 0."""
-    return IntervalDocument.from_value(compute_mean_interval(values, least=0.0))
-
-
-def _ratio(interval: Interval, runs: Sequence[RunResult]) -> RatioDocument:
-    """A share of messages; those of one replication met one network, and do not tell how another one does."""
-    if len(runs) < 2:
-        interval = replace(interval, low=0.0, high=1.0, open_because=interval.open_because or ONE_REPLICATION)
-    return RatioDocument.from_value(interval, most=1.0)
+Read = TypeVar("Read", bound=BaseModel)
 
 
 def write_result(path: Path, document: ResultDocument, scenario: Scenario, runs: Sequence[RunResult]) -> None:
@@ -145,7 +45,7 @@ def write_result(path: Path, document: ResultDocument, scenario: Scenario, runs:
     Raises `InvalidInput` for another suffix, or where it can't write.
     """
     check_target(path, RESULT_SUFFIXES)
-    if path.suffix == ".json":
+    if path.suffix.lower() == ".json":
         text = document.model_dump_json(by_alias=True, indent=2) + "\n"
         write_whole(path, lambda draft: draft.write_text(text, encoding="utf-8"))
     else:
@@ -200,11 +100,34 @@ def _as_os_errors() -> Iterator[None]:
         raise OSError(str(error)) from error
 
 
+def write_comparison(path: Path, document: ComparisonDocument) -> None:
+    """Writes a .json ``path``, whole or not at all. Raises `InvalidInput` for another suffix, or where it can't."""
+    check_target(path, (".json",))
+    text = document.model_dump_json(by_alias=True, indent=2) + "\n"
+    write_whole(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+
+
 def read_result(path: Path) -> ResultDocument:
     """The document in a JSON or Parquet file. Raises `InvalidInput` naming the first wrong field."""
-    content = _read_metadata(path) if path.suffix == ".parquet" else read_bounded(path, FILE_MAX_BYTES)
+    return _parse(ResultDocument, _content(path), path)
+
+
+def read_results(path: Path) -> tuple[ResultDocument, ...]:
+    """Likewise; both documents where the file is of a comparison."""
+    content = _content(path)
+    if COMPARISON in content[:200]:  # the format stands first
+        both = _parse(ComparisonDocument, content, path)
+        return both.first, both.second
+    return (_parse(ResultDocument, content, path),)
+
+
+def _content(path: Path) -> bytes:
+    return _read_parquet(path) if path.suffix.lower() == ".parquet" else read_bounded(path, FILE_MAX_BYTES)
+
+
+def _parse(kind: type[Read], content: bytes, path: Path) -> Read:
     try:
-        return ResultDocument.model_validate_json(content)
+        return kind.model_validate_json(content)
     except ValidationError as error:
         first: Any = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -212,15 +135,34 @@ def read_result(path: Path) -> ResultDocument:
         raise InvalidInput(f"not a result: {said}", place=f"{path}: {where}" if where else str(path)) from error
 
 
-def _read_metadata(path: Path) -> bytes:
+def _read_parquet(path: Path) -> bytes:
+    """The document in the metadata, held against the rows that it is about."""
     import duckdb
 
+    check_no_pipe(path)
+    name = escape(str(path))  # DuckDB takes r[1].parquet for a pattern, which r1.parquet fits
     try:
         with duckdb.connect() as database:
-            found = database.execute("select key, value from parquet_kv_metadata(?)", [str(path)]).fetchall()
+            told = dict(database.execute("select key, value from parquet_kv_metadata(?)", [name]).fetchall())
+            document = told.get(PARQUET_KEY.encode())
+            if document is None:
+                raise InvalidInput(f"not a result: there is no {PARQUET_KEY} in its metadata", place=str(path))
+            rows = database.execute(ROWS, [name]).fetchall()
     except duckdb.Error as error:
         raise InvalidInput(f"not a result: {str(error).splitlines()[0]}", place=str(path)) from error
-    for key, value in found:
-        if bytes(key) == PARQUET_KEY.encode():
-            return bytes(value)
-    raise InvalidInput(f"not a result: there is no {PARQUET_KEY} in its metadata", place=str(path))
+    _check_rows(_parse(ResultDocument, bytes(document), path), rows, path)
+    return bytes(document)
+
+
+def _check_rows(told: ResultDocument, rows: Sequence[tuple[str, int, int]], path: Path) -> None:
+    counted = {flow: (sent, delivered) for flow, sent, delivered in rows}
+    if strangers := sorted(counted.keys() - {flow.name for flow in told.flows}):
+        raise InvalidInput(f"not a result: its metadata know no flow {strangers[0]!r} of its rows", place=str(path))
+    for flow in told.flows:
+        sent, delivered = counted.get(flow.name, (0, 0))
+        if (sent, delivered) != (flow.sent, flow.delivered):
+            raise InvalidInput(
+                f"not a result: of flow {flow.name!r} it has rows of {sent} messages and {delivered} arrivals, and its "
+                f"metadata tell {flow.sent} and {flow.delivered}",
+                place=str(path),
+            )

@@ -18,6 +18,7 @@ __all__ = [
     "RunResult",
     "airtime_at",
     "airtime_ratios",
+    "answered_share",
     "collect_result",
     "summarise",
 ]
@@ -90,6 +91,12 @@ class RunResult:
     losses: Mapping[LossCause, int]
     records: tuple[Record, ...] = ()
     airtime_at: Mapping[UnicastAddress, float] = field(default_factory=dict)
+
+
+def answered_share(messages: Sequence[MessageResult]) -> float:
+    """Share of (message, member) pairs whose answer came back to the source; 0 of none."""
+    asked = sum(m.member_count for m in messages)
+    return sum(a.round_trip_ns is not None for m in messages for a in m.arrivals) / asked if asked else 0.0
 
 
 def collect_result(
@@ -182,7 +189,7 @@ def _airtime_of(
         ratio += share(index, 1.0 / flow.period_s if flow.rate_per_s is None else flow.rate_per_s)
     reporting = 0.0
     for number, background in enumerate(scenario.background):
-        part = share(-1 - number, background.rate_per_s) if background.is_counted else 0.0
+        part = share(-1 - number, scenario.sending_rate_per_s(background)) if background.is_counted else 0.0
         ratio += part
         reporting += part if background.is_reporting else 0.0
     ratio += _polling_ratio(scenario, busy_ns) / len(on)

@@ -179,9 +179,18 @@ class Scenario:
     changes: tuple[NodeChange, ...] = ()
     watched: tuple[UnicastAddress, ...] = ()
     is_traced: bool = False  # keep a record of every event, for comparing engines
+    gaps: tuple[str, ...] = ()  # what was asked for and is not in it, such as flows outside a region
 
     def __post_init__(self) -> None:
         check_scenario(self)
+
+    def __repr__(self) -> str:
+        """One line; `dataclasses.asdict` has everything, which would fill pages."""
+        relays = sum(node.relay and node.is_on for node in self.nodes)
+        return (
+            f"Scenario({self.name!r}: {len(self.nodes)} nodes, {relays} relay, {len(self.links)} directed links, "
+            f"{len(self.flows)} flows, profile {self.profile.name})"
+        )
 
     def without_node(self, address: UnicastAddress) -> "Scenario":
         """The scenario with one node switched off; raises `InvalidInput` for an address that is no node of it."""

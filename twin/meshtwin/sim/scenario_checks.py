@@ -73,6 +73,8 @@ def _check_flow(scenario: "Scenario", flow: "ScenarioFlow", known: Set[UnicastAd
     _require(place, {flow.source, *flow.members}, known)
     if flow.count < 0 or flow.period_s <= 0:
         raise InvalidInput(f"count {flow.count} or period {flow.period_s} s is not positive", place=place)
+    if flow.deadline_ms <= 0:
+        raise InvalidInput(f"deadline {flow.deadline_ms} ms is not above 0", place=place)
     if flow.start_s < 0 or flow.spread_s < 0:
         raise InvalidInput(f"start {flow.start_s} s or spread {flow.spread_s} s is negative", place=place)
     if not flow.members:
@@ -92,7 +94,7 @@ def _check_background(scenario: "Scenario", known: Set[UnicastAddress]) -> None:
         check_finite(place, rate_per_s=background.rate_per_s)
         if background.rate_per_s <= 0 or not background.sources:
             raise InvalidInput("no source, or a rate that is not positive", place=place)
-        _require(place, set(background.sources), known)
+        _require(place, {*background.sources, *background.destinations}, known)
 
 
 def _ttls(scenario: "Scenario") -> Iterator[tuple[str, int, bool]]:

@@ -6,12 +6,27 @@ nodes with positions and a radio model, or an attenuation matrix (row = transmit
 """
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    StrictBool,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from meshtwin.mesh.configuration import Transmit
+from meshtwin.sim.profiles import PROFILES
 from meshtwin.sim.scenario_features import PublishRetransmit, Retries, Segmentation
 
 __all__ = [
@@ -28,6 +43,7 @@ __all__ = [
 ]
 
 MINUTES_OF_DAY = 1440
+BOUNDS: Final = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
 EXPONENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]{1,3}", re.ASCII)
 
 
@@ -55,7 +71,7 @@ def _printable(value: str) -> str:
 
 
 def _minutes(value: Any) -> Any:
-    """Minutes after midnight of "08:30"; YAML 1.1 reads an unquoted 8:30 as the number 510."""
+    """Minutes after midnight of "08:30", with quotes or without; a number is minutes already."""
     if isinstance(value, str):
         hours, colon, minutes = value.partition(":")
         if not (colon and hours.isascii() and hours.isdigit() and minutes.isascii() and len(minutes) == 2):
@@ -78,14 +94,48 @@ PowerDbm = Annotated[Number, Field(ge=-300.0, le=60.0)]
 PduBytes = Annotated[Whole, Field(ge=10, le=29)]
 Ratio = Annotated[Number, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[Number, Field(ge=0.0, le=1e8)]
-TimeOfDay = Annotated[Whole, BeforeValidator(_minutes), Field(ge=0, le=MINUTES_OF_DAY)]
+TimeOfDay = Annotated[
+    Whole,
+    BeforeValidator(_minutes),
+    Field(ge=0, le=MINUTES_OF_DAY),
+    WithJsonSchema(
+        {
+            "description": 'a time of day like "08:30", or minutes after midnight',
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": MINUTES_OF_DAY},
+                {"type": "string", "pattern": "^(([01]?[0-9]|2[0-3]):[0-5][0-9]|24:00)$"},
+            ],
+        }
+    ),
+]
 Ttl = Annotated[Whole, Field(ge=0, le=127)]
+
+
+def _rename_bounds(told: Any) -> None:
+    if isinstance(told, dict):
+        if told.get("type") in ("integer", "number"):
+            for ours, theirs in BOUNDS.items():
+                if ours in told:
+                    told[theirs] = told.pop(ours)
+        for part in told.values():
+            _rename_bounds(part)
+    elif isinstance(told, list):
+        for part in told:
+            _rename_bounds(part)
 
 
 class Document(BaseModel):
     """Common ground: camelCase, nothing unknown, no NaN."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """pydantic calls a bound as Python does where a validator stands before it; JSON Schema would ignore that."""
+        told = handler(schema)
+        for field in handler.resolve_ref_schema(told).get("properties", {}).values():
+            _rename_bounds(field)
+        return told
 
 
 class TransmitDocument(Document):
@@ -128,6 +178,19 @@ class NodeDocument(SettingsDocument):
     friend_queue_entries: Whole = Field(16, ge=1, le=65536)
 
 
+SHADOWED: Final = ("freeSpace", "logDistance", "ituIndoor")
+# What only some radio models have; said beside another one, it would be left out in silence.
+KEYS_OF_MODELS: Final = {
+    "environment": ("ituIndoor",),
+    "floor_height_m": ("ituIndoor",),
+    "exponent": ("logDistance",),
+    "reference_db": ("logDistance",),
+    "shadowing_db": SHADOWED,
+    "pair_shadowing_db": SHADOWED,
+    "shadowing_seed": SHADOWED,
+}
+
+
 class RadioDocument(Document):
     """How received power follows from positions."""
 
@@ -135,13 +198,26 @@ class RadioDocument(Document):
     environment: Literal[
         "officeOpen", "officeObstructed", "corridorOpen", "corridorObstructed", "industrialOpen", "industrialObstructed"
     ] = "officeObstructed"  # of ituIndoor, in place of exponent and referenceDb
+    floor_height_m: Number | None = Field(None, ge=1.0, le=100.0)  # of ituIndoor; not given: floors cost nothing
     range_m: Number | None = Field(None, gt=0.0, le=1e6)  # hardRange and unitDisc need it
     tx_power_dbm: Number = Field(0.0, ge=-100.0, le=60.0)
     exponent: Number = Field(2.8, gt=0.0, le=20.0)
     reference_db: Number = Field(40.1, ge=-200.0, le=300.0)
     shadowing_db: Number = Field(0.0, ge=0.0, le=60.0)  # of each direction by itself
-    pair_shadowing_db: Number = Field(0.0, ge=0.0, le=60.0)  # of both directions alike
+    # of both directions alike; ituIndoor: that of its environment, unless one of the two is said
+    pair_shadowing_db: Number = Field(0.0, ge=0.0, le=60.0)
     shadowing_seed: Whole = Field(0, ge=-(2**63), lt=2**63)
+
+    @field_validator(*KEYS_OF_MODELS)
+    @classmethod
+    def _belongs_to_model(cls, value: object, info: ValidationInfo) -> object:
+        name, model = info.field_name or "", info.data.get("model")
+        owners = KEYS_OF_MODELS[name]
+        if model is not None and model not in owners:
+            raise ValueError(
+                f"{to_camel(name)} belongs to {' and '.join(owners)}; radio model {model} has no use for it"
+            )
+        return value
 
     @model_validator(mode="after")
     def _range_is_given(self) -> Self:
@@ -155,11 +231,14 @@ class LinkDocument(Document):
     target: Address
     rx_power_dbm: PowerDbm | None = None
     delivery: Ratio | None = None
+    delivery_pdu_bytes: PduBytes | None = None  # of the network PDUs; not given: 20
 
     @model_validator(mode="after")
     def _something_is_given(self) -> Self:
         if self.rx_power_dbm is None and self.delivery is None:
             raise ValueError("give rxPowerDbm or delivery")
+        if self.delivery is None and self.delivery_pdu_bytes is not None:
+            raise ValueError("deliveryPduBytes says of which size delivery is; give delivery, or leave it out")
         return self
 
 
@@ -170,12 +249,16 @@ class PublishRetransmitDocument(Document):
     interval_steps: Whole = Field(0, ge=0, le=31)
 
 
+# Of a flow; a thousandth of what one PDU takes on the air, so that nothing real is left out and times add up.
+PERIOD_LEAST_S: Final = 1e-6
+
+
 class FlowDocument(Document):
     name: Name
     source: Address
     destination: Address
     count: Whole = Field(ge=0, le=1_000_000)
-    period_seconds: Number = Field(gt=0.0, le=1e8)
+    period_seconds: Number = Field(ge=PERIOD_LEAST_S, le=1e8)
     start_seconds: Seconds = 0.0
     deadline_milliseconds: Whole = Field(1000, ge=1, le=86_400_000)
     at_drawn_times: StrictBool = False
@@ -187,7 +270,7 @@ class FlowDocument(Document):
     relays: Addresses | None = None  # only these relay it
     publish_retransmit: PublishRetransmitDocument | None = None
     retries: Whole = Field(0, ge=0, le=100)  # of an acknowledged message
-    retry_after_seconds: Number = Field(1.0, gt=0.0, le=3600.0)
+    retry_after_seconds: Number = Field(1.0, ge=PERIOD_LEAST_S, le=3600.0)
 
     @model_validator(mode="after")
     def _size_is_said_once(self) -> Self:
@@ -216,6 +299,7 @@ class BackgroundDocument(Document):
     rate_per_second: Number = Field(gt=0.0, le=1e5)
     ttl: Ttl | None = None
     pdu_bytes: PduBytes = 20
+    destinations: Addresses | None = None  # each message is for one of them, which does not relay it; null: a group
 
 
 class InterferenceDocument(Document):
@@ -256,7 +340,7 @@ class ScenarioDocument(Document):
 
     format: Literal["meshtwin.dev/scenario/v1"] = "meshtwin.dev/scenario/v1"
     name: Annotated[str, AfterValidator(_printable)] = Field("scenario", max_length=63)
-    profile: str = Field("zephyr", max_length=63)
+    profile: str = Field("zephyr", max_length=63, json_schema_extra={"enum": [*sorted(PROFILES)]})
     reception: Literal["packetErrorRatio", "anyOverlapDestroys"] = "packetErrorRatio"
     duration_seconds: Number | None = Field(None, gt=0.0, le=1e8)
     start_of_day: TimeOfDay = 0
@@ -275,12 +359,4 @@ class ScenarioDocument(Document):
     def _links_come_from_one_place(self) -> Self:
         if (self.radio is None and self.attenuation_db is None) == (self.links is None):
             raise ValueError("give exactly one of links and radio or attenuationDb (which may go together)")
-        if self.attenuation_db is not None:
-            sizes = {len(self.attenuation_db), *(len(row) for row in self.attenuation_db)}
-            if sizes != {len(self.nodes)}:
-                raise ValueError(f"attenuationDb is not {len(self.nodes)} x {len(self.nodes)}")
-        if self.radio is not None and (bare := [n.address for n in self.nodes if n.position_m is None]):
-            raise ValueError(f"node {bare[0]} has no positionM, which the radio model needs")
-        if self.radio is None and any(change.move_to_m is not None for change in self.changes):
-            raise ValueError("moveToM needs a radio model, from which the links at the new place follow")
         return self

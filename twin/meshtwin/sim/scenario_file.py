@@ -1,6 +1,7 @@
 """Scenario files: YAML parsed at the door into a `Scenario`; the format is `ScenarioDocument`'s."""
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -21,9 +22,10 @@ from meshtwin.sim.scenario_document import (
     SettingsDocument,
     TransmitDocument,
 )
+from meshtwin.sim.scenario_faults import ALL_NODES, ALL_RELAYS, DocumentFault, at_path, check_document
 from meshtwin.sim.scenario_features import ExternalInterference, LowPower, NodeChange
 from meshtwin.sim.scenario_links import Neighbourhood, RadioPlan, build_links, check_length, check_memory
-from meshtwin.sim.scenario_yaml import describe, parse_yaml
+from meshtwin.sim.scenario_yaml import describe, format_path, parse_yaml
 
 __all__ = ["MEMORY_MAX_BYTES", "parse_scenario", "read_scenario", "to_scenario"]
 
@@ -46,8 +48,12 @@ def parse_scenario(text: str, place: str = "scenario", *, memory_max_bytes: int 
     try:
         document = ScenarioDocument.model_validate(plain.value)
     except ValidationError as error:
-        raise describe(error.errors(include_url=False)[0], plain, place) from error
-    return to_scenario(document, place, memory_max_bytes=memory_max_bytes)
+        raise describe(error.errors(include_url=False), plain, place, ScenarioDocument) from error
+    try:
+        return to_scenario(document, place, memory_max_bytes=memory_max_bytes)
+    except DocumentFault as fault:
+        where = f"{place}: line {plain.line_of(fault.path)}: {format_path(fault.path)}"
+        raise InvalidInput(fault.message, reason=fault.reason, place=where) from fault
 
 
 def to_scenario(document: ScenarioDocument, place: str, *, memory_max_bytes: int = MEMORY_MAX_BYTES) -> Scenario:
@@ -58,18 +64,23 @@ def to_scenario(document: ScenarioDocument, place: str, *, memory_max_bytes: int
             return scenario
         known = {node.address for node in scenario.nodes}
         region = _expand(document.region.nodes, known, "region.nodes")
-        return cut_region(scenario, region, halo_hops=document.region.halo_hops).scenario
+        with at_path("region"):
+            return cut_region(scenario, region, halo_hops=document.region.halo_hops).scenario
+    except DocumentFault:
+        raise
     except InvalidInput as error:
         where = f"{place}: {error.place}" if error.place else place
         raise InvalidInput(error.message, reason=error.reason, place=where) from error
 
 
 def _to_whole(document: ScenarioDocument, memory_max_bytes: int) -> Scenario:
-    profile = get_profile(document.profile)
-    nodes = tuple(_to_node(node, document.defaults, profile) for node in document.nodes)
+    with at_path("profile"):
+        profile = get_profile(document.profile)
+    check_document(document, profile)
+    nodes = tuple(_to_node(i, node, document.defaults, profile) for i, node in enumerate(document.nodes))
     known = {node.address for node in nodes}
-    subscribed = _subscriptions(document)
-    flows = tuple(_to_flow(flow, subscribed, known) for flow in document.flows)
+    subscribed = _subscriptions(document, nodes)
+    flows = tuple(_to_flow(i, flow, subscribed, known) for i, flow in enumerate(document.flows))
     check_memory(document, [len(flow.members) for flow in flows], memory_max_bytes, "nodes")
     check_length(document)
     positions = {
@@ -105,9 +116,12 @@ def _expand(written: Sequence[str], known: set[UnicastAddress], place: str) -> t
     return tuple(found)
 
 
-def _subscriptions(document: ScenarioDocument) -> dict[int, list[UnicastAddress]]:
-    """The nodes that listen to each group, in the order of the file."""
-    found: dict[int, list[UnicastAddress]] = {}
+def _subscriptions(document: ScenarioDocument, nodes: Sequence[ScenarioNode]) -> dict[int, list[UnicastAddress]]:
+    """The nodes that listen to each group, the fixed ones that are modelled among them, in the order of the file."""
+    found: dict[int, list[UnicastAddress]] = {
+        ALL_NODES: [node.address for node in nodes],
+        ALL_RELAYS: [node.address for node in nodes if node.relay],
+    }
     for node in document.nodes:
         address = parse_unicast(node.address)
         for group in dict.fromkeys(map(parse_address, node.groups)):
@@ -115,38 +129,44 @@ def _subscriptions(document: ScenarioDocument) -> dict[int, list[UnicastAddress]
     return found
 
 
-def _to_node(node: NodeDocument, defaults: SettingsDocument, profile: StackProfile) -> ScenarioNode:
+def _to_node(index: int, node: NodeDocument, defaults: SettingsDocument, profile: StackProfile) -> ScenarioNode:
     relay = defaults.relay if node.relay is None else node.relay
     ttl = defaults.ttl if node.ttl is None else node.ttl
     entries = defaults.replay_list_entries if node.replay_list_entries is None else node.replay_list_entries
     fallback = TransmitDocument()
+    with at_path("nodes", index):
+        return ScenarioNode(
+            address=parse_unicast(node.address),
+            relay=node.low_power is None if relay is None else relay,
+            ttl=7 if ttl is None else ttl,
+            network_transmit=(node.network_transmit or defaults.network_transmit or fallback).to_value(),
+            relay_retransmit=(node.relay_retransmit or defaults.relay_retransmit or fallback).to_value(),
+            external_pdus_per_s=node.external_pdus_per_second,
+            is_on=node.powered_on,
+            replay_list_size=profile.replay_list_size if entries == "profile" else entries,
+            replay_list_used=node.replay_list_used,
+            low_power=_to_low_power(index, node),
+            friend_queue_size=node.friend_queue_entries,
+            position=None if node.position_m is None else Position(*node.position_m),
+        )
+
+
+def _to_low_power(index: int, node: NodeDocument) -> LowPower | None:
     low = node.low_power
-    return ScenarioNode(
-        address=parse_unicast(node.address),
-        relay=low is None if relay is None else relay,
-        ttl=7 if ttl is None else ttl,
-        network_transmit=(node.network_transmit or defaults.network_transmit or fallback).to_value(),
-        relay_retransmit=(node.relay_retransmit or defaults.relay_retransmit or fallback).to_value(),
-        external_pdus_per_s=node.external_pdus_per_second,
-        is_on=node.powered_on,
-        replay_list_size=profile.replay_list_size if entries == "profile" else entries,
-        replay_list_used=node.replay_list_used,
-        low_power=None
-        if low is None
-        else LowPower(
+    if low is None:
+        return None
+    with at_path("nodes", index, "lowPower", "pollSeconds"):  # the shape has checked the others, but they bound it
+        return LowPower(
             friend=parse_unicast(low.friend),
             poll_interval_s=low.poll_seconds,
             receive_delay_s=low.receive_delay_milliseconds / 1000.0,
             receive_window_s=low.receive_window_milliseconds / 1000.0,
             poll_retries=low.poll_retries,
-        ),
-        friend_queue_size=node.friend_queue_entries,
-        position=None if node.position_m is None else Position(*node.position_m),
-    )
+        )
 
 
 def _to_flow(
-    flow: FlowDocument, subscribed: Mapping[int, list[UnicastAddress]], known: set[UnicastAddress]
+    index: int, flow: FlowDocument, subscribed: Mapping[int, list[UnicastAddress]], known: set[UnicastAddress]
 ) -> ScenarioFlow:
     place = f"flows.{flow.name}"
     source, destination = parse_unicast(flow.source), parse_address(flow.destination)
@@ -154,27 +174,26 @@ def _to_flow(
         members: tuple[UnicastAddress, ...] = (UnicastAddress(destination),)
     else:
         members = tuple(a for a in subscribed.get(int(destination), ()) if a != source)
-    if members == (source,):
-        raise InvalidInput(f"{flow.source} would send to itself; name another destination", place=place)
     if not members:
-        raise InvalidInput(f"nobody subscribes to {flow.destination}", place=place)
-    return ScenarioFlow(
-        name=flow.name,
-        source=source,
-        members=members,
-        count=flow.count,
-        period_s=flow.period_seconds,
-        start_s=flow.start_seconds,
-        deadline_ms=flow.deadline_milliseconds,
-        spread_in_period=flow.at_drawn_times,
-        pdu_bytes=flow.pdu_bytes,
-        response_pdu_bytes=flow.response_pdu_bytes,
-        ttl=flow.ttl,
-        segmentation=flow.to_segmentation(),
-        relays=None if flow.relays is None else frozenset(_expand(flow.relays, known, f"{place}.relays")),
-        publish_retransmit=flow.to_publish_retransmit(),
-        retries=flow.to_retries(),
-    )
+        raise DocumentFault(f"{flow.destination} is for nobody but the source", ("flows", index, "destination"))
+    with at_path("flows", index):
+        return ScenarioFlow(
+            name=flow.name,
+            source=source,
+            members=members,
+            count=flow.count,
+            period_s=flow.period_seconds,
+            start_s=flow.start_seconds,
+            deadline_ms=flow.deadline_milliseconds,
+            spread_in_period=flow.at_drawn_times,
+            pdu_bytes=flow.pdu_bytes,
+            response_pdu_bytes=flow.response_pdu_bytes,
+            ttl=flow.ttl,
+            segmentation=flow.to_segmentation(),
+            relays=None if flow.relays is None else frozenset(_expand(flow.relays, known, f"{place}.relays")),
+            publish_retransmit=flow.to_publish_retransmit(),
+            retries=flow.to_retries(),
+        )
 
 
 def _to_backgrounds(document: ScenarioDocument, known: set[UnicastAddress]) -> Iterator[ScenarioBackground]:
@@ -185,6 +204,9 @@ def _to_backgrounds(document: ScenarioDocument, known: set[UnicastAddress]) -> I
             rate_per_s=told.rate_per_second,
             ttl=told.ttl,
             pdu_bytes=told.pdu_bytes,
+            destinations=()
+            if told.destinations is None
+            else _expand(told.destinations, known, f"background.{told.name}.destinations"),
         )
 
 
@@ -202,7 +224,8 @@ def _to_interferences(document: ScenarioDocument, known: set[UnicastAddress]) ->
 
 def _to_changes(document: ScenarioDocument, positions: Mapping[UnicastAddress, Position]) -> Iterator[NodeChange]:
     """Changes in the order of time; each move sees where the others are by then."""
-    now, moves = dict(positions), 0
+    now: dict[UnicastAddress, Position] = dict(positions)
+    moves: Counter[UnicastAddress] = Counter()
     plan = None if document.radio is None else RadioPlan(document.radio)
     around = None if document.radio is None else Neighbourhood(document)
     for told in sorted(document.changes, key=lambda change: change.at_seconds):
@@ -210,7 +233,7 @@ def _to_changes(document: ScenarioDocument, positions: Mapping[UnicastAddress, P
         if told.move_to_m is not None and plan is not None and around is not None:
             if node not in now:
                 raise InvalidInput(f"unknown node {told.node}", place="changes")
-            moves += 1
+            moves[node] += 1
             now[node] = Position(*told.move_to_m)
             around.move(node, now[node])
             links = tuple(plan.links_of(node, {a: now[a] for a in around.of(node)}, moves))

@@ -14,16 +14,18 @@ from meshtwin.radio.path_loss import (
     ITU_INDOOR,
     LogDistance,
     compute_distance_m,
+    compute_floors_loss_db,
     compute_free_space_loss_db,
     compute_log_distance_loss_db,
 )
 from meshtwin.sim.draws import draw_normal, make_key
-from meshtwin.sim.scenario import ScenarioLink
+from meshtwin.sim.scenario import ACCESS_PDU_BYTES, ScenarioLink
 from meshtwin.sim.scenario_document import RadioDocument, ScenarioDocument
 
 __all__ = ["Neighbourhood", "RadioPlan", "build_links", "check_length", "check_memory", "estimate_bytes"]
 
 WEAKEST_DBM: Final = -108.0  # below this a link neither delivers nor disturbs; leaving it out saves time
+ON_FLOOR: Final = 1e-9  # of a floor's height: rounding must not put a node below the floor that it stands on
 DRAWN_MOST: Final = 7.1  # deviations; `draw_normal` gives no more
 SHADOWING_MARGIN: Final = 4.0  # deviations of shadowing that are reckoned with when links are counted beforehand
 LINK_BYTES: Final = 550  # of a link in scenario and engine together; measured with tracemalloc, CPython 3.11
@@ -43,38 +45,62 @@ class RadioPlan:
     def __init__(self, radio: RadioDocument) -> None:
         self._radio = radio
         self._params = _to_log_distance(radio)
+        self._shadowing_db, self._pair_shadowing_db = _shadowing_db(radio)
 
     def compute_power_dbm(
-        self, source: UnicastAddress, at: Position, target: UnicastAddress, to: Position, move: int = 0
+        self,
+        source: UnicastAddress,
+        at: Position,
+        target: UnicastAddress,
+        to: Position,
+        moves: tuple[int, int] = (0, 0),
     ) -> float | None:
-        """Power received at ``to``; None: out of a hard range. ``move``: how often one of the two was moved."""
+        """Power received at ``to``; None: out of a hard range. ``moves``: how often source and target were."""
         radio = self._radio
         distance_m = compute_distance_m(at, to)
         if radio.range_m is not None and distance_m > radio.range_m:
             return None
         if radio.model == "unitDisc":
             return radio.tx_power_dbm
-        if radio.model in ("logDistance", "ituIndoor"):
-            moved = (move,) if move else ()
-            key = make_key(radio.shadowing_seed, "shadowing", f"{source:04x}", *moved)
-            shadowing_db = radio.shadowing_db * draw_normal(key, target)
-            if radio.pair_shadowing_db:
-                low, high = min(source, target), max(source, target)
-                pair = make_key(radio.shadowing_seed, "pairShadowing", f"{low:04x}", *moved)
-                shadowing_db += radio.pair_shadowing_db * draw_normal(pair, high)
-            return radio.tx_power_dbm - compute_log_distance_loss_db(distance_m, self._params, shadowing_db)
-        return radio.tx_power_dbm - compute_free_space_loss_db(distance_m)
+        if radio.model == "hardRange":
+            return radio.tx_power_dbm - compute_free_space_loss_db(distance_m)
+        extra_db = self._draw_shadowing_db(source, target, moves) + compute_floors_loss_db(self._count_floors(at, to))
+        if radio.model == "freeSpace":
+            return radio.tx_power_dbm - max(0.0, compute_free_space_loss_db(distance_m) + extra_db)
+        return radio.tx_power_dbm - compute_log_distance_loss_db(distance_m, self._params, extra_db)
+
+    def _draw_shadowing_db(self, source: UnicastAddress, target: UnicastAddress, moves: tuple[int, int]) -> float:
+        """Of one direction, and of the pair; where neither was moved as before the first move."""
+        seed, moved = self._radio.shadowing_seed, moves if any(moves) else ()
+        shadowing_db = 0.0
+        if self._shadowing_db:
+            key = make_key(seed, "shadowing", f"{source:04x}", *moved)
+            shadowing_db += self._shadowing_db * draw_normal(key, target)
+        if self._pair_shadowing_db:
+            low, high = min(source, target), max(source, target)
+            pair = make_key(seed, "pairShadowing", f"{low:04x}", *(moved if source == low else moved[::-1]))
+            shadowing_db += self._pair_shadowing_db * draw_normal(pair, high)
+        return shadowing_db
+
+    def _count_floors(self, at: Position, to: Position) -> int:
+        """Floors between two heights, with the ground floor's at 0 m; a node that stands on one is above it."""
+        height_m = self._radio.floor_height_m
+        if height_m is None:
+            return 0
+        return abs(math.floor(at.z_m / height_m + ON_FLOOR) - math.floor(to.z_m / height_m + ON_FLOOR))
 
     def links_of(
-        self, address: UnicastAddress, positions: Mapping[UnicastAddress, Position], move: int = 0
+        self, address: UnicastAddress, positions: Mapping[UnicastAddress, Position], moves: Mapping[UnicastAddress, int]
     ) -> Iterator[ScenarioLink]:
-        """All links from and to one node that are strong enough to matter."""
+        """All links from and to one node that are strong enough to matter; ``moves``: how often each was moved."""
         for other, at in positions.items():
             if other == address:
                 continue
             for source, target in ((address, other), (other, address)):
                 here, there = (positions[address], at) if source == address else (at, positions[address])
-                power_dbm = self.compute_power_dbm(source, here, target, there, move)
+                power_dbm = self.compute_power_dbm(
+                    source, here, target, there, (moves.get(source, 0), moves.get(target, 0))
+                )
                 if power_dbm is not None and power_dbm >= WEAKEST_DBM:
                     yield ScenarioLink(source=source, target=target, rx_power_dbm=power_dbm)
 
@@ -88,6 +114,7 @@ def build_links(document: ScenarioDocument, positions: Mapping[UnicastAddress, P
                 target=parse_unicast(link.target),
                 rx_power_dbm=link.rx_power_dbm,
                 delivery=link.delivery,
+                delivery_pdu_bytes=link.delivery_pdu_bytes or ACCESS_PDU_BYTES,
             )
             for link in document.links
         )
@@ -118,7 +145,7 @@ class Neighbourhood:
         self._addresses = [parse_unicast(node.address) for node in document.nodes]
         self._index = {address: index for index, address in enumerate(self._addresses)}
         self._places = _places(document)
-        shadowing_db = document.radio.shadowing_db + document.radio.pair_shadowing_db
+        shadowing_db = sum(_shadowing_db(document.radio))
         self._reach_m = _reach_m(document.radio, DRAWN_MOST * shadowing_db) * 1.000_001  # rounding must not decide
 
     def numbered(self, index: int) -> list[tuple[int, UnicastAddress]]:
@@ -164,7 +191,7 @@ def _count_links(document: ScenarioDocument) -> int:
     if document.radio is None:
         return given
     radio = document.radio
-    reach_m = _reach_m(radio, SHADOWING_MARGIN * math.hypot(radio.shadowing_db, radio.pair_shadowing_db))
+    reach_m = _reach_m(radio, SHADOWING_MARGIN * math.hypot(*_shadowing_db(radio)))
     places = _places(document)
     moves = np.array([(*change.move_to_m, 0.0)[:3] for change in document.changes if change.move_to_m is not None])
     near = sum(np.count_nonzero(_is_near(places, at, reach_m)) - 1 for at in places)
@@ -177,11 +204,22 @@ def _reach_m(radio: RadioDocument, shadowing_db: float) -> float:
         return radio.range_m
     budget_db = radio.tx_power_dbm - WEAKEST_DBM
     if radio.model == "freeSpace":
+        budget_db += shadowing_db
         budget_db -= compute_free_space_loss_db(1.0)
         return float(10.0 ** (min(budget_db, 200.0) / 20.0))
     params = _to_log_distance(radio)
     budget_db += shadowing_db - params.reference_db
     return float(10.0 ** (min(budget_db / (10.0 * params.exponent), 10.0)))
+
+
+def _shadowing_db(radio: RadioDocument) -> tuple[float, float]:
+    """Deviations of shadowing, of each direction and of pairs.
+
+    The sigma of the ITU's environments is of places, and both directions see the same walls: it is that of pairs.
+    """
+    if radio.model == "ituIndoor" and not radio.model_fields_set & {"shadowing_db", "pair_shadowing_db"}:
+        return 0.0, ITU_INDOOR[radio.environment].sigma_db
+    return radio.shadowing_db, radio.pair_shadowing_db
 
 
 def _to_log_distance(radio: RadioDocument) -> LogDistance:

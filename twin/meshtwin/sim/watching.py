@@ -8,7 +8,7 @@ from meshtwin.sim.scenario import Scenario
 from meshtwin.sim.traffic import find_end_ns
 from meshtwin.units import s_to_ns
 
-__all__ = ["Look", "tell", "watched"]
+__all__ = ["Look", "tell", "watched", "watched_part"]
 
 # Told the share 0..1 of the simulated time that is over. What it raises ends the replication.
 Look = Callable[[float], None]
@@ -24,6 +24,17 @@ def watched(look: Look) -> Iterator[None]:
         yield
     finally:
         _look.reset(token)
+
+
+@contextmanager
+def watched_part(begin: float, length: float) -> Iterator[None]:
+    """Whoever looks takes what runs inside for the part of a replication from ``begin`` on, ``length`` of it."""
+    whole = _look.get()
+    if whole is None:
+        yield
+        return
+    with watched(lambda share: whole(begin + share * length)):
+        yield
 
 
 def tell(scenario: Scenario, now_ns: int) -> None:

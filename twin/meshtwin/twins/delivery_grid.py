@@ -59,19 +59,28 @@ def scale_tables(tables: Tables, most: float) -> Tables:
 
 def to_beta(log_mass: Array) -> list[tuple[float, float]]:
     """Alpha and beta of equal mean and variance for each row of logarithms of mass, (links, GRID_SIZE)."""
-    mass = np.exp(log_mass - log_mass.max(axis=1, keepdims=True))
-    mass /= mass.sum(axis=1, keepdims=True)
-    mean = mass @ DELIVERY
-    variance = mass @ DELIVERY**2 - mean**2
+    mass = log_mass - log_mass.max(axis=1, keepdims=True)
+    np.exp(mass, out=mass)
+    # `einsum` and not a product of matrices: a link's figures depend on no other link, to the last digit
+    whole = mass.sum(axis=1)
+    mean = np.einsum("lp,p->l", mass, DELIVERY) / whole
+    variance = np.einsum("lp,p->l", mass, DELIVERY**2) / whole - mean**2
     total = np.maximum(mean * (1 - mean) / np.maximum(variance, 1e-9) - 1, 1e-3)
     return [(float(a), float(b)) for a, b in zip(mean * total, (1 - mean) * total, strict=True)]
 
 
 def log_likelihood(tables: Tables, rows: slice | NDArray[np.intp], load: Load) -> Array:
     """(rows, GRID_SIZE): logarithm of the chance of the counts, up to a constant per row."""
-    total = np.zeros((1, GRID_SIZE))
+    if not tables:
+        return np.zeros((1, GRID_SIZE))
+    parts = []
     for k in sorted(tables):
         table = tables[k][rows]
-        log_heard, log_missed = log_likelihoods(DELIVERY, k, load)
-        total = total + table[:, :1] * log_heard + table[:, 1:] * log_missed
+        for column, log_chance in enumerate(log_likelihoods(DELIVERY, k, load)):
+            parts.append(
+                table[:, column, None] * log_chance
+            )  # by elements: no link depends on how many others there are
+    total = parts[0]
+    for part in parts[1:]:
+        total += part
     return total

@@ -91,7 +91,7 @@ def fit_delivery_prior(score: Array, tables: Tables, load: Load, kind: ScoreKind
     return DeliveryPrior(midpoint=midpoint, width=width, strength=strength)
 
 
-def _mean(score: Array, midpoint: float, width: float) -> Array:
+def _mean(score: Array, midpoint: float, width: float | Array) -> Array:
     steps = np.clip((score - midpoint) / width, -50.0, 50.0)
     return np.clip(MEAN_MOST / (1.0 + np.exp(-steps)), MEAN_LEAST, MEAN_MOST)
 
@@ -109,11 +109,16 @@ def _log_likelihood(delivery: Array, tables: Tables, load: Load) -> Array:
 
 
 def _fit_curve(score: Array, tables: Tables, load: Load, kind: ScoreKind) -> tuple[float, float]:
+    distinct, group = np.unique(score, return_inverse=True)  # reports round RSSI: some ten values of hundreds
+    sums = {k: np.zeros((len(distinct), 2)) for k in tables}
+    for k, table in tables.items():
+        np.add.at(sums[k], group, table)
     best = (-np.inf, 0.0, 1.0)
     for midpoint in kind.midpoints:
-        for width in kind.widths:
-            fit = _log_likelihood(_mean(score, midpoint, width), tables, load).sum()
-            best = max(best, (float(fit), float(midpoint), float(width)))
+        mean = _mean(distinct[:, None], midpoint, kind.widths)
+        fits = _log_likelihood(mean, sums, load).sum(axis=0)
+        row = max(range(len(fits)), key=lambda i: (fits[i], kind.widths[i]))
+        best = max(best, (float(fits[row]), float(midpoint), float(kind.widths[row])))
     return best[1], best[2]
 
 
@@ -127,13 +132,20 @@ class _Grid:
         self._log_weight = np.log(np.sin(2 * theta))
         links = len(next(iter(tables.values())))
         grid = np.broadcast_to(np.sin(theta) ** 2, (links, SCATTER_POINTS))
-        self._likelihood = _log_likelihood(grid.copy(), tables, load)
+        likelihood = _log_likelihood(grid.copy(), tables, load)
+        # Evidence is at most `EVIDENCE_MAX`, and some point is fair to both prior and counts: nothing sums up to 0.
+        self._top = float(likelihood.max(axis=1).sum())
+        self._likelihood = np.exp(likelihood - likelihood.max(axis=1, keepdims=True))
 
     def evidence(self, mean: Array, strength: float) -> float:
         """Marginal log likelihood of all links under Beta priors of these means."""
-        alpha, beta = strength * mean[:, None], strength * (1 - mean[:, None])
+        distinct, group = np.unique(mean, return_inverse=True)
+        alpha, beta = strength * distinct[:, None], strength * (1 - distinct[:, None])
         log_prior = (alpha - 1) * self._log_heard + (beta - 1) * self._log_missed + self._log_weight
-        return float((_log_sum(log_prior + self._likelihood) - _log_sum(log_prior)).sum())
+        prior = np.exp(log_prior - log_prior.max(axis=1, keepdims=True))
+        prior /= prior.sum(axis=1, keepdims=True)
+        together = np.einsum("lp,lp->l", self._likelihood, prior[group])
+        return float(np.log(together).sum()) + self._top
 
 
 def _refine_curve(score: Array, grid: _Grid, kind: ScoreKind, start: tuple[float, float]) -> tuple[float, float]:
@@ -157,8 +169,3 @@ def _refine_curve(score: Array, grid: _Grid, kind: ScoreKind, start: tuple[float
 
 def _fit_strength(mean: Array, grid: _Grid) -> float:
     return max((grid.evidence(mean, float(strength)), float(strength)) for strength in STRENGTHS)[1]
-
-
-def _log_sum(values: Array) -> Array:
-    top = values.max(axis=1)
-    return np.asarray(top + np.log(np.exp(values - top[:, None]).sum(axis=1)))

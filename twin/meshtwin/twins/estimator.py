@@ -17,7 +17,7 @@ where links tell it, else from distance and the other direction; it is uniform w
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
@@ -25,7 +25,7 @@ import numpy as np
 
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.snapshots import LinkEstimate
-from meshtwin.radio.survivors import estimate_received_power
+from meshtwin.radio.survivors import estimate_received_powers
 from meshtwin.twins.delivery_grid import (
     CHUNK,
     DELIVERY,
@@ -75,15 +75,19 @@ class LinkQuestion:
 
 def estimate_links(question: LinkQuestion) -> tuple[LinkEstimate, ...]:
     """Estimates of all links that were ever reported, ascending by (source, target)."""
-    return _estimate_heard(question, *_gather(question))
+    heard, unheard = _gather(question)
+    line = _fit_line(heard, unheard, question.load) if np.isnan(heard.rssi_dbm).any() else None
+    return _estimate_heard(question, heard, line)
 
 
 def estimate_all(question: LinkQuestion) -> tuple[LinkEstimate, ...]:
     """Links that were reported, and unheard pairs that may deliver, ascending by (source, target)."""
     heard, unheard = _gather(question)
+    needs_line = bool(unheard.pairs) or bool(np.isnan(heard.rssi_dbm).any())  # else it would take 7 ms on 300 nodes
+    line = _fit_line(heard, unheard, question.load) if needs_line else None
     found = (
-        *_estimate_heard(question, heard, unheard),
-        *_estimate_unheard(question, heard, unheard, UNHEARD_LEAST),
+        *_estimate_heard(question, heard, line),
+        *_estimate_unheard(question, heard, unheard, line, UNHEARD_LEAST),
     )
     return tuple(sorted(found, key=lambda link: (link.source, link.target)))
 
@@ -94,53 +98,53 @@ def estimate_unheard(question: LinkQuestion, least: float = UNHEARD_LEAST) -> tu
     From their distance, what they were exposed to in vain, and the other direction. Only pairs that are expected to
     deliver at least ``least``; none where places are not known or links too few.
     """
-    return _estimate_unheard(question, *_gather(question), least)
+    heard, unheard = _gather(question)
+    return _estimate_unheard(question, heard, unheard, _fit_line(heard, unheard, question.load), least)
 
 
-def _estimate_heard(question: LinkQuestion, heard: Evidence, unheard: Evidence) -> tuple[LinkEstimate, ...]:
-    priors = _choose_priors(heard, unheard, question.load)
-    posteriors = [_weakened(alpha, beta) for alpha, beta in fit_beta(heard.counts, question.load, priors)]
-    records = (question.state.nodes[target].links[source] for source, target in heard.pairs)
+def _estimate_heard(question: LinkQuestion, heard: Evidence, line: LinkLine | None) -> tuple[LinkEstimate, ...]:
+    """``line``: None where nothing is known of it, or RSSI is told of all links."""
+    priors = _choose_priors(heard, line, question.load)
+    posteriors = _weakened(fit_beta(heard.counts, question.load, priors))
+    records = [question.state.nodes[target].links[source] for source, target in heard.pairs]
+    powers = _powers(heard.rssi_dbm, records, posteriors)
     return tuple(
-        _with_power(
-            LinkEstimate(
-                source=UnicastAddress(source),
-                target=UnicastAddress(target),
-                delivery_alpha=alpha,
-                delivery_beta=beta,
-                rssi_dbm=record.rssi_dbm,
-                last_heard=datetime.fromtimestamp(record.heard_s, UTC),
-            ),
-            record,
+        LinkEstimate(
+            source=UnicastAddress(source),
+            target=UnicastAddress(target),
+            delivery_alpha=alpha,
+            delivery_beta=beta,
+            rssi_dbm=record.rssi_dbm,
+            last_heard=datetime.fromtimestamp(record.heard_s, UTC),
+            rx_power_dbm=None if record.rssi_dbm is None else power_dbm,
+            rx_power_deviation_db=None if record.rssi_dbm is None else deviation_db,
         )
-        for (source, target), record, (alpha, beta) in zip(heard.pairs, records, posteriors, strict=True)
+        for (source, target), record, (alpha, beta), (power_dbm, deviation_db) in zip(
+            heard.pairs, records, posteriors.tolist(), powers, strict=True
+        )
     )
 
 
-def _with_power(link: LinkEstimate, record: LinkRecord) -> LinkEstimate:
-    """``link`` with the power that arrives over it: its RSSI less what survivors look too strong by."""
-    if link.rssi_dbm is None:
-        return link
-    power = estimate_received_power(
-        link.rssi_dbm,
-        link.delivery_mean,
-        delivery_deviation=link.delivery_deviation,
-        readings=min(record.received + 1, RSSI_READINGS),
-    )
-    return replace(
-        link,
-        rx_power_dbm=round(power.mean_dbm, 2),  # hundredths say nothing, and stand in every snapshot
-        rx_power_deviation_db=round(power.deviation_db, 2),
-    )
+def _powers(rssi_dbm: Array, records: Sequence[LinkRecord], posteriors: Array) -> list[list[float]]:
+    """Power that arrives over each link, its RSSI less what survivors look too strong by, and its deviation.
+
+    NaN without RSSI. Hundredths of a dB, which say nothing, stand in every snapshot.
+    """
+    alpha, beta = posteriors.T
+    whole = alpha + beta
+    deviation = np.sqrt(alpha * beta / (whole**2 * (whole + 1)))
+    readings = np.array([min(record.received + 1, RSSI_READINGS) for record in records], dtype=np.float64)
+    pairs = np.stack(estimate_received_powers(rssi_dbm, alpha / whole, deviation, readings), axis=1)
+    rounded: list[list[float]] = np.round(pairs, 2).tolist()
+    return rounded
 
 
 def _estimate_unheard(
-    question: LinkQuestion, heard: Evidence, unheard: Evidence, least: float
+    question: LinkQuestion, heard: Evidence, unheard: Evidence, line: LinkLine | None, least: float
 ) -> tuple[LinkEstimate, ...]:
-    both = _joined(heard, unheard)
-    line = _fit_line(heard, unheard, question.load)
     if line is None or not unheard.pairs:
         return ()
+    both = _joined(heard, unheard)
     pairs = _to_pairs(both)
     expected = line.expect_both_ways(pairs, question.load)
     found: list[LinkEstimate] = []
@@ -158,10 +162,10 @@ def _estimate_unheard(
     return tuple(found)
 
 
-def _weakened(alpha: float, beta: float) -> tuple[float, float]:
-    """The posterior with what the model does not know: same mean, worth less than `MODEL_TRIALS`."""
-    factor = MODEL_TRIALS / (MODEL_TRIALS + alpha + beta)
-    return alpha * factor, beta * factor
+def _weakened(posteriors: Sequence[tuple[float, float]]) -> Array:
+    """(links, 2): the posteriors with what the model does not know: same mean, worth less than `MODEL_TRIALS`."""
+    table = np.array(posteriors, dtype=np.float64).reshape(-1, 2)
+    return np.asarray(table * (MODEL_TRIALS / (MODEL_TRIALS + table.sum(axis=1, keepdims=True))))
 
 
 def fit_beta(counts: Sequence[Counts], load: Load = QUIET, priors: Array | None = None) -> list[tuple[float, float]]:
@@ -198,15 +202,14 @@ def _gather(question: LinkQuestion) -> tuple[Evidence, Evidence]:
     return heard, find_unheard(question.state, exposure, question.places, heard)
 
 
-def _choose_priors(heard: Evidence, unheard: Evidence, load: Load) -> Array:
+def _choose_priors(heard: Evidence, line: LinkLine | None, load: Load) -> Array:
     """(links, 2): from RSSI where it is told, else from the line, else uniform."""
     priors = np.array([UNIFORM] * len(heard.pairs)).reshape(-1, 2)
     tables = to_tables(heard.counts)
     told = np.flatnonzero(~np.isnan(heard.rssi_dbm))
     _set_priors(priors, told, heard.rssi_dbm, RSSI_DBM, (tables, load))
     untold = np.flatnonzero(np.isnan(heard.rssi_dbm))
-    line = _fit_line(heard, unheard, load) if len(untold) else None
-    if line is not None:
+    if line is not None and len(untold):
         expected = line.expect_both_ways(_to_pairs(heard), load)
         _set_priors(priors, untold, expected.mean, LOG_ODDS, (tables, load))
     return priors

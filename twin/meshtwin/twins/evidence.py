@@ -87,16 +87,18 @@ def find_unheard(state: TwinState, exposure: Exposure, places: Places, heard: Ev
 
 def _aged(record: LinkRecord, silent: SilentLink | None, missing: float, now_s: float) -> Counts:
     """Evidence as it counts at ``now_s``, with notifications of which no counter tells."""
-    total = sum(heard + missed for _, heard, missed in record.evidence)
+    total = record.notifications
     if total <= 0.0:
         factor = 1.0
     else:
         decay = 0.5 ** (max(0.0, now_s - record.evidence_s) / EVIDENCE_HALF_LIFE_S)
         factor = max(decay, min(1.0, EVIDENCE_FLOOR / total))
-    aged = tuple((k, heard * factor, missed * factor) for k, heard, missed in record.evidence)
     untold = missing if silent is None else max(missing, silent.missed)
     newest = record.newest_transmissions
-    return tuple((k, h, m + (untold if k == newest else 0.0)) for k, h, m in aged)
+    if len(record.evidence) == 1:  # the common case, kept fast
+        ((k, heard, missed),) = record.evidence
+        return ((k, heard * factor, missed * factor + (untold if k == newest else 0.0)),)
+    return tuple((k, h * factor, m * factor + (untold if k == newest else 0.0)) for k, h, m in record.evidence)
 
 
 def _decades(pairs: Sequence[Pair], places: Places) -> Array:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-from meshtwin.twins.folding import EVIDENCE_HALF_LIFE_S
+from meshtwin.twins.folding import EVIDENCE_HALF_LIFE_S, NOTHING_UNTOLD
 from meshtwin.twins.silence import SILENT_INTERVALS, rotation_s
 from meshtwin.twins.state import LinkRecord, NodeRecord, TwinState
 
@@ -131,9 +131,10 @@ def _accounted(node: NodeRecord, record: LinkRecord, now_s: float, limit_s: floa
     ``limit_s``: how long a link that is alive may go without being listed.
     """
     decay: float = 0.5 ** (max(0.0, now_s - record.evidence_s) / EVIDENCE_HALF_LIFE_S)
-    counted = decay * sum(heard + missed for _, heard, missed in record.evidence)
-    seconds, since = record.untold
-    counted += decay * max(0.0, rate_per_s * seconds - since)
+    counted = decay * record.notifications
+    if record.untold != NOTHING_UNTOLD:
+        seconds, since = record.untold
+        counted += decay * max(0.0, rate_per_s * seconds - since)
     reported_s = record.listed_s if node.reported_s is None else node.reported_s
     silent_s = max(0.0, reported_s - record.listed_s - limit_s)
     waiting_s = max(0.0, now_s - record.listed_s - silent_s)

@@ -18,7 +18,7 @@ from meshtwin.contract.telemetry import (
 from meshtwin.twins.observations import Observation, Reason
 from meshtwin.twins.state import FlowRecord, LinkRecord, NodeRecord, StreamPosition, TwinState
 
-__all__ = ["EVIDENCE_HALF_LIFE_S", "count_dropped", "fold"]
+__all__ = ["EVIDENCE_HALF_LIFE_S", "NOTHING_UNTOLD", "count_dropped", "fold"]
 
 EVIDENCE_HALF_LIFE_S: Final = 1800.0
 # At a notification interval of 10 s about 260 notifications count: a deviation of 0.03 at a delivery of 0.5.

@@ -123,10 +123,11 @@ def log_normal_mass(expected: Expectation) -> Array:
 
 def _moments(log_mass: Array) -> tuple[Array, Array]:
     """Mean and variance of the log-odds of each row."""
-    mass = np.exp(log_mass - log_mass.max(axis=1, keepdims=True))
-    mass /= mass.sum(axis=1, keepdims=True)
-    mean = mass @ LOGIT
-    return mean, np.maximum(mass @ LOGIT**2 - mean**2, 1e-4)
+    mass = log_mass - log_mass.max(axis=1, keepdims=True)
+    np.exp(mass, out=mass)
+    whole = mass.sum(axis=1)
+    mean = mass @ LOGIT / whole
+    return mean, np.maximum(mass @ LOGIT**2 / whole - mean**2, 1e-4)
 
 
 def _said_by_counters(pairs: Pairs, expected: Expectation, load: Load) -> tuple[Array, Array]:

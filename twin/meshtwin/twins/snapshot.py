@@ -9,6 +9,7 @@ from meshtwin.mesh.addresses import UnicastAddress, parse_range
 from meshtwin.mesh.configuration import Configuration, NodeSettings
 from meshtwin.mesh.nodes import Flow, Inventory
 from meshtwin.mesh.snapshots import SegmentView, Snapshot
+from meshtwin.mesh.stacks import STACKS
 from meshtwin.twins.estimator import LinkQuestion, estimate_all
 from meshtwin.twins.freshness import why_young
 from meshtwin.twins.load import Load, Traffic, estimate_load
@@ -99,8 +100,9 @@ def to_question(facts: SegmentFacts, state: TwinState, now_s: float, load: Load)
 
 
 def _profile(state: TwinState, facts: SegmentFacts) -> str:
+    """What the gateway says of its nodes, if it is a profile that is known."""
     told = None if state.gateway is None else state.gateway.stack_profile
-    return told or facts.profile
+    return told if told is not None and told in STACKS else facts.profile
 
 
 def _gateway_address(state: TwinState, inventory: Inventory) -> UnicastAddress | None:

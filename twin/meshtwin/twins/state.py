@@ -38,6 +38,14 @@ class LinkRecord:
     transmissions: int = 0
 
     @property
+    def notifications(self) -> float:
+        """All that were heard or missed, as of ``evidence_s``."""
+        if len(self.evidence) == 1:  # the common case, kept fast: an estimate asks thousands
+            _, heard, missed = self.evidence[0]
+            return heard + missed
+        return sum(heard + missed for _, heard, missed in self.evidence)
+
+    @property
     def newest_transmissions(self) -> int:
         """Copies of each notification that was listed last; 1 where nothing is known."""
         return self.transmissions or (self.evidence[-1][0] if self.evidence else 1)

@@ -110,7 +110,7 @@ def lose(state: State, node: int, message: int) -> State:
         place = int(counts[TRACES])
         if place >= len(state.trace):
             state = state._replace(trace=np.concatenate((state.trace, np.zeros_like(state.trace))))
-        state.trace[place] = (int(counts[NOW]), SWITCHED_OFF, LOST, node, message)
+        state.trace[place] = (int(counts[NOW]), SWITCHED_OFF, LOST, node, message, -1, -1)
         counts[TRACES] = place + 1
     return state
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from meshtwin.sim.compiled.layout import ARRIVALS, CAUSES, KINDS, MESSAGES, SENT, TRACES, State
+from meshtwin.sim.compiled.layout import ARRIVALS, CAUSES, KINDS, MESSAGES, PART_KINDS, SENT, TRACES, State
 from meshtwin.sim.packets import LossCause, Record, RecordKind
 from meshtwin.sim.results import Arrival, MessageResult, RunResult, airtime_at, airtime_ratios
 from meshtwin.sim.scenario import Scenario
@@ -79,14 +79,22 @@ def collect_messages(scenario: Scenario, state: State) -> tuple[MessageResult, .
 
 def collect_records(scenario: Scenario, state: State) -> tuple[Record, ...]:
     rows = state.trace[: state.counts[TRACES]]
-    keys = state.messages["key"].tolist()
+    messages = state.messages[: state.counts[MESSAGES]]
+    keys, flows = messages["key"].tolist(), messages["flow"].tolist()
+    part_of = messages["part_of"]  # a poll's own number is that of its window
+    numbers = messages["number"][np.where(part_of < 0, np.arange(len(messages)), part_of)].tolist()
+    kinds = np.where(messages["answers"] >= 0, -1, messages["kind"]).tolist()
+    names = {-1: "answer", 0: "message"} | {place: kind.name.lower() for place, kind in enumerate(PART_KINDS, 1)}
     lost = KINDS.index(RecordKind.LOST)
+    addresses = [node.address for node in scenario.nodes]
     return tuple(
         Record(
-            time_ns, KINDS[kind], scenario.nodes[node].address, keys[message], cause(detail) if kind == lost else detail
+            time_ns, KINDS[kind], addresses[node], keys[message], cause(detail) if kind == lost else detail,
+            flows[message], numbers[message], names[kinds[message]],
+            None if sender < 0 else addresses[sender], None if sender < 0 else copy,
         )
-        for time_ns, detail, kind, node, message in rows.tolist()
-    )
+        for time_ns, detail, kind, node, message, sender, copy in rows.tolist()
+    )  # fmt: skip
 
 
 def cause(detail: int) -> str:

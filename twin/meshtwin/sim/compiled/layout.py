@@ -99,7 +99,7 @@ ENTRY: Final = record(time_ns=I8, order=I8, payload=I8)  # of the event queue
 BURST: Final = record(from_ns=I8, until_ns=I8, quiet_log=F8, bursts_per_s=F8)
 SLOT: Final = record(owner=I4, next_free=I4)  # a row of ``known``; owner: the message that had it last
 ARRIVAL: Final = record(time_ns=I8, answered_ns=I8, message=I4, node=I4, hops=I4)
-TRACE: Final = record(time_ns=I8, detail=I8, kind=I4, node=I4, message=I4)
+TRACE: Final = record(time_ns=I8, detail=I8, kind=I4, node=I4, message=I4, sender=I4, copy=I4)
 
 
 class State(NamedTuple):

@@ -33,6 +33,7 @@ __all__ = [
     "member_place",
     "remember",
     "trace",
+    "trace_airing",
 ]
 
 LOST, ORIGINATED = code(KINDS.index(RecordKind.LOST)), code(KINDS.index(RecordKind.ORIGINATED))
@@ -50,6 +51,16 @@ def trace(s: State, time_ns: int, kind: int, node: int, message: int, detail: in
         s.trace[place].node = node
         s.trace[place].message = message
         s.trace[place].detail = detail
+        s.trace[place].sender = -1
+        s.trace[place].copy = -1
+
+
+@inlined
+def trace_airing(s: State, place: int, sender: int) -> None:
+    """Has the record at ``place``, if there is one, tell of which transmission it is: the one that ``sender`` ends."""
+    if place < s.counts[TRACES]:
+        s.trace[place].sender = sender
+        s.trace[place].copy = s.nodes[sender].air_copy
 
 
 @inlined

@@ -12,11 +12,21 @@ from meshtwin.sim.compiled.layout import (
     KINDS,
     POLL,
     SEGMENT,
+    TRACES,
     WHOLE,
     State,
     code,
 )
-from meshtwin.sim.compiled.messages import add_arrival, is_only_member, let_go, lose, member_place, remember, trace
+from meshtwin.sim.compiled.messages import (
+    add_arrival,
+    is_only_member,
+    let_go,
+    lose,
+    member_place,
+    remember,
+    trace,
+    trace_airing,
+)
 from meshtwin.sim.compiled.radio import ORDERS, is_sending, listens_to, quiet_share, survival_of
 from meshtwin.sim.compiled.segments import take_acknowledgment, take_segment
 from meshtwin.sim.compiled.sending import SWITCHED_OFF, send
@@ -69,7 +79,9 @@ def judge(s: State, now_ns: int, node: int, place: int) -> None:
                 silent += (waiting[at] & HEARD) == 0
         if silent > 0:
             s.losses[NOT_LISTENING] += silent
+            record = s.counts[TRACES]
             trace(s, now_ns, LOST, node, message, NOT_LISTENING)
+            trace_airing(s, record, node)
     if place == nodes[node].air_last:
         let_go(s, message)
 
@@ -81,11 +93,13 @@ def judge_at(
     """What becomes of a PDU at a receiver that listens to it and does not know the message."""
     message = wide(s.nodes[node].air_message)
     s.counts[JUDGED] += 1
+    record = s.counts[TRACES]
     cause = loss_of(s, now_ns, start_ns, node, message, channel, link, receiver, passes)
     if cause >= 0:
         lose(s, now_ns, cause, receiver, message)
     else:
         receive(s, now_ns, receiver, message, wide(s.nodes[node].air_ttl), wide(s.nodes[node].air_hops))
+    trace_airing(s, record, node)  # the first record: what follows from a reception is of no transmission yet
 
 
 @inlined

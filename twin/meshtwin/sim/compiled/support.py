@@ -16,7 +16,7 @@ NODES_MOST: Final = 1 << 24  # bits that a tie has for node, flow or background
 KNOWN: Final[dict[type, str]] = {
     Scenario: """
         name nodes links flows background profile capture duration_s is_traced interference start_of_day_s changes
-        watched
+        watched gaps
     """,
     ScenarioNode: """
         address relay ttl network_transmit relay_retransmit external_pdus_per_s is_on
@@ -33,8 +33,8 @@ KNOWN: Final[dict[type, str]] = {
         name source processing_ns jitter_ns originated_extra_ns originated_jitter_ns own_delay_ns queue_after_delay
         response_ns response_to_group_ns first_send_after_interval start_at_scan_window_end scan_interval_ns
         scan_window_ns scan_restarts_after_event scan_in_phase advertising_delay_ns channel_gap_ns event_overhead_ns
-        pdu_airtime_ns event_window_ns event_window_jitter_ns event_window_step_ns pdu_first_ns pdu_next_ns originated_sets
-        relay_sets one_queue hands_over relays_own_echo rests_after_last relay_buffer message_cache
+        pdu_airtime_ns event_window_ns event_window_jitter_ns event_window_step_ns pdu_first_ns pdu_next_ns
+        originated_sets relay_sets one_queue hands_over relays_own_echo rests_after_last relay_buffer message_cache
         delay_when_idle_only copies_take_turns scan_sample_ns capture_db
         allows_default_ttl_one allows_flow_ttl_one replay_list_size segmentation
     """,

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from meshtwin.radio.reception import resize_delivery
 from meshtwin.sim.elements.bearer import Advertisement
 from meshtwin.sim.elements.friendship import Friendship, ReceiveWindow
 from meshtwin.sim.elements.message_cache import MessageCache
@@ -11,7 +12,25 @@ from meshtwin.sim.elements.scanner import Scanner
 from meshtwin.sim.elements.transmit_queue import TransmitQueue
 from meshtwin.sim.scenario import ScenarioNode
 
-__all__ = ["NodeElements", "OutgoingLink"]
+__all__ = ["DeliveryByAirtime", "NodeElements", "OutgoingLink"]
+
+
+class DeliveryByAirtime(dict[int, float]):
+    """Delivery of a single transmission on a quiet channel, by a PDU's time on the air in ns; filled as it is asked.
+
+    ``quiet``: that of PDUs of ``airtime_ns``.
+    """
+
+    __slots__ = ("airtime_ns", "quiet")
+
+    def __init__(self, quiet: float, airtime_ns: int) -> None:
+        self.quiet = quiet
+        self.airtime_ns = airtime_ns
+
+    def __missing__(self, airtime_ns: int) -> float:
+        """For a PDU that nobody asked for before."""
+        delivery = self[airtime_ns] = resize_delivery(self.quiet, self.airtime_ns, airtime_ns)
+        return delivery
 
 
 class OutgoingLink:
@@ -20,11 +39,11 @@ class OutgoingLink:
     ``known``: the messages in the target's cache, at hand for the innermost loop.
     """
 
-    __slots__ = ("delivery", "key", "known", "passes", "rx_mw", "target")
+    __slots__ = ("delivery_of", "key", "known", "passes", "rx_mw", "target")
 
-    def __init__(self, target: "NodeElements", delivery: float, rx_mw: float, key: int) -> None:
+    def __init__(self, target: "NodeElements", delivery_of: DeliveryByAirtime, rx_mw: float, key: int) -> None:
         self.target = target
-        self.delivery = delivery
+        self.delivery_of = delivery_of
         self.rx_mw = rx_mw
         self.key = key
         self.known = target.cache.known

@@ -25,9 +25,8 @@ class Job(NamedTuple):
 class TransmitQueue:
     """Two queues and the free advertising sets; relayed PDUs beyond the buffer are dropped.
 
-    With no set for originated messages they share the relay sets, and the relay queue goes first, or the other way
-    round with ``own_first``. With
-    ``one_queue`` both wait in the relay queue, and the buffer holds what is being sent, too.
+    With no set for originated messages they share the relay sets, and the relay queue goes first. With ``one_queue``
+    both wait in the relay queue, and the buffer holds what is being sent, too.
     """
 
     __slots__ = (
@@ -36,7 +35,6 @@ class TransmitQueue:
         "_free_relay",
         "_one",
         "_originated",
-        "_own_first",
         "_relay_sets",
         "_relayed",
         "_shared",
@@ -45,7 +43,6 @@ class TransmitQueue:
     def __init__(self, profile: StackProfile) -> None:
         self._shared = profile.originated_sets == 0
         self._one = profile.one_queue
-        self._own_first = profile.own_first
         self._relay_sets = profile.relay_sets
         self._free_originated = profile.originated_sets
         self._free_relay = profile.relay_sets
@@ -75,9 +72,6 @@ class TransmitQueue:
 
     def take(self) -> Job | None:
         """The next job for which an advertising set is free, which is then taken; None if there is none."""
-        if self._own_first and self._shared and self._originated and self._free_relay:
-            self._free_relay -= 1
-            return self._originated.popleft()
         if self._relayed and self._free_relay:
             self._free_relay -= 1
             return self._relayed.popleft()

@@ -14,12 +14,12 @@ from meshtwin.sim.profiles.emulated import EMULATED
 from meshtwin.sim.profiles.mathworks import MATHWORKS
 from meshtwin.sim.profiles.nrf5_sdk import NRF5_SDK
 from meshtwin.sim.profiles.stack_profile import SegmentationTiming, StackProfile
-from meshtwin.sim.profiles.zephyr import ZEPHYR
+from meshtwin.sim.profiles.zephyr import ZEPHYR, ZEPHYR_DELAYABLE
 
 __all__ = ["PROFILES", "SegmentationTiming", "StackProfile", "get_profile"]
 
 PROFILES: Final[Mapping[str, StackProfile]] = MappingProxyType(
-    {profile.name: profile for profile in (ZEPHYR, NRF5_SDK, BLUEZ, MATHWORKS, BMSIM, EMULATED)}
+    {profile.name: profile for profile in (ZEPHYR, ZEPHYR_DELAYABLE, NRF5_SDK, BLUEZ, MATHWORKS, BMSIM, EMULATED)}
 )
 
 

@@ -3,6 +3,7 @@
 from typing import Final
 
 from meshtwin.sim.profiles.stack_profile import StackProfile
+from meshtwin.sim.profiles.zephyr import ZEPHYR
 
 __all__ = ["MATHWORKS"]
 
@@ -15,12 +16,16 @@ MATHWORKS: Final = StackProfile(
         "own messages do not go), helperBLEMeshRetransmissions.m, helperBLEMeshLLGAPBearer.m (an event of 20 ms + "
         "0 to 10 whole ms begins at the end of a scan window and is deaf; first PDU after 1 to 7 ms, each next one 1 "
         "to 8 ms after the start of the one before, channels in random order, in which scanning goes on; all "
-        "scanners begin together, in one channel order). Nothing is fitted. Verification only: it is a simulator"
+        "scanners begin together, in one channel order). Nothing is fitted. Not in these classes, so assumed: answers "
+        "(the example sends unacknowledged messages alone, helperAppGeneric.m) leave at once, segmentation and replay "
+        "protection are Zephyr's, TTL 1 is sent. Verification only: it is a simulator"
     ),
     processing_ns=0,
     jitter_ns=0,
     originated_extra_ns=1_000_000,
     originated_jitter_ns=9_000_000,  # in the source whole milliseconds
+    response_ns=(0, 0),  # assumed
+    response_to_group_ns=(0, 0),  # assumed
     first_send_after_interval=True,
     hands_over=True,
     relays_own_echo=True,
@@ -37,4 +42,6 @@ MATHWORKS: Final = StackProfile(
     relay_sets=1,
     relay_buffer=100,
     message_cache=1000,
+    replay_list_size=10,  # assumed, Zephyr's
+    segmentation=ZEPHYR.segmentation,  # assumed
 )

@@ -14,12 +14,16 @@ NRF5_SDK: Final = StackProfile(
         "advertiser; setup_next_timeout: interval plus 0 to 10 ms before each further one, and before it looks into "
         "an empty queue), mesh/bearer/api/nrf_mesh_config_bearer.h (scan interval = window = 2 s), "
         "mesh/core/api/nrf_mesh_config_core.h (message cache 32, replay cache 40, relay queue of 128 bytes), "
-        "mesh/core/src/transport.c (SAR timers). Read, not measured"
+        "mesh/core/src/transport.c (SAR timers), mesh/access/src/access.c and models/*_server.c (a model answers in "
+        "its handler, access_model_reply goes to packet_tx without a timer), mesh/core/src/core_tx_adv.c (no TTL is "
+        "looked at: packets with TTL 1 go out). Read, not measured"
     ),
     # BEARER_ADV_INT_MIN_MS and ADVERTISER_INTERVAL_RANDOMIZATION_US; from an interval of 30 ms on, the first
     # delay grows with it in the SDK (interval - 10 ms more jitter), which is left out here.
     processing_ns=20_000_000,
     jitter_ns=10_000_000,
+    response_ns=(0, 0),  # access_model_reply
+    response_to_group_ns=(0, 0),
     delay_when_idle_only=True,
     rests_after_last=True,
     advertising_delay_ns=10_000_000,
@@ -34,7 +38,8 @@ NRF5_SDK: Final = StackProfile(
     relay_buffer=1,
     message_cache=32,
     replay_list_size=40,
-    allows_default_ttl_one=False,
+    allows_default_ttl_one=False,  # the Configuration Server refuses it
+    allows_flow_ttl_one=True,  # nrf_mesh_packet_send refuses what is above 127 alone
     segmentation=SegmentationTiming(
         segment_interval_ns=0,  # queued as fast as the originator's buffer takes them
         retransmissions=4,  # TRANSPORT_SAR_TX_RETRIES_DEFAULT
@@ -45,5 +50,7 @@ NRF5_SDK: Final = StackProfile(
         multicast_interval_ns=500_000_000,
         ack_delay_segments=1.0,
         receiver_interval_ns=550_000_000,  # 150 ms + 50 ms for each of 8 hops (TRANSPORT_SAR_SEGACK_TTL_DEFAULT)
+        acks_last_segment=False,
+        discard_ns=10_000_000_000,  # TRANSPORT_SAR_RX_TIMEOUT
     ),
 )

@@ -50,7 +50,9 @@ class StackProfile:
     originated_jitter_ns: int = 0
     own_delay_ns: tuple[int, int] | None = None  # least and jitter for own messages, in place of all the above
     queue_after_delay: bool = False  # the delay passes before a message is queued, and holds no advertising set
-    response_ns: int = 0  # from receiving a request to asking for the response to be sent
+    # from receiving a request to asking for the response to be sent: least and jitter; the second: of one to a group
+    response_ns: tuple[int, int] = (0, 0)
+    response_to_group_ns: tuple[int, int] = (0, 0)
     first_send_after_interval: bool = False  # the first transmission waits for a whole transmit interval
     start_at_scan_window_end: bool = False  # an advertising event waits for the running scan window
     scan_interval_ns: int = 30_000_000
@@ -60,7 +62,7 @@ class StackProfile:
     advertising_delay_ns: int = 10_000_000  # advDelay, Bluetooth Core, Vol 6 Part B, 4.4.2.2.1
     channel_gap_ns: int = 150_000
     event_overhead_ns: int = 0
-    pdu_airtime_ns: int = 0  # of every PDU, whatever its size; 0: as its size asks
+    pdu_airtime_ns: int = 0  # of every PDU, whatever its size, and so what noise leaves of it; 0: as its size asks
     event_window_ns: int = 0
     event_window_jitter_ns: int = 0
     event_window_step_ns: int = 0  # the jitter comes in whole steps, its upper end included; 0: any nanosecond
@@ -68,7 +70,6 @@ class StackProfile:
     pdu_next_ns: tuple[int, int] = (0, 0)  # least and jitter from one PDU's start to the next
     originated_sets: int = 1  # advertising sets for the node's own messages; 0: they share the relay sets
     relay_sets: int = 1
-    own_first: bool = False  # where sets are shared, own messages go before relayed ones
     one_queue: bool = False  # own and relayed messages wait in one queue, first come first sent, all bounded
     hands_over: bool = False  # a set is free when its last copy is handed to the bearer, which has a queue of its own
     relays_own_echo: bool = False  # own messages are not in the cache: one that a neighbour relays is relayed once

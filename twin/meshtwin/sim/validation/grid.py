@@ -15,7 +15,7 @@ from meshtwin.sim.scenario import Scenario, ScenarioFlow, ScenarioLink, Scenario
 from meshtwin.sim.validation.figures import MEAN_ABSOLUTE, ValidationFigure, at_most, told
 from meshtwin.sim.validation.tables import Table
 
-__all__ = ["GridResult", "build_grid_scenario", "judge_grid", "run_grid"]
+__all__ = ["GridResult", "build_grid_scenario", "judge_grid", "list_grid_positions", "run_grid"]
 
 HEARTBEAT = "heartbeat"
 HEARTBEAT_PERIOD_S = 4.0  # codes/initializer.py: Heartbeat_period of the sink, 4000 ms
@@ -48,12 +48,7 @@ def build_grid_scenario(table: Table, seed: int, profile: StackProfile | None = 
     """The grid with start times drawn from ``seed``; the sink relays nothing."""
     conditions = table["conditions"]
     columns, rows = conditions["grid"]
-    pitch_m = conditions["pitch_m"]
-    positions = {
-        UnicastAddress(row * columns + column + 1): Position(column * pitch_m, row * pitch_m)
-        for row in range(rows)
-        for column in range(columns)
-    }
+    positions = list_grid_positions(table)
     sink = UnicastAddress((rows // 2) * columns + columns // 2 + 1)
     once = Transmit(
         count=conditions["transmissions"] - 1, interval_steps=conditions["advertising_interval_ms"] // 10 - 1
@@ -77,6 +72,17 @@ def build_grid_scenario(table: Table, seed: int, profile: StackProfile | None = 
         capture=False,
         duration_s=conditions["duration_s"],
     )  # fmt: skip
+
+
+def list_grid_positions(table: Table) -> dict[UnicastAddress, Position]:
+    """Where each node of the grid is, row by row."""
+    columns, rows = table["conditions"]["grid"]
+    pitch_m = table["conditions"]["pitch_m"]
+    return {
+        UnicastAddress(row * columns + column + 1): Position(column * pitch_m, row * pitch_m)
+        for row in range(rows)
+        for column in range(columns)
+    }
 
 
 def _flows(

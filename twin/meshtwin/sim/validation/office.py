@@ -36,6 +36,8 @@ __all__ = [
     "build_office_scenario",
     "hard_range_links",
     "judge_office",
+    "list_cells",
+    "list_office_positions",
     "replay_office",
     "run_office",
     "tell_ranking_noise",
@@ -82,7 +84,7 @@ def build_office_scenario(
 ) -> Scenario:
     """One cell of the table: its four unicast flows, in phase, until the run's end (None: as the table says)."""
     conditions = table["conditions"]
-    positions = {UnicastAddress(i): Position(*map(float, p)) for i, p in table["positions_m"].items()}
+    positions = list_office_positions(table)
     relays = set(positions) if relay_set == "all" else set(table["relay_sets"][relay_set])
     transmit = Transmit(
         count=conditions["transmissions"] - 1, interval_steps=conditions["transmit_interval_ms"] // 10 - 1
@@ -127,7 +129,7 @@ def run_office(
 
     Every cell meets the same seeds, as in the publication.
     """
-    wanted = _list_cells(table, ttls)
+    wanted = list_cells(table, ttls)
     cells = []
     for relay_set, ttl, value in wanted:
         scenario = build_office_scenario(table, relay_set, ttl, profile, duration_s)
@@ -137,7 +139,13 @@ def run_office(
     return cells
 
 
-def _list_cells(table: Table, ttls: Sequence[int] | None) -> list[tuple[str, int, float]]:
+def list_office_positions(table: Table) -> dict[UnicastAddress, Position]:
+    """Where each node of the office is."""
+    return {UnicastAddress(i): Position(*map(float, p)) for i, p in table["positions_m"].items()}
+
+
+def list_cells(table: Table, ttls: Sequence[int] | None) -> list[tuple[str, int, float]]:
+    """Relay set, TTL and published delivery of each cell (``ttls`` None: of all) that does not contradict itself."""
     return [
         (relay_set, ttl, value)
         for relay_set, published in table["delivery_ratio"].items()
@@ -212,7 +220,7 @@ def replay_office(table: Table) -> tuple[list[ValidationFigure], list[OfficeCell
         OfficeCell(
             relay_set=relay_set, ttl=ttl, published=value, runs=(count_arrivals(table, relay_set, ttl) / MESSAGES,)
         )
-        for relay_set, ttl, value in _list_cells(table, SLOPING_TTLS)
+        for relay_set, ttl, value in list_cells(table, SLOPING_TTLS)
     ]  # fmt: skip
     name, note = "published random numbers", "one run, the published one, by a second implementation of the rules"
     return [

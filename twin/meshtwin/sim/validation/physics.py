@@ -1,6 +1,7 @@
 """The tables about the physical layer and about hardware: reception is compared, the hardware slope only told."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from statistics import fmean
 
 from meshtwin.mesh.addresses import UnicastAddress
@@ -14,19 +15,30 @@ from meshtwin.radio.reception import (
 from meshtwin.sim.engine import simulate
 from meshtwin.sim.profiles import PROFILES, StackProfile
 from meshtwin.sim.scenario import Scenario, ScenarioFlow, ScenarioLink, ScenarioNode
-from meshtwin.sim.validation.figures import ValidationFigure, at_most, told
+from meshtwin.sim.validation.figures import MEAN_ABSOLUTE, ValidationFigure, at_most, told
 from meshtwin.sim.validation.tables import Table
 
-__all__ = ["build_hardware_scenario", "judge_hardware", "judge_reception"]
+__all__ = ["HARDWARE_PROFILES", "build_hardware_scenario", "judge_hardware", "judge_reception"]
 
 ROUNDING = 0.0015  # the table has three or four decimals; its signal levels are whole decibels
 FULL_OVERLAP_BYTES = 29  # the length that reproduces the table's column; it does not say which one
+MOST_DEVIATIONS = 4.0  # that the largest of 32 errors may be by chance
+STRONG_DBM = -50.0  # so that noise plays no part
+FOREVER_NS = 10**15  # a scan window that no run outlives
+JUDGED = "judged"
 HARDWARE_PROFILES = ("zephyr", "nrf5-sdk", "bluez")
 MESSAGES = 100  # as measured
 
 
-def judge_reception(table: Table) -> tuple[list[ValidationFigure], list[dict[str, object]]]:
-    """Packet error ratios, collisions and airtimes of `meshtwin.radio.reception` beside the table's."""
+def judge_reception(
+    table: Table,
+    *,
+    seed: int,
+    messages: int = 1_000,
+    engine: str = "auto",
+    tell: Callable[[float], None] = lambda _share: None,
+) -> tuple[list[ValidationFigure], list[dict[str, object]]]:
+    """Packet error ratios, collisions and airtimes beside the table's: of the formula, and of an engine that runs."""
     rows: list[dict[str, object]] = []
     for size in (20, 29):
         for rssi_dbm, ratio in zip(table["rssi_dbm"], table[f"packet_error_ratio_{size}_byte"], strict=True):
@@ -44,7 +56,75 @@ def judge_reception(table: Table) -> tuple[list[ValidationFigure], list[dict[str
                 floor=ROUNDING, runs=0, note="closed form on both sides"),
         at_most("reception", "airtime, largest error", airtime_error, 0.0, None, floor=0.0, runs=0, unit="us"),
     ]  # fmt: skip
+    tell(0.1)
+    simulated = list(_simulate_points(table, seed, messages, engine, tell))
+    errors = [abs(ratio - published) for _, published, ratio in simulated]
+    noise = [(p * (1.0 - p) / messages) ** 0.5 for _, p, _ in simulated]
+    figures += [
+        at_most("reception", "engine: packet error ratio, mean absolute error", fmean(errors), 0.01, None,
+                floor=MEAN_ABSOLUTE * fmean(noise), runs=messages, note="runs: messages per point"),
+        at_most("reception", "engine: packet error ratio, largest absolute error", max(errors),
+                MOST_DEVIATIONS * max(noise) + ROUNDING, None, floor=max(noise), runs=messages,
+                note=f"bound: {MOST_DEVIATIONS:.0f} deviations and the table's rounding"),
+    ]  # fmt: skip
+    rows += [_row(f"engine: {point}", published, ratio) for point, published, ratio in simulated]
     return figures, rows
+
+
+def _simulate_points(
+    table: Table, seed: int, messages: int, engine: str, tell: Callable[[float], None]
+) -> Iterator[tuple[str, float, float]]:
+    """Point of the table, its ratio, and the share of ``messages`` that an engine loses there."""
+    noise = [
+        (f"{size} bytes at {dbm} dBm", ratio, build_contest(size, float(dbm), None, 0, messages))
+        for size in (20, 29)
+        for dbm, ratio in zip(table["rssi_dbm"], table[f"packet_error_ratio_{size}_byte"], strict=True)
+    ]
+    whole_us = compute_airtime_ns(FULL_OVERLAP_BYTES) // 1000
+    collisions = [
+        (f"{name} overlap at {sir_db} dB", ratio,
+         build_contest(FULL_OVERLAP_BYTES, STRONG_DBM, STRONG_DBM - sir_db, overlap_us, messages))
+        for name, column, overlap_us in (("full", "full_overlap", whole_us), ("50 us", "overlap_50_us", 50))
+        for sir_db, ratio in zip(table["sir_db"], table[column], strict=True)
+    ]  # fmt: skip
+    points = [*noise, *collisions]
+    for place, (point, published, scenario) in enumerate(points):
+        judged = [m for m in simulate(scenario, seed=seed, engine=engine).messages if m.flow == JUDGED]
+        yield point, published, sum(not m.arrivals for m in judged) / len(judged)
+        tell(0.1 + 0.9 * (place + 1) / len(points))
+
+
+def build_contest(
+    pdu_bytes: int, power_dbm: float, other_dbm: float | None, overlap_us: int, messages: int
+) -> Scenario:
+    """One sender, and where ``other_dbm`` says a power another one whose PDUs overlap the end of its PDUs so long.
+
+    The receiver stays on one channel.
+    """
+    once = Transmit(count=0, interval_steps=0)
+    sender, other, receiver = (UnicastAddress(i) for i in (1, 2, 3))
+    later_s = (compute_airtime_ns(pdu_bytes) - overlap_us * 1000) * 1e-9
+    powers = {sender: (JUDGED, power_dbm, 0.0)}
+    if other_dbm is not None:
+        powers[other] = ("other", other_dbm, later_s)
+    return Scenario(
+        name="reception",
+        nodes=tuple(
+            ScenarioNode(address=a, relay=False, ttl=2, network_transmit=once, relay_retransmit=once)
+            for a in (sender, other, receiver)
+        ),
+        links=tuple(ScenarioLink(source=a, target=receiver, rx_power_dbm=dbm) for a, (_, dbm, _) in powers.items()),
+        flows=tuple(
+            ScenarioFlow(name=name, source=a, members=(receiver,), count=messages, period_s=0.01, start_s=start_s,
+                         pdu_bytes=pdu_bytes)
+            for a, (name, _, start_s) in powers.items()
+        ),
+        profile=replace(
+            PROFILES["zephyr"], processing_ns=0, jitter_ns=0, originated_extra_ns=0, originated_jitter_ns=0,
+            own_delay_ns=None, channel_gap_ns=0, event_overhead_ns=0, scan_interval_ns=FOREVER_NS,
+            scan_window_ns=FOREVER_NS, capture_db=None, scan_sample_ns=0,
+        ),
+    )  # fmt: skip
 
 
 def _row(point: str, published: float, simulated: float) -> dict[str, object]:

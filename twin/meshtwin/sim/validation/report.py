@@ -42,6 +42,7 @@ class Runs:
 
 
 FULL: Final = Runs(chain=200, office=60, grid=120, hardware=10)
+RECEPTION_MESSAGES: Final = 4_000  # per point of the table
 QUICK: Final = Runs(chain=20, office=6, grid=10, hardware=2)
 
 
@@ -145,7 +146,8 @@ def _judge_hardware(task: Task) -> Judged:
 
 
 def _judge_reception(task: Task) -> Judged:
-    return judge_reception(task.table)
+    messages = RECEPTION_MESSAGES // 4 if task.is_quick else RECEPTION_MESSAGES
+    return judge_reception(task.table, seed=task.seed, messages=messages, engine=task.engine, tell=task.tell)
 
 
 JUDGES: Final[Mapping[str, Callable[[Task], Judged]]] = MappingProxyType(

@@ -1,0 +1,89 @@
+"""How much is simulated: precision, workers, and what does not go together."""
+
+import pytest
+
+import meshtwin
+from meshtwin.errors import InvalidInput
+from meshtwin.sides import Effort
+
+PAIR = """
+name: pair
+defaults: {relay: false, networkTransmit: {count: 0}}
+nodes: [{address: "0001"}, {address: "0002"}]
+links: [{source: "0001", target: "0002", delivery: 0.6}]
+flows: [{name: press, source: "0001", destination: "0002", count: 20, periodSeconds: 1}]
+"""
+
+
+def half_width(interval):
+    return (interval.high - interval.low) / 2.0
+
+
+def test_precision_is_reached_with_more_replications_than_a_coarser_one_takes():
+    coarse = meshtwin.simulate(PAIR, precision=0.2, engine="reference")
+    fine = meshtwin.simulate(PAIR, precision=0.03, engine="reference")
+    assert len(coarse.runs) == 8
+    assert len(fine.runs) > 16
+    assert half_width(fine.kpis.flows[0].on_time) < 0.04
+    assert fine.gaps == ()
+
+
+def test_precision_that_is_not_reached_is_a_gap_with_what_it_would_take():
+    short = meshtwin.simulate(PAIR, precision=0.005, replications=10, engine="reference")
+    assert len(short.runs) == 10
+    assert "on-time of press within ±0.005 takes" in short.gaps[0]
+    assert "10 are allowed" in short.gaps[0]
+
+
+def test_share_that_is_always_one_is_simulated_until_its_interval_is_narrow_enough():
+    """Eight replications of 20 messages without a loss still leave 1.7 points; Wilson's interval says so."""
+    sure = PAIR.replace("delivery: 0.6", "delivery: 1.0")
+    told = meshtwin.simulate(sure, precision=0.004, precision_of="delivery", engine="reference")
+    assert half_width(told.kpis.flows[0].delivery) <= 0.0045
+    assert len(told.runs) > 8
+
+
+def test_precision_of_latency_is_in_milliseconds():
+    told = meshtwin.simulate(PAIR, precision=0.5, precision_of="latency", engine="reference")
+    mean = told.document.flows[0].latency_milliseconds.mean
+    assert half_width(mean) < 0.75
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"precision": 0.0}, r"0\.0 of on-time is outside 0\.0001\.\.0\.5"),
+        ({"precision": float("nan")}, "nan of on-time is outside"),
+        ({"precision": "fine"}, "'fine' is no number"),
+        ({"precision": 0.1, "precision_of": "hops"}, "'hops' is not one of on-time, delivery, latency"),
+        ({"precision": 0.1, "replications": 3}, "fewer than the 8"),
+        ({"workers": 0}, r"0 workers are not a whole number of 1\.\.256"),
+        ({"workers": 1.5}, r"1\.5 workers are not"),
+        ({"workers": 2, "replications": 5000}, "more than 4096"),
+        ({"workers": 2, "run": print}, "neither workers nor a precision"),
+        ({"seed": -1}, "seed -1 is negative"),
+    ],
+)
+def test_effort_that_can_not_be_is_refused_before_the_work(words, said):
+    with pytest.raises(InvalidInput, match=said):
+        Effort(**words)
+
+
+def test_time_that_is_over_ends_a_precision_with_what_is_done():
+    ticks = iter(range(10**6))
+
+    def progress(share, stage):
+        if next(ticks) == 5:
+            raise KeyboardInterrupt
+
+    told = meshtwin.simulate(PAIR, precision=0.01, engine="reference", progress=progress)
+    assert len(told.runs) == 6
+    assert "interrupted after 6 of 8 replications" in told.gaps[0]
+
+
+def test_comparison_without_a_common_flow_is_refused_before_anything_runs():
+    def run(scenario, *, seed, replication, engine):
+        raise AssertionError("nothing may run")
+
+    with pytest.raises(InvalidInput, match="press here, other there"):
+        meshtwin.compare(PAIR, PAIR.replace("name: press", "name: other"), run=run)
