@@ -63,7 +63,7 @@ def test_a_node_that_is_off_changes_nothing_that_others_send() -> None:
     off = scenario.without_node(3)
 
     sent, sent_without = (
-        [row for row in zip(*(c.tolist() for c in make_messages(s, find_streams(s)[:1], index, 7, 6.0)), strict=True)]
+        list(zip(*(c.tolist() for c in make_messages(s, find_streams(s)[:1], index, 7, 6.0)), strict=True))
         for s in (scenario, off)
     )
 

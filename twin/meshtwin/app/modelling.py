@@ -32,13 +32,13 @@ def check_request(request: PipelineRequest | WhatIfRequest, snapshot: Snapshot) 
         check_size(snapshot, 1, JudgePlan(seed=0, replications=1, messages_per_flow=request.messages_per_flow))
         return
     plan = JudgePlan(seed=0, replications=request.replications, messages_per_flow=request.messages_per_flow)
-    check_size(snapshot, 1, plan)
+    check_size(snapshot, 2, plan)  # as it is and as it would be
     if request.traffic or request.added_nodes:
         try:
             changed = fork(snapshot, changes_of(request, snapshot))
         except InvalidInput:
             return
-        check_size(changed, 1, plan)
+        check_size(changed, 2, plan)
 
 
 def run_pipeline_request(

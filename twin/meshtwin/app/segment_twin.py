@@ -3,7 +3,6 @@
 Follows one gateway over MQTT, keeps the state and its journal, answers over REST, tells its parent.
 """
 
-import asyncio
 import secrets
 import sys
 import time
@@ -16,6 +15,7 @@ import structlog
 
 from meshtwin.app.ingest import LEAVES, Ingest
 from meshtwin.app.keeping import Keeper
+from meshtwin.app.kept_snapshot import KeptSnapshot
 from meshtwin.app.running import run_twin
 from meshtwin.app.runs import RunRegistry
 from meshtwin.app.scoring import CARD_NAME, ScoreKeeper
@@ -45,7 +45,6 @@ log = structlog.get_logger(__name__)
 
 IN_FLIGHT: Final = 2000  # unacknowledged messages; the broker's own limit may be lower
 STUCK_S: Final = 60.0  # reading turns every 10 s at least
-SNAPSHOT_KEPT_S: Final = 1.0  # several REST questions in a row are answered from one estimate
 
 
 class SegmentTwin:
@@ -76,7 +75,7 @@ class SegmentTwin:
             now=utc_now,
         )
         self.warming = Warming()
-        self._cached: tuple[float, PartialSnapshot] | None = None
+        self._kept = KeptSnapshot(lambda state: take_snapshot(self.facts, state, utc_now().timestamp()))
 
     @property
     def state(self) -> TwinState:
@@ -84,16 +83,9 @@ class SegmentTwin:
         return self.ingest.state
 
     async def snapshot(self) -> PartialSnapshot:
-        """The segment as it is believed to be now; not older than `SNAPSHOT_KEPT_S`."""
-        state = self.state
-        if self._cached is not None:
-            taken_s, partial = self._cached
-            if time.monotonic() - taken_s < SNAPSHOT_KEPT_S:
-                return partial
-        taken = await asyncio.to_thread(take_snapshot, self.facts, state, utc_now().timestamp())
-        partial = replace(taken, standings={self.facts.name: self.scores.standings})
-        self._cached = (time.monotonic(), partial)
-        return partial
+        """The segment as it is believed to be now, or was some seconds ago (see `KeptSnapshot`)."""
+        taken = await self._kept.get(self.state)
+        return replace(taken, standings={self.facts.name: self.scores.standings})
 
     def summary(self) -> TwinSummary:
         """Roll-up figures now."""
@@ -199,7 +191,7 @@ async def run_segment_twin(settings: SegmentTwinSettings) -> None:
             twin.link.subscribe(gateway_topic(settings.gateway_id, leaf), qos=1)
     twin.link.start()
     if settings.keep_models_seconds:
-        twin.warming.start(runs.load_models())
+        twin.warming.start(runs.rehearse())
     log.info(
         "Started",
         twin=settings.name,

@@ -13,7 +13,7 @@ __all__ = ["Warming"]
 
 log = structlog.get_logger(__name__)
 
-LIMIT_S: Final = 3.0  # loading takes 0.7 s, four times that on a busy machine
+LIMIT_S: Final = 3.0  # loading takes 0.8 s, four times that on a busy machine; a pod shall be ready within 5 s
 NOT_COMPILED: Final = "models are not compiled yet, which the first question waits for"
 
 

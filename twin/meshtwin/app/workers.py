@@ -9,11 +9,13 @@ import os
 import pickle
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+from meshtwin.app.answer_room import AnswerRoom
 from meshtwin.app.crew import Crew
 from meshtwin.mesh.configuration import Configuration
 from meshtwin.mesh.kpis import FlowDifference, NetworkKpis
@@ -30,6 +32,7 @@ __all__ = ["Parcel", "PoolJudge", "unpack"]
 # As in `meshtwin.whatif.judging` and `.quick`, which a twin's own process does not load; a test holds them equal.
 MODEL_NAME: Final = "packet-simulator"
 QUICK_MODEL_NAME: Final = "fast"
+ANSWER_MAX_BYTES: Final = 256 * 2**20  # as in `meshtwin.whatif.sizes`
 IDLE_S: Final = 30.0  # beside a fork server a worker starts in 20 ms: longer idling buys little
 # A person who goes on asking after a look at the answer does not wait for a worker again. It and the fork server, which
 # goes with it, hold some 90 MiB: with them a twin would keep more than the 150 MiB that an idle one may.
@@ -79,6 +82,7 @@ class PoolJudge:
         self.quick_model = QUICK_MODEL_NAME
         self._crew = Crew(workers or max(1, len(os.sched_getaffinity(0))), idle_s, self._forget)
         self._quick_crew = Crew(1, quick_idle_s, self._forget)
+        self._room = AnswerRoom(ANSWER_MAX_BYTES)
         self._packed: tuple[tuple[Snapshot, Parcel], ...] = ()
 
     def judge(
@@ -91,8 +95,9 @@ class PoolJudge:
         """See `meshtwin.ports.Judge.judge`. Raises `Unavailable` if a worker died, else as `InProcessJudge`."""
         from meshtwin.sim.tallies import summarise_tallies
 
-        runs = self._tallies(snapshot, configurations, plan, progress)
-        return tuple(summarise_tallies(each, snapshot.flows) for each in runs)
+        with self._room_for(((snapshot, configurations),), plan, progress):
+            runs = self._tallies(snapshot, configurations, plan, progress)
+            return tuple(summarise_tallies(each, snapshot.flows) for each in runs)
 
     def judge_pair(
         self, before: Snapshot, after: Snapshot, plan: JudgePlan, progress: Progress
@@ -101,19 +106,28 @@ class PoolJudge:
         from meshtwin.sim.differences import compute_tally_differences
         from meshtwin.sim.tallies import summarise_tallies
 
-        (first,) = self._tallies(before, [before.configuration], plan, progress_part(progress, 0.0))
-        (second,) = self._tallies(after, [after.configuration], plan, progress_part(progress, 0.5))
-        differences = compute_tally_differences(first, second)
-        return summarise_tallies(first, before.flows), summarise_tallies(second, after.flows), differences
+        with self._room_for(((before, [before.configuration]), (after, [after.configuration])), plan, progress):
+            (first,) = self._tallies(before, [before.configuration], plan, progress_part(progress, 0.0))
+            (second,) = self._tallies(after, [after.configuration], plan, progress_part(progress, 0.5))
+            differences = compute_tally_differences(first, second)
+            return summarise_tallies(first, before.flows), summarise_tallies(second, after.flows), differences
+
+    def _room_for(
+        self, sides: Sequence[tuple[Snapshot, Sequence[Configuration]]], plan: JudgePlan, progress: Progress
+    ) -> AbstractContextManager[None]:
+        """Room for the answers to ``sides``; raises as `check_question` and `check_size`."""
+        from meshtwin.whatif.asking import check_question
+        from meshtwin.whatif.sizes import answer_bytes, check_size  # deferred: an idle twin need not load the simulator
+
+        for snapshot, configurations in sides:
+            check_question(snapshot, configurations)
+            check_size(snapshot, len(configurations) * len(sides), plan)
+        size = sum(answer_bytes(snapshot, len(configurations), plan) for snapshot, configurations in sides)
+        return self._room.taken(size, lambda: progress(0.0, "waiting for memory that other runs hold"))
 
     def _tallies(
         self, snapshot: Snapshot, configurations: Sequence[Configuration], plan: JudgePlan, progress: Progress
     ) -> "list[list[RunTally]]":
-        from meshtwin.whatif.asking import check_question
-        from meshtwin.whatif.sizes import check_size  # deferred: an idle twin need not load the simulator
-
-        check_question(snapshot, configurations)
-        check_size(snapshot, len(configurations), plan)
         replications = range(plan.first_replication, plan.first_replication + plan.replications)
         tasks = [(i, c, r) for r in replications for i, c in enumerate(configurations)]
         results: list[dict[int, RunTally]] = [{} for _ in configurations]

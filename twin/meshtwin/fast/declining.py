@@ -37,7 +37,9 @@ def _names(text: str) -> frozenset[str]:
 # Fields of the scenario that the model knows, or that change nothing in what it answers. Anything else must have
 # its default value.
 KNOWN: Final[Mapping[type, frozenset[str]]] = {
-    Scenario: _names("name nodes links flows background profile capture duration_s is_traced start_of_day_s watched gaps"),
+    Scenario: _names(
+        "name nodes links flows background profile capture duration_s is_traced start_of_day_s watched gaps"
+    ),
     ScenarioNode: _names("address relay ttl network_transmit relay_retransmit external_pdus_per_s is_on position"),
     ScenarioLink: _names("source target rx_power_dbm delivery delivery_deviation delivery_pdu_bytes"),
     ScenarioFlow: _names(
@@ -48,8 +50,8 @@ KNOWN: Final[Mapping[type, frozenset[str]]] = {
     ScenarioBackground: _names("name sources rate_per_s ttl pdu_bytes is_reporting is_counted destinations"),
     StackProfile: _names(
         """name source processing_ns jitter_ns originated_extra_ns originated_jitter_ns own_delay_ns
-        queue_after_delay response_ns response_to_group_ns first_send_after_interval start_at_scan_window_end scan_interval_ns
-        scan_window_ns scan_restarts_after_event scan_in_phase advertising_delay_ns channel_gap_ns
+        queue_after_delay response_ns response_to_group_ns first_send_after_interval start_at_scan_window_end
+        scan_interval_ns scan_window_ns scan_restarts_after_event scan_in_phase advertising_delay_ns channel_gap_ns
         event_overhead_ns pdu_airtime_ns event_window_ns event_window_jitter_ns event_window_step_ns pdu_first_ns
         pdu_next_ns originated_sets relay_sets one_queue hands_over relays_own_echo rests_after_last relay_buffer
         message_cache replay_list_size allows_default_ttl_one allows_flow_ttl_one delay_when_idle_only

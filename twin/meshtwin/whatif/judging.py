@@ -48,7 +48,10 @@ class ScenarioSource:
 def run_replication(
     source: ScenarioSource, configuration: Configuration, plan: JudgePlan, replication: int
 ) -> RunResult:
-    """One replication of one configuration; equal arguments give equal results in any process."""
+    """One replication of one configuration; equal arguments give equal results in any process.
+
+    With keyed draws: preset states would know differences no better here (see *Selective simulation* in MODELS.md).
+    """
     return simulate(source.under(configuration), seed=plan.seed, replication=replication, engine="auto")
 
 

@@ -8,13 +8,14 @@ from meshtwin.ports import JudgePlan
 from meshtwin.sim.from_snapshot import PRESS_SPACING_S
 from meshtwin.whatif.forks import flow_members
 
-__all__ = ["check_size"]
+__all__ = ["ANSWER_MAX_BYTES", "answer_bytes", "check_size"]
 
 # Measured with 500,000 messages to one member (1.0 kB each) and 200 to 99 members (100 bytes each), CPython 3.11
 MESSAGE_BYTES: Final = 1000
 ARRIVAL_BYTES: Final = 150
 KEPT_ARRIVAL_BYTES: Final = 24  # in a tally, while it is summed up
-# Two workers at this bound, one answer at its own and 255 MiB at rest stay below a pod's 1,024 MiB by an eighth.
+# Two workers at this bound, answers at their own (that of all runs of a twin together, see `AnswerRoom` in
+# `meshtwin.app.answer_room`) and 255 MiB at rest stay below a pod's 1,024 MiB by an eighth.
 REPLICATION_MAX_BYTES: Final = 192 * 2**20
 ANSWER_MAX_BYTES: Final = 256 * 2**20
 
@@ -33,7 +34,7 @@ def check_size(snapshot: Snapshot, configurations: int, plan: JudgePlan) -> None
             reason="TooLarge",
             place="messagesPerFlow",
         )
-    all_of_them = configurations * plan.replications * count * sum(members) * KEPT_ARRIVAL_BYTES
+    all_of_them = answer_bytes(snapshot, configurations, plan)
     if all_of_them > ANSWER_MAX_BYTES:
         raise InvalidInput(
             f"{configurations} configurations, {plan.replications} replications and {count} messages of each flow "
@@ -41,6 +42,12 @@ def check_size(snapshot: Snapshot, configurations: int, plan: JudgePlan) -> None
             reason="TooLarge",
             place="replications",
         )
+
+
+def answer_bytes(snapshot: Snapshot, configurations: int, plan: JudgePlan) -> int:
+    """Memory that the answer takes in the twin while it is summed up."""
+    members = sum(len(flow_members(snapshot.nodes, flow)) for flow in snapshot.flows)
+    return configurations * plan.replications * plan.messages_per_flow * members * KEPT_ARRIVAL_BYTES
 
 
 def _background_per_s(snapshot: Snapshot) -> float:
