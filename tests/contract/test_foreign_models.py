@@ -558,3 +558,11 @@ def test_log_of_a_failure_shows_no_values_of_variables(serve, capsys):
     assert answer.status_code == 500
     assert "RuntimeError: 11 characters" in said
     assert "do-not-show" not in said.replace('password = "do-not-show"', "")
+
+
+def test_model_whose_name_cannot_be_told_is_not_served() -> None:
+    class Nameless:
+        model = "x" * 81
+
+    with pytest.raises(InvalidInput, match="1 to 80 characters"):
+        serve_judge(Nameless())  # type: ignore[arg-type]  # it would never be asked

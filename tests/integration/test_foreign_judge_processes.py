@@ -222,7 +222,7 @@ def serving(judge: Judge, token: str | None = None) -> Iterator[str]:
 class Pessimist:
     """Somebody else's model: nothing ever arrives."""
 
-    model: str = "pessimist 2.0 " + "x" * 80  # longer than a prediction holds
+    model: str = "pessimist 2.0 " + "x" * 66  # as long as a prediction holds
 
     def judge(
         self, snapshot: Snapshot, configurations: Sequence[Configuration], plan: JudgePlan, progress: Progress
@@ -255,7 +255,7 @@ def test_twin_asks_the_model_that_its_settings_name_with_its_token_and_reads_a_n
         (tmp_path / "token").write_text("t0ken-two")
         refused = ask_twin(twin, "w2")
     assert told["state"] == "Done", told
-    assert told["whatIfResult"]["prediction"]["model"] == Pessimist().model[:80]
+    assert told["whatIfResult"]["prediction"]["model"] == Pessimist().model
     assert told["whatIfResult"]["prediction"]["before"]["flows"][0]["onTime"]["estimatePerMille"] == 0
     assert (refused["state"], refused["error"]["reason"]) == ("Failed", "ModelRefused")
     assert "status 401" in refused["error"]["message"]

@@ -62,7 +62,13 @@ def fill(gateway: Gateway) -> None:
 
 
 def wait_folded(twin: Twin, count: int) -> None:
+    """Until ``count`` observations are folded; snapshots may be kept for some seconds more."""
     wait_until(lambda: twin.metric(OBSERVATIONS) >= count)
+
+
+def wait_links(twin: Twin) -> list[dict[str, Any]]:
+    """The links, when all are told."""
+    return wait_until(lambda: len(links := twin.get("/api/v1/links").json()["links"]) == NODES * NODES and links)
 
 
 def retained_summary(broker: Broker, name: str = "north") -> dict[str, Any] | None:
@@ -85,6 +91,7 @@ def retained_summary(broker: Broker, name: str = "north") -> dict[str, Any] | No
 def test_twin_fills_up_and_answers(twin: Twin, gateway: Gateway, broker: Broker) -> None:
     fill(gateway)
     wait_folded(twin, FILL)
+    wait_links(twin)
 
     snapshot = twin.get("/api/v1/snapshot").json()
 
@@ -133,12 +140,12 @@ def test_bad_messages_are_counted_by_reason_and_the_good_ones_folded(
 def test_killed_twin_has_everything_that_was_acknowledged_after_its_restart(twin: Twin, gateway: Gateway) -> None:
     fill(gateway)
     wait_folded(twin, FILL)
-    before = twin.get("/api/v1/links").json()["links"]
+    before = wait_links(twin)
 
     twin.stop(signal.SIGKILL)
     twin.start()
 
-    after = twin.get("/api/v1/links").json()["links"]
+    after = wait_links(twin)
     assert [(link["source"], link["target"]) for link in after] == [(link["source"], link["target"]) for link in before]
     assert twin.metric(OBSERVATIONS) >= FILL
 

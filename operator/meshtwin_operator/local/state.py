@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from meshtwin.errors import InvalidInput, Unavailable
+from meshtwin.errors import Unavailable
 
 __all__ = ["STATE_NAME", "Lock", "StateFolder", "default_state", "find_state"]
 
@@ -123,7 +123,7 @@ class Lock:
         self._file: IO[str] | None = None
 
     def acquire(self) -> None:
-        """Take it; raises `InvalidInput` (reason ``AlreadyRunning``) with the holder's process id."""
+        """Take it; raises `Unavailable` (reason ``AlreadyRunning``) with the holder's process id."""
         file = self._path.open("a+", encoding="utf-8")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -134,7 +134,7 @@ class Lock:
             if error.errno not in (errno.EAGAIN, errno.EACCES):
                 raise Unavailable(f"lock {self._path} cannot be taken: {error}") from error
             message = f"{self._path.parent} is in use by process {holder}: stop it, or choose another --state"
-            raise InvalidInput(message, reason="AlreadyRunning") from error
+            raise Unavailable(message, reason="AlreadyRunning") from error
         file.seek(0)
         file.truncate()
         file.write(str(os.getpid()))

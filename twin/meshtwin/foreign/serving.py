@@ -10,11 +10,12 @@ from http import HTTPStatus
 from typing import Final
 
 from fastapi import FastAPI, Request
+from pydantic import ValidationError
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from meshtwin.errors import Unavailable
+from meshtwin.errors import InvalidInput, Unavailable
 from meshtwin.foreign.messages import JudgeAnswer, JudgeRequest, KpisMessage, ModelMessage
 from meshtwin.northbound.limits import BodyLimit
 from meshtwin.northbound.problems import add_problem_handlers, problem
@@ -40,9 +41,14 @@ def serve_judge(
 
     ``token`` not None: only those who send it as bearer token are answered. Errors are problem documents.
     A question ends at ``time_limit_s``, or when its asker has gone, as soon as ``judge`` tells its progress; more
-    than ``questions_at_once`` are answered with 503.
+    than ``questions_at_once`` are answered with 503. Raises `InvalidInput` for a model whose name cannot be told.
     """
-    app = FastAPI(title=f"Model {judge.model}", version="1")
+    try:
+        named = ModelMessage(model=judge.model)
+    except ValidationError as error:
+        message = f"a model's name has 1 to 80 characters, none of them a control character; this is {judge.model!r}"
+        raise InvalidInput(message, place="model") from error
+    app = FastAPI(title=f"Model {named.model}", version="1")
     app.add_middleware(BodyLimit, limit_bytes=question_max_bytes)
     if token is not None:
         app.add_middleware(_TokenGuard, token=token)  # outermost: strangers send no body
@@ -51,7 +57,7 @@ def serve_judge(
 
     @app.get("/model", response_model=ModelMessage)
     def tell_model() -> ModelMessage:
-        return ModelMessage(model=judge.model)
+        return named
 
     @app.post("/judge", response_model=JudgeAnswer)
     async def answer(question: JudgeRequest, request: Request) -> Response:
