@@ -88,7 +88,7 @@ class GraphDocument(Document):
         reached = sum(node.is_reached for node in self.nodes)
         yield (
             f"{self.name}: {len(self.nodes) + 1} nodes, {len(self.relays)} relays, {self.usable_links} links that "
-            f"deliver {self.threshold:.0%} or more"
+            f"deliver {100 * self.threshold:.12g}% or more"
         )
         least = "no TTL reaches all" if self.minimal_ttl is None else f"TTL {self.minimal_ttl} reaches all"
         yield f"  from {self.node} with TTL {self.ttl}: {reached} of {len(self.nodes)} nodes; {least}"

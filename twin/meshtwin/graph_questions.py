@@ -23,12 +23,12 @@ from meshtwin.graph_document import (
     GraphLinkDocument,
     GraphNodeDocument,
 )
-from meshtwin.mesh.addresses import UnicastAddress, format_address, parse_unicast
+from meshtwin.mesh.addresses import UNICAST_MAX, UnicastAddress, format_address, parse_unicast
 from meshtwin.mesh.configuration import TTL_MAX
 from meshtwin.mesh.snapshots import Snapshot
 from meshtwin.sim.air import mean_delivery
+from meshtwin.sim.arguments import check_number, check_whole, read_any_scenario
 from meshtwin.sim.scenario import Scenario, ScenarioNode
-from meshtwin.sim.scenario_file import parse_scenario, read_scenario
 from meshtwin.whatif.forks import flow_members
 
 __all__ = ["GRAPH_NODES_MAX", "THRESHOLD", "BackboneWish", "graph_of"]
@@ -37,6 +37,7 @@ THRESHOLD: Final = 0.5  # a link that fails more often than not carries no promi
 GRAPH_NODES_MAX: Final = 1500  # a maximum flow for each node: half a minute for 1,000, more than a minute here
 ASSUMED_TTL: Final = 7  # where a configuration is silent: Zephyr's default
 DOMINATING_MAX: Final = 8
+SENDS_MAX: Final = 8  # a count of 0..7, and the first: Mesh Protocol 1.1, 4.2.20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +89,16 @@ def graph_of(
     node's. A link counts if it delivers at least ``threshold`` within the sends of its sender, or ``transmissions``.
     Raises `InvalidInput` for an unknown node, values out of bounds, or more than `GRAPH_NODES_MAX` nodes.
     """
-    _check(ttl, threshold, transmissions)
-    if isinstance(what, str) and "\n" in what:
-        what = parse_scenario(what)
-    elif isinstance(what, str | Path):
-        what = read_scenario(Path(what))
+    ttl = None if ttl is None else _check_within("ttl", ttl, 0, TTL_MAX)
+    transmissions = None if transmissions is None else _check_within("transmissions", transmissions, 1, SENDS_MAX)
+    threshold = check_number("threshold", threshold)
+    if not 0.0 < threshold <= 1.0:
+        raise InvalidInput(f"threshold {threshold} is outside 0..1 (0 excluded)", place="threshold")
+    if not isinstance(backbone, BackboneWish | None):
+        raise InvalidInput(f"{backbone!r} is no BackboneWish(connected=…, dominating=…)", place="backbone")
+    asked = None if to is None else _parse(to)
+    if isinstance(what, str | Path):
+        what = read_any_scenario(what)
     if isinstance(what, Scenario):
         view = _view_scenario(what, threshold, transmissions)
     elif isinstance(what, Snapshot):
@@ -104,7 +110,7 @@ def graph_of(
             f"{len(view.graph)} nodes are more than {GRAPH_NODES_MAX}; cut a region out", reason="TooLarge",
             place=view.name,
         )  # fmt: skip
-    hub = view.hub if to is None else _parse(to)
+    hub = view.hub if asked is None else asked
     if hub not in view.graph:
         raise InvalidInput(
             f"node {format_address(hub)} is not there, or switched off", reason="UnknownNode", place=view.name
@@ -112,17 +118,15 @@ def graph_of(
     return _answer(view, hub, view.ttl_of.get(hub, ASSUMED_TTL) if ttl is None else ttl, threshold, backbone)
 
 
-def _check(ttl: int | None, threshold: float, transmissions: int | None) -> None:
-    if ttl is not None and not 0 <= ttl <= TTL_MAX:
-        raise InvalidInput(f"ttl {ttl} is outside 0..{TTL_MAX}", place="ttl")
-    if not 0.0 < threshold <= 1.0:
-        raise InvalidInput(f"threshold {threshold} is outside 0..1 (0 excluded)", place="threshold")
-    if transmissions is not None and not 1 <= transmissions <= 8:
-        raise InvalidInput(f"{transmissions} transmissions are outside 1..8", place="transmissions")
+def _check_within(name: str, value: object, least: int, most: int) -> int:
+    number = check_whole(name, value)
+    if not least <= number <= most:
+        raise InvalidInput(f"{name} {number} is outside {least}..{most}", place=name)
+    return number
 
 
-def _parse(to: int | str) -> UnicastAddress:
-    return parse_unicast(to, "to") if isinstance(to, str) else UnicastAddress(to)
+def _parse(to: object) -> UnicastAddress:
+    return parse_unicast(to, "to") if isinstance(to, str) else UnicastAddress(_check_within("to", to, 1, UNICAST_MAX))
 
 
 def _view_scenario(scenario: Scenario, threshold: float, transmissions: int | None) -> _View:

@@ -15,6 +15,7 @@ from meshtwin.errors import InvalidInput
 from meshtwin.mesh.kpis import NetworkKpis
 from meshtwin.ports import Progress, no_progress
 from meshtwin.sides import Effort, Sides, run_sides
+from meshtwin.sim.arguments import check_number, check_whole, read_any_scenario, take_scenario
 from meshtwin.sim.comparison_document import ComparisonDocument, FlowDifferenceDocument
 from meshtwin.sim.differences import FlowDifference, compute_differences, find_shared_flows
 from meshtwin.sim.intervals import ONE_REPLICATION
@@ -22,9 +23,7 @@ from meshtwin.sim.progress_line import ProgressLine
 from meshtwin.sim.result_file import ResultDocument, describe_result, write_comparison, write_result
 from meshtwin.sim.results import RunResult, summarise
 from meshtwin.sim.scenario import Scenario
-from meshtwin.sim.scenario_file import parse_scenario
-from meshtwin.sim.scenario_file import read_scenario as read_scenario_file
-from meshtwin.sim.summaries import tell_comparison, tell_result
+from meshtwin.sim.summaries import tell_apart, tell_comparison, tell_result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,6 +95,11 @@ class Comparison:
     differences: tuple[FlowDifference, ...]
 
     @property
+    def names(self) -> tuple[str, str]:
+        """What texts call the sides: the scenarios' names, with "first" and "second" where these are equal."""
+        return tell_apart(self.first.scenario.name, self.second.scenario.name)
+
+    @property
     def document(self) -> ComparisonDocument:
         """All figures as a document (`meshtwin.dev/comparison/v1`)."""
         told = [FlowDifferenceDocument.from_value(difference) for difference in self.differences]
@@ -110,13 +114,16 @@ class Comparison:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        one, other, count = self.first.scenario.name, self.second.scenario.name, len(self.second.runs)
+        one, other = self.names
+        count = len(self.second.runs)
         yield f"{other} less {one}: {count} replications on the same states{'' if count < 2 else '; 90 % intervals'}"
         yield from tell_comparison(self.document)
         if count < 2:
             yield f"  no intervals: {ONE_REPLICATION}"
         yield from (
-            f"  missing of {side.scenario.name}: {gap}" for side in (self.first, self.second) for gap in side.gaps
+            f"  missing of {name}: {gap}"
+            for name, side in zip(self.names, (self.first, self.second), strict=True)
+            for gap in side.gaps
         )
 
 
@@ -125,18 +132,7 @@ def read_scenario(source: str | Path) -> Scenario:
 
     Raises `InvalidInput` with file, line or path, value and limit.
     """
-    if not isinstance(source, str | Path):
-        raise InvalidInput(f"{type(source).__name__} is no file name and no YAML text", place="scenario")
-    if isinstance(source, str) and ("\n" in source or (": " in source and not _is_there(source))):
-        return parse_scenario(source)
-    return read_scenario_file(Path(source))
-
-
-def _is_there(name: str) -> bool:
-    try:
-        return Path(name).exists()
-    except (OSError, ValueError):  # longer than a name may be; a zero byte
-        return False
+    return read_any_scenario(source)
 
 
 def simulate(
@@ -170,7 +166,7 @@ def simulate(
         replications=replications, seed=seed, engine=engine, is_selective=is_selective, within_s=within_s,
         workers=workers, precision=precision, precision_of=precision_of, run=run,
     )  # fmt: skip
-    side = scenario if isinstance(scenario, Scenario) else read_scenario(scenario)
+    side = take_scenario(scenario)
     with _telling(progress) as tell:
         (result,) = _simulations((side,), run_sides((side,), effort, tell), seed)
     return result
@@ -187,11 +183,10 @@ def _simulations(scenarios: Sequence[Scenario], done: Sides, seed: int) -> tuple
 
 
 def _check_counts(replications: object, seed: object, within_s: object) -> None:
-    for name, value in (("replications", 1 if replications is None else replications), ("seed", seed)):
-        if isinstance(value, bool) or not hasattr(type(value), "__index__"):  # numpy's whole numbers have one
-            raise InvalidInput(f"{name} {value!r} is no whole number", place=name)
-    if within_s is not None and (isinstance(within_s, bool) or not hasattr(type(within_s), "__float__")):
-        raise InvalidInput(f"within_s {within_s!r} is no number of seconds", place="within_s")
+    check_whole("replications", 1 if replications is None else replications)
+    check_whole("seed", seed)
+    if within_s is not None:
+        check_number("within_s", within_s, "number of seconds")
 
 
 @contextmanager
@@ -233,7 +228,7 @@ def compare(
         replications=replications, seed=seed, engine=engine, is_selective=is_selective, within_s=within_s,
         workers=workers, run=run,
     )  # fmt: skip
-    sides = tuple(side if isinstance(side, Scenario) else read_scenario(side) for side in (first, second))
+    sides = tuple(take_scenario(side) for side in (first, second))
     find_shared_flows(*sides)  # before the work, not after it
     with _telling(progress) as tell:
         before, after = _simulations(sides, run_sides(sides, effort, tell), seed)

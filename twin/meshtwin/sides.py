@@ -70,10 +70,9 @@ class Effort:
         if self.run is not None and (self.workers > 1 or self.precision is not None):
             raise InvalidInput("a run of your own goes with neither workers nor a precision", place="run")
         self._check_precision()
-        if self.is_wide and (self.replications or 0) > REPLICATIONS_MOST:
+        if (self.replications or 0) > REPLICATIONS_MOST:
             raise InvalidInput(
-                f"{self.replications} replications over workers or for a precision are more than {REPLICATIONS_MOST}",
-                place="replications",
+                f"{self.replications} replications are more than {REPLICATIONS_MOST}", place="replications"
             )
 
     def _check_precision(self) -> None:

@@ -42,9 +42,13 @@ def approve(
 ) -> None:
     """Approve a proposal, pinned to its digest, as the calling user."""
     from meshtwin_operator.cli.decisions import decide
+    from meshtwin_operator.cli.proposals import find_proposal, warning_lines
 
     access = open_target(target_options(local, kubeconfig, context, namespace))
+    warnings = warning_lines(find_proposal(access, name))
     made = decide(access, name, "Approve", now=datetime.now(UTC), digest=digest, comment=comment)
+    for line in warnings:
+        typer.echo(line, err=True)
     _say_decision(access, made, wait)
 
 
@@ -121,9 +125,11 @@ def _say_decision(access: ObjectAccess, made: Manifest, wait_s: float) -> None:
     while time.monotonic() < deadline_s:
         found = accepted_condition(access.get("Approval", name) or {})
         if found is not None:
-            typer.echo(f"Accepted={found['status']} {found['reason']}: {found.get('message', '')}")
-            if found["status"] == "False":
-                raise typer.Exit(1)
+            try:
+                typer.echo(f"Accepted={found['status']} {found['reason']}: {found.get('message', '')}")
+            finally:  # the verdict stands, whoever stops reading
+                if found["status"] == "False":
+                    raise typer.Exit(1)
             return
         time.sleep(WAIT_STEP_S)
     if wait_s > 0:

@@ -7,13 +7,14 @@ from typing import Any, Final
 from meshtwin.errors import MeshTwinError
 from meshtwin_operator.cli.decisions import condition, push_step
 from meshtwin_operator.cli.differences import kpi_rows
-from meshtwin_operator.cli.proposals import changes_of
+from meshtwin_operator.cli.proposals import changes_of, warning_lines
 from meshtwin_operator.cli.target import Manifest, ObjectAccess
 
 __all__ = ["Story"]
 
 VERDICTS: Final = frozenset({"Confirmed", "RolledBack", "Rejected", "TimedOut", "Superseded"})
 ENDED_RUNS: Final = frozenset({"NothingBetter", "ObjectivesUnreachable", "Failed"})
+WARNINGS_TOLD: Final = 5  # of one proposal; `meshtwin diff` has them all
 LINK_STEP: Final = 100  # links heard are told in steps of so many
 STEP_WORDS: Final[Mapping[str, str]] = {
     "Pending": "waits for its turn",
@@ -167,6 +168,10 @@ class Story:
         before = {(flow, title): text for flow, title, text in kpi_rows(prediction.get("before"))}
         for flow, title, text in kpi_rows(prediction.get("after")):
             yield f"predicted {flow} {title}: {before.get((flow, title), '?')} -> {text}".replace("  ", " ")
+        warnings = warning_lines(proposal)
+        yield from warnings[:WARNINGS_TOLD]
+        if len(warnings) > WARNINGS_TOLD:
+            yield f"{len(warnings) - WARNINGS_TOLD} more warnings, as `meshtwin diff` shows"
         if search := proposal["spec"].get("search"):
             others = sum(point["role"] == "Alternative" for point in search.get("pareto") or [])
             yield f"{search['candidates']} candidates tried; {others} others could be chosen, as `meshtwin diff` shows"

@@ -63,6 +63,7 @@ def describe(
     from meshtwin.errors import InvalidInput
     from meshtwin_operator.cli.console import make_console
     from meshtwin_operator.cli.kinds import find_kinds
+    from meshtwin_operator.cli.proposals import warning_lines
     from meshtwin_operator.cli.searches import print_search
     from meshtwin_operator.cli.target import open_target
 
@@ -76,14 +77,18 @@ def describe(
     conditions = status.pop("conditions", [])
     shown: dict[str, Any] = {f: manifest[f] for f in ("kind", "metadata", "spec") if f in manifest}
     search = (manifest.get("spec") or {}).get("search")
-    if search:  # as tables, below
-        shown["spec"] = {field: value for field, value in manifest["spec"].items() if field != "search"}
+    warnings = warning_lines(manifest) if kind_type.kind_name == "ConfigurationProposal" else []
+    if search or warnings:  # as tables and lines, below
+        below = ("search", "warnings")
+        shown["spec"] = {field: value for field, value in manifest["spec"].items() if field not in below}
     _print_yaml(console, shown)
     if status:
         _print_yaml(console, {"status": status})
     prediction = status.get("prediction") or (manifest.get("spec") or {}).get("prediction")
     if kind_type.kind_name in ("WhatIf", "ConfigurationProposal") and prediction:
         _print_effect(console, prediction)
+    for line in warnings:
+        console.print(line)
     print_search(console, search)
     table = Table("Condition", "Status", "Reason", "Message", "Since", box=None, title_justify="left")
     for c in conditions:
@@ -108,7 +113,7 @@ def diff(
 
     from meshtwin_operator.cli.console import make_console
     from meshtwin_operator.cli.decisions import condition
-    from meshtwin_operator.cli.proposals import changes_of, find_proposal
+    from meshtwin_operator.cli.proposals import changes_of, find_proposal, warning_lines
     from meshtwin_operator.cli.searches import print_search
     from meshtwin_operator.cli.target import open_target
 
@@ -122,6 +127,8 @@ def diff(
         told = {"proposal": name, "digest": status.get("digest"), "changes": rows, "prediction": prediction}
         if search := proposal["spec"].get("search"):
             told["search"] = search
+        if warnings := proposal["spec"].get("warnings"):
+            told["warnings"] = warnings
         _dump(told, output)
         return
     console = make_console()
@@ -134,6 +141,8 @@ def diff(
         judged = condition(proposal, "Judged") or {}
         why = " ".join(filter(None, (judged.get("reason"), judged.get("message")))) or "not judged yet"
         console.print(f"no effect predicted: {why}")
+    for line in warning_lines(proposal):
+        console.print(line)
     print_search(console, proposal["spec"].get("search"))
 
 

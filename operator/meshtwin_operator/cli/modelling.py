@@ -35,6 +35,8 @@ Tell = Callable[[float, str], None]
 LONG_S: Final = 20.0  # what is expected to take longer is told before it starts
 INTERRUPTED, TERMINATED = 130, 143  # exit codes, as a shell says of a program that Ctrl-C or SIGTERM ended
 LINE_EVERY_S: Final = 15.0
+NOTHING_YET: Final = "meshtwin: interrupted before the first replication was finished: there is nothing to tell"
+NO_TRACE: Final = "meshtwin: the trace was not written: interrupted"
 
 
 def register(app: typer.Typer) -> None:
@@ -99,8 +101,12 @@ def simulate(
             typer.echo(result.document.model_dump_json(by_alias=True, indent=2))
         else:
             print_result(result.document)
-    if trace is not None and not ended:
-        _write_trace(trace, result, selective=selective)
+    if trace is not None:
+        if ended:
+            typer.echo(NO_TRACE, err=True)
+        else:
+            with interruptible(NO_TRACE):
+                _write_trace(trace, result, selective=selective)
     _end_early([] if output == "table" else [result], ended)  # a table has told it
 
 
@@ -143,9 +149,8 @@ def compare(
         if output == "json":
             typer.echo(comparison.document.model_dump_json(by_alias=True, indent=2))
         else:
-            names = (comparison.first.scenario.name, comparison.second.scenario.name)
-            print_differences(names, comparison.differences, len(comparison.second.runs))
-    _end_early([comparison.first, comparison.second], ended)
+            print_differences(comparison.names, comparison.differences, len(comparison.second.runs))
+    _end_early([comparison.first, comparison.second], ended, comparison.names)
 
 
 def plot(
@@ -165,7 +170,10 @@ def plot(
     from meshtwin.sim.result_file import RESULT_SUFFIXES, read_results
     from meshtwin.sim.scenario_file import read_scenario
 
-    files = list(result or []) or ([file] if file.suffix.lower() in RESULT_SUFFIXES else [])
+    files = [
+        *([file] if file.suffix.lower() in RESULT_SUFFIXES else []),
+        *(path for path in result or () if path != file),
+    ]
     check_target(picture, PICTURE_SUFFIXES)
     if files and gateway is not None:
         raise InvalidInput("results are drawn without a network; leave --gateway out", place="--gateway")
@@ -173,7 +181,10 @@ def plot(
         raise InvalidInput("a network is drawn without flows; give a result, or leave --flow out", place="--flow")
     with progress("reading") as tell:
         if files:
-            figure = draw_results([result for path in files for result in read_results(path)], flows=flow)
+            read = [result for path in files for result in read_results(path)]
+            if file not in files:
+                _check_of(file, {told.scenario for told in read})
+            figure = draw_results(read, flows=flow)
         else:
             scenario = read_scenario(file)
             marked = None if gateway is None else parse_unicast(gateway)
@@ -185,6 +196,17 @@ def plot(
         tell(0.9, "writing")
         save_picture(figure, picture)
     typer.echo(f"wrote {picture}")
+
+
+def _check_of(file: Path, names: set[str]) -> None:
+    """Others may stand beside it, but one has to be the scenario's own."""
+    from meshtwin.errors import InvalidInput
+    from meshtwin.sim.scenario_file import read_scenario
+
+    name = read_scenario(file).name
+    if name not in names:
+        told = f"results of {', '.join(sorted(names))}, none of {name}, which {file} says; give the file of one of them"
+        raise InvalidInput(told, place="--result")
 
 
 def schema(
@@ -293,10 +315,10 @@ def _foretell(scenarios: "Sequence[Scenario]", engine: str, replications: int, w
 
 
 @contextmanager
-def interruptible() -> "Iterator[list[int]]":
+def interruptible(told: str = NOTHING_YET) -> "Iterator[list[int]]":
     """SIGTERM ends the work as Ctrl-C does; the list holds the exit code of whichever of them came.
 
-    Where nothing is finished yet, the command ends with that code and says so.
+    Where nothing is finished yet, the command ends with that code and says ``told``.
     """
     ended: list[int] = []
 
@@ -308,19 +330,17 @@ def interruptible() -> "Iterator[list[int]]":
     try:
         yield ended
     except KeyboardInterrupt:
-        typer.echo(
-            "meshtwin: interrupted before the first replication was finished: there is nothing to tell", err=True
-        )
+        typer.echo(told, err=True)
         raise typer.Exit(ended[0] if ended else INTERRUPTED) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _end_early(results: "Sequence[Simulation]", ended: Sequence[int]) -> None:
+def _end_early(results: "Sequence[Simulation]", ended: Sequence[int], names: Sequence[str] = ()) -> None:
     """Repeats on the error stream what is missing; an interruption has its exit code, a limit that was asked for 0."""
-    for result in results:
+    for result, name in zip(results, names or [result.scenario.name for result in results], strict=True):
         for gap in result.gaps:
-            typer.echo(f"meshtwin: missing of {result.scenario.name}: {gap}", err=True)
+            typer.echo(f"meshtwin: missing of {name}: {gap}", err=True)
     if ended:
         raise typer.Exit(ended[0])

@@ -8,7 +8,7 @@ from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin_operator.cli.differences import SettingChange, setting_changes
 from meshtwin_operator.cli.target import Manifest, ObjectAccess
 
-__all__ = ["changes_of", "find_proposal"]
+__all__ = ["changes_of", "find_proposal", "warning_lines"]
 
 
 def find_proposal(access: ObjectAccess, name: str) -> Manifest:
@@ -36,6 +36,11 @@ def changes_of(access: ObjectAccess, proposal: Mapping[str, Any]) -> tuple[Setti
         raise InvalidInput(f"segment {segment} has no MeshConfiguration of revision {revision}: not adopted yet?")
     nodes = _inventory_addresses(access, segment)
     return setting_changes(bases[0]["spec"]["settings"], proposal["spec"]["settings"], nodes)
+
+
+def warning_lines(proposal: Mapping[str, Any]) -> list[str]:
+    """What the one who decides should know of a pipeline's proposal, a line each; empty: there is nothing."""
+    return [f"warning: {text}" for text in (proposal.get("spec") or {}).get("warnings") or []]
 
 
 def _inventory_addresses(access: ObjectAccess, segment_name: str) -> tuple[UnicastAddress, ...] | None:

@@ -1,6 +1,7 @@
 """``validate``: the simulator against published tables; or, given a path, manifests against the admission rules."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -32,9 +33,10 @@ def validate(
     rows: Annotated[bool, typer.Option("--rows", help="Also print every point of every table.")] = False,
     output: Annotated[Literal["table", "json"], typer.Option("--output", "-o")] = "table",
     export: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="Run nothing: write the scenario file of every simulated point of the tables into this folder."
+            metavar="<path>",
+            help="Run nothing: write the scenario file of every simulated point of the tables into this folder.",
         ),
     ] = None,
 ) -> None:
@@ -45,8 +47,17 @@ def validate(
     from meshtwin.errors import InvalidInput
 
     if path is not None:
-        if table or rows or quick or any(said is not None for said in (tables, seeds, seed, engine, export)):
-            raise InvalidInput("manifests are checked without tables or seeds: leave PATH out, or give it alone")
+        beside = {
+            "--table": bool(table), "--tables": tables is not None, "--seeds": seeds is not None,
+            "--seed": seed is not None, "--quick": quick, "--engine": engine is not None, "--rows": rows,
+            "--export": export is not None,
+        }  # fmt: skip
+        if given := [name for name, is_given in beside.items() if is_given]:
+            raise InvalidInput(
+                f"manifests are checked without {', '.join(given)}, which go with published tables: leave PATH out, "
+                "or give it alone",
+                place=str(path),
+            )
         _check_manifests(path, as_json=output == "json")
         return
     if export is not None:
@@ -54,7 +65,9 @@ def validate(
             raise InvalidInput(
                 "scenarios are written without being run: --export goes with --table, --tables and --seed"
             )
-        _export(export, table, tables, seed, as_json=output == "json")
+        if not export:  # Path("") is the working directory, as an unset "$DIR" would have it
+            raise InvalidInput("an empty name; give a folder, or . for the working directory", place="--export")
+        _export(Path(export), table, tables, seed, as_json=output == "json")
         return
     from meshtwin.sim.validation import validate as run
     from meshtwin.sim.validation.report import DEFAULT_ENGINE, SEED
@@ -70,18 +83,22 @@ def validate(
             engine=engine or DEFAULT_ENGINE,
             progress=tell,
         )
-    if output == "json":
-        typer.echo(json.dumps(report.to_json(), indent=2))
-    else:
-        _print_report(report, with_rows=rows)
-    if not report.is_kept:
-        raise typer.Exit(1)
+    try:
+        if output == "json":
+            typer.echo(json.dumps(report.to_json(), indent=2))
+        else:
+            _print_report(report, with_rows=rows)
+    finally:  # the verdict stands, whoever stops reading
+        if not report.is_kept:
+            raise typer.Exit(1)
 
 
 def _export(folder: Path, names: list[str] | None, tables: Path | None, seed: int | None, *, as_json: bool) -> None:
     from meshtwin.sim.validation.export import GRID_SEED, export_tables
+    from meshtwin_operator.cli.modelling import interruptible
 
-    files = export_tables(folder, names=names or None, tables=tables, seed=GRID_SEED if seed is None else seed)
+    with interruptible("meshtwin: the scenario files were not written: interrupted"):
+        files = export_tables(folder, names=names or None, tables=tables, seed=GRID_SEED if seed is None else seed)
     if as_json:
         typer.echo(json.dumps({"files": [str(path) for path in files]}, indent=2))
     else:
@@ -144,13 +161,20 @@ def _check_manifests(path: Path, *, as_json: bool) -> None:
         causes = verdict.causes if isinstance(verdict, Refused) else ()
         rows.append({"name": name, "causes": [{"path": cause.path, "message": cause.message} for cause in causes]})
     bad = sum(bool(row["causes"]) for row in rows)
+    try:
+        _print_causes(rows, as_json=as_json)
+    finally:  # the verdict stands, whoever stops reading
+        if bad:
+            raise InvalidInput(f"{bad} of {len(manifests)} objects would be refused: mend the fields named above")
+
+
+def _print_causes(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"isKept": not bad, "objects": rows}, indent=2))
-    else:
-        for row in rows:
-            for cause in row["causes"]:
-                typer.echo(f"{row['name']}: {cause['path']}: {cause['message']}")
-            if not row["causes"]:
-                typer.echo(f"{row['name']}: ok")
-    if bad:
-        raise InvalidInput(f"{bad} of {len(manifests)} objects would be refused: mend the fields named above")
+        is_kept = not any(row["causes"] for row in rows)
+        typer.echo(json.dumps({"isKept": is_kept, "objects": rows}, indent=2))
+        return
+    for row in rows:
+        for cause in row["causes"]:
+            typer.echo(f"{row['name']}: {cause['path']}: {cause['message']}")
+        if not row["causes"]:
+            typer.echo(f"{row['name']}: ok")

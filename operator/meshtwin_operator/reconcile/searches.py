@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 
-from meshtwin.recipes.messages import EvidenceModel, ParetoPointModel, TrialModel
+from meshtwin.recipes.messages import EvidenceModel, ParetoPointModel, PipelineResponse, TrialModel
 from meshtwin_operator.resources.searches import (
     LOSERS_MAX,
     POINTS_MAX,
     TEXT_MAX,
+    WARNINGS_MAX,
     LoserRecord,
     ParetoPointRecord,
     SearchRecord,
 )
 
-__all__ = ["to_search"]
+__all__ = ["to_search", "to_warnings"]
 
 FAST_MAX = LOSERS_MAX // 3  # losers that only the fast model saw: they are many, and lost for few reasons
 
@@ -35,6 +36,14 @@ def to_search(evidence: EvidenceModel) -> SearchRecord:
         losers=[_loser(trial) for trial in losers],
         losers_left_out=len(lost) - len(losers) + evidence.trials_left_out,
     )
+
+
+def to_warnings(result: PipelineResponse) -> list[str]:
+    """The run's warnings, then gaps of what it knew; each once, bounded, the last one counting what is left out."""
+    told = list(dict.fromkeys(_cut(text) for text in (*result.warnings, *result.gaps) if text))
+    if len(told) <= WARNINGS_MAX:
+        return told
+    return [*told[: WARNINGS_MAX - 1], f"and {len(told) - WARNINGS_MAX + 1} more warnings, left out"]
 
 
 def _chosen(points: Sequence[ParetoPointModel]) -> list[ParetoPointModel]:

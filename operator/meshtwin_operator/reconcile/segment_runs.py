@@ -11,7 +11,7 @@ from meshtwin_operator.reconcile.judging import is_twin_ready, start_run, why_un
 from meshtwin_operator.reconcile.naming import PIPELINE_LABEL, SEGMENT_LABEL, TWIN_LABEL, proposal_name, run_id
 from meshtwin_operator.reconcile.outcome import Action, CreateRecord, StartRun
 from meshtwin_operator.reconcile.revisions import find_base, find_wanted
-from meshtwin_operator.reconcile.searches import to_search
+from meshtwin_operator.reconcile.searches import to_search, to_warnings
 from meshtwin_operator.reconcile.tree import Lineage, configurations_of, is_open, pushes_in_flight
 from meshtwin_operator.reconcile.world import ObjectKey, World
 from meshtwin_operator.resources.base import API_GROUP, API_VERSION
@@ -236,6 +236,8 @@ def _manifest(
         spec["prediction"] = result.prediction.model_dump(mode="json", by_alias=True, exclude_none=True)
     if result.evidence.pareto:
         spec["search"] = to_search(result.evidence).model_dump(mode="json", by_alias=True, exclude_none=True)
+    if warnings := to_warnings(result):
+        spec["warnings"] = warnings
     labels = {
         TWIN_LABEL: pipeline.spec.twin_ref.name,
         SEGMENT_LABEL: segment.metadata.name,

@@ -16,7 +16,7 @@ from meshtwin_operator.resources.base import (
     StatusBase,
     UserName,
 )
-from meshtwin_operator.resources.searches import SearchRecord
+from meshtwin_operator.resources.searches import WARNINGS_MAX, SearchRecord, Text
 from meshtwin_operator.resources.settings import KpiFigures, PredictionRecord, SettingsSpec
 
 __all__ = [
@@ -54,6 +54,11 @@ class ConfigurationProposalSpec(ResourceModel):
             field_path=".search",
         ),
         CelRule(
+            rule="self.origin == 'Pipeline' || !has(self.warnings)",
+            message="warnings belong to proposals with origin Pipeline: no run found any for others",
+            field_path=".warnings",
+        ),
+        CelRule(
             rule="self.settings.all(s, has(s.relay) || has(s.relayRetransmit) || "
             "has(s.networkTransmit) || has(s.defaultTtl))",
             message="every entry must set something",
@@ -79,6 +84,11 @@ class ConfigurationProposalSpec(ResourceModel):
     )
     search: SearchRecord | None = Field(
         default=None, description="The pipeline's: what else could be chosen, and why the others lost."
+    )
+    warnings: list[Text] = Field(
+        default=[],
+        max_length=WARNINGS_MAX,
+        description="The pipeline's: what the one who decides should know, though it forbade nothing.",
     )
     expire_after_hours: int | None = Field(default=None, ge=1, le=8760, description="Absent: the twin's policy.")
 

@@ -6,12 +6,22 @@ from pydantic import Field
 
 from meshtwin_operator.resources.base import Count, LargeCount, ResourceModel
 
-__all__ = ["LOSERS_MAX", "POINTS_MAX", "TEXT_MAX", "LoserRecord", "ParetoPointRecord", "SearchRecord"]
+__all__ = [
+    "LOSERS_MAX",
+    "POINTS_MAX",
+    "TEXT_MAX",
+    "WARNINGS_MAX",
+    "LoserRecord",
+    "ParetoPointRecord",
+    "SearchRecord",
+    "Text",
+]
 
 # Of one proposal; what is left out is counted. The whole is in the parent twin's answer, while it keeps that.
 POINTS_MAX: Final = 8
 LOSERS_MAX: Final = 12
 TEXT_MAX: Final = 512
+WARNINGS_MAX: Final = 32  # as of a `WhatIf`
 
 Stage = Literal["fastModel", "firstRound", "secondRound", "lastRound", "freshStates"]
 Text = Annotated[str, Field(max_length=TEXT_MAX)]

@@ -277,6 +277,26 @@ async def test_threads_of_runs_are_not_those_that_the_journal_needs(tmp_path: Pa
     assert names == ["run r1"]
 
 
+async def test_first_and_last_answer_are_told_and_a_failure_is_not(tmp_path: Path) -> None:
+    source, answers = Source(), []
+    source.gate.set()
+    registry = RunRegistry(tmp_path, source.snapshot, on_answer=lambda: answers.append(1))
+
+    def fail(partial: PartialSnapshot, seed: int, progress: Progress, provisional: Provisional) -> RunStatus:
+        raise Unavailable("no worker", place="workers")
+
+    def work(partial: PartialSnapshot, seed: int, progress: Progress, provisional: Provisional) -> RunStatus:
+        provisional(expected(seed), "with two relays")
+        return RunStatus(run_id="r1", state="Done", progress_per_mille=1000)
+
+    registry._start("failed", 7, fail)
+    await ended(registry, "failed")
+    assert answers == []
+    registry._start("r1", 7, work)
+    await ended(registry, "r1")
+    assert len(answers) == 2
+
+
 @pytest.mark.parametrize("run_id", ["a/b", "../x", "a b", "x\r\nX-Evil: 1", "a\0b", "é", "?q", ".", "-", ""])
 def test_run_id_that_can_not_stand_in_an_address_is_refused(run_id: str) -> None:
     with pytest.raises(ValidationError):

@@ -63,3 +63,30 @@ async def test_models_that_are_not_compiled_are_left_to_the_first_question() -> 
 
 def test_twin_that_loads_nothing_ahead_says_nothing() -> None:
     assert Warming().add_to(WELL) == WELL
+
+
+async def test_fault_of_loading_ahead_is_not_told_any_more_once_a_question_was_answered() -> None:
+    async def load() -> bool:
+        return False
+
+    warming = Warming()
+    warming.start(load())
+    await settled(warming)
+    assert warming.add_to(Health(True)).detail == NOT_COMPILED
+    warming.answered()
+    assert warming.add_to(WELL) == WELL
+
+
+async def test_question_that_is_answered_before_loading_ended_leaves_nothing_to_tell() -> None:
+    gate = asyncio.Event()
+
+    async def load() -> bool:
+        await gate.wait()
+        raise OSError("no more processes")
+
+    warming = Warming()
+    warming.start(load())
+    warming.answered()
+    gate.set()
+    await settled(warming)
+    assert warming.add_to(WELL) == WELL

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from meshtwin import library
 from meshtwin.errors import InvalidInput, MeshTwinError
-from meshtwin_operator.cli.main import app
+from meshtwin.sim.replications import REPLICATIONS_MOST
+from meshtwin_operator.cli.commands import app
 from meshtwin_operator.cli.modelling import interruptible
 
 PAIR = """
@@ -30,8 +31,8 @@ def pair(tmp_path):
     return path
 
 
-def run(*words):
-    result = CliRunner().invoke(app, [str(word) for word in words])
+def run(*words, env=None):
+    result = CliRunner().invoke(app, [str(word) for word in words], env=env)
     if isinstance(result.exception, MeshTwinError):
         raise result.exception
     return result
@@ -170,7 +171,7 @@ def test_reader_that_has_enough_of_the_figures_does_not_cost_the_file(pair, tmp_
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         said = process.stderr.read()
-    assert process.returncode == 1
+    assert process.returncode == 0
     assert said == b""
     assert json.loads((tmp_path / "r.json").read_text())["replications"] == 2
 
@@ -296,6 +297,74 @@ def test_validate_writes_the_scenarios_of_the_tables_and_runs_nothing(tmp_path):
             run("validate", "--export", tmp_path, *words)
 
 
+def test_export_refuses_the_empty_name_of_an_unset_variable(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidInput, match="an empty name") as caught:
+        run("validate", "--table", "chain", "--export", "")
+    assert caught.value.place == "--export"
+    assert os.listdir(tmp_path) == []
+
+
+def test_validate_names_what_does_not_go_with_manifests(pair, tmp_path):
+    with pytest.raises(InvalidInput, match="without --seed, --export, which"):
+        run("validate", pair, "--export", tmp_path / "x", "--seed", 0)
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_reader_of_a_graph_that_has_enough_is_no_failure(pair, output):
+    command = (sys.executable, "-m", "meshtwin_operator.cli.main", "graph", pair, "-o", output)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (0, b"")
+
+
+def test_verdict_stands_though_nobody_reads_it(tmp_path):
+    manifest = tmp_path / "bad.yaml"
+    manifest.write_text("{apiVersion: meshtwin.dev/v1alpha1, kind: WhatIf, metadata: {name: w}, spec: {}}")
+    command = (sys.executable, "-m", "meshtwin_operator.cli.main", "validate", manifest)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        said = process.stderr.read()
+    assert process.returncode == 2
+    assert b"would be refused" in said
+
+
+def test_interrupted_simulation_says_that_there_is_no_trace(pair, tmp_path, monkeypatch):
+    whole = library.simulate
+
+    def interrupted(*words, progress, **settings):
+        def end(share, stage):
+            if share > 0.4:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        return whole(*words, progress=end, **settings)
+
+    monkeypatch.setattr(library, "simulate", interrupted)
+    words = ("--engine", "reference", "--replications", 4, "--output-file", tmp_path / "o.json")
+    done = run("simulate", pair, *words, "--trace", tmp_path / "t.json")
+    assert done.exit_code == 130
+    assert "the trace was not written: interrupted" in done.stderr
+    assert sorted(os.listdir(tmp_path)) == ["o.json", "pair.yaml"]
+
+
+def test_interruption_during_the_imports_is_no_traceback():
+    program = """
+import builtins, sys
+from meshtwin_operator.cli.main import main
+assert "typer" not in sys.modules
+real = builtins.__import__
+def interrupted(name, *rest):
+    if name == "typer":
+        raise KeyboardInterrupt
+    return real(name, *rest)
+builtins.__import__ = interrupted
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_plot_takes_the_name_of_a_file_as_it_is(pair, tmp_path):
     result = tmp_path / "r[1].PARQUET"
     run("simulate", "--engine", "reference", pair, "--replications", 2, "--output-file", result)
@@ -324,3 +393,34 @@ def test_precision_that_is_not_reached_is_told(pair):
     result = run("simulate", pair, "--engine", "reference", "--precision", "0.0005", "--replications", "9")
     assert "takes" in result.stdout
     assert "of which 9 are allowed" in result.stdout
+
+
+def test_sides_with_equal_names_are_told_apart(pair):
+    both = library.compare(pair, pair, replications=1, engine="reference")
+    assert "pair (second) less pair (first)" in repr(both)
+    told = run("compare", "--engine", "reference", pair, pair, "--replications", 1).stdout
+    assert "pair (second) less pair (first)" in told
+
+
+def test_help_tells_the_bound_of_replications_that_the_library_has():
+    assert f"<={REPLICATIONS_MOST}" in run("simulate", "--help", env={"COLUMNS": "200"}).stdout.replace(",", "")
+
+
+def test_plot_refuses_results_of_another_scenario(pair, tmp_path):
+    result, other = tmp_path / "r.json", tmp_path / "other.yaml"
+    other.write_text(PAIR.replace("name: pair", "name: other"))
+    run("simulate", "--engine", "reference", pair, "--replications", 2, "--output-file", result)
+    with pytest.raises(InvalidInput, match="results of pair, none of other"):
+        run("plot", other, "--result", result, "--to", tmp_path / "r.png")
+    assert not (tmp_path / "r.png").exists()
+
+
+def test_plot_draws_a_result_and_others_beside_it(pair, tmp_path):
+    paths = [tmp_path / "one.json", tmp_path / "two.json"]
+    for path, name in zip(paths, ("one", "two"), strict=True):
+        pair.write_text(PAIR.replace("name: pair", f"name: {name}"))
+        run("simulate", "--engine", "reference", pair, "--replications", 2, "--output-file", path)
+    run("plot", paths[0], "--result", paths[1], "--to", tmp_path / "both.svg")
+    picture = (tmp_path / "both.svg").read_text()
+    assert "one" in picture
+    assert "two" in picture

@@ -59,7 +59,7 @@ def test_precision_of_latency_is_in_milliseconds():
         ({"precision": 0.1, "replications": 3}, "fewer than the 8"),
         ({"workers": 0}, r"0 workers are not a whole number of 1\.\.256"),
         ({"workers": 1.5}, r"1\.5 workers are not"),
-        ({"workers": 2, "replications": 5000}, "more than 4096"),
+        ({"workers": 2, "replications": 10_001}, "more than 10000"),
         ({"workers": 2, "run": print}, "neither workers nor a precision"),
         ({"seed": -1}, "seed -1 is negative"),
     ],

@@ -12,7 +12,7 @@ from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Configuration, NodeSettings, Transmit
 from meshtwin.mesh.nodes import Flow, Node
 from meshtwin.mesh.snapshots import LinkEstimate, SegmentView, Snapshot
-from meshtwin_operator.cli.main import app
+from meshtwin_operator.cli.commands import app
 
 # 1 - 2 - 3 - 4 - 1 is a ring, 5 hangs on 4, all links both ways
 RING = """
@@ -123,7 +123,7 @@ def test_snapshot_is_asked_about_its_gateway():
         ({"to": "9"}, "not four hexadecimal digits"),
         ({"ttl": 128}, "ttl 128 is outside 0..127"),
         ({"threshold": 0.0}, "threshold 0.0 is outside"),
-        ({"transmissions": 9}, "9 transmissions are outside 1..8"),
+        ({"transmissions": 9}, "transmissions 9 is outside 1..8"),
     ],
 )
 def test_question_that_can_not_be_is_refused(words, said):
@@ -155,3 +155,33 @@ def test_command_prints_tables_and_a_document(tmp_path):
     assert document["format"] == "meshtwin.dev/graph/v1"
     assert document["node"] == "0005"
     assert document["backbone"]["connectedReached"] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"ttl": 1.5}, "ttl 1.5 is no whole number"),
+        ({"ttl": True}, "ttl True is no whole number"),
+        ({"ttl": 128}, r"ttl 128 is outside 0\.\.127"),
+        ({"transmissions": "2"}, "transmissions '2' is no whole number"),
+        ({"transmissions": 9}, r"transmissions 9 is outside 1\.\.8"),
+        ({"threshold": ".5"}, "threshold '.5' is no number"),
+        ({"threshold": True}, "threshold True is no number"),
+        ({"threshold": float("nan")}, "threshold nan is outside"),
+        ({"backbone": {"connected": 2}}, "is no BackboneWish"),
+        ({"backbone": True}, "True is no BackboneWish"),
+        ({"to": 1.0}, "to 1.0 is no whole number"),
+        ({"to": True}, "to True is no whole number"),
+        ({"to": 70000}, r"to 70000 is outside 1\.\.32767"),
+        ({"to": -1}, r"to -1 is outside 1\.\.32767"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused_by_name(words, said):
+    with pytest.raises(InvalidInput, match=said) as refused:
+        meshtwin.graph_of(TEXT, **words)
+    assert refused.value.place == next(iter(words))
+
+
+def test_threshold_is_told_as_it_was_given():
+    assert "deliver 99.99% or more" in str(meshtwin.graph_of(TEXT, threshold=0.9999))
+    assert "deliver 57% or more" in str(meshtwin.graph_of(TEXT, threshold=0.57))

@@ -70,7 +70,7 @@ def run_blocked(code: str, blocked: set[str], folder: Path) -> str:
 def command(*words: object) -> str:
     return f"""
 from typer.testing import CliRunner
-from meshtwin_operator.cli.main import app
+from meshtwin_operator.cli.commands import app
 done = CliRunner().invoke(app, {[str(word) for word in words]!r})
 print(done.output)
 if done.exception is not None and not isinstance(done.exception, SystemExit):

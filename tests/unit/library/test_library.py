@@ -176,7 +176,7 @@ def test_result_comparison_and_scenario_are_shown_in_a_few_lines():
     for figure in ("on time", "delivery", "p50", "p95", "p99", "airtime", "90 % intervals"):
         assert figure in shown
     comparison = repr(meshtwin.compare(PAIR, PAIR, replications=3, engine="reference"))
-    assert comparison.startswith("pair less pair: 3 replications on the same states")
+    assert comparison.startswith("pair (second) less pair (first): 3 replications on the same states")
     assert len(comparison) < 500
     assert repr(result.scenario) == "Scenario('pair': 2 nodes, 2 relay, 2 directed links, 1 flows, profile zephyr)"
 

@@ -144,6 +144,7 @@ def test_proposal_close_to_its_objective_comes_with_a_warning_of_what_it_may_be(
     )
 
     assert result.prediction is not None
-    assert any(text.startswith("onTime of west: going by earlier predictions") for text in result.warnings)
+    (warning,) = [text for text in result.warnings if text.startswith("onTime of west: going by earlier predictions")]
+    assert warning.endswith(" per mille, below 900")
     own = next(f for f in result.prediction.after.flows if f.flow == "west").on_time
     assert own.low == pytest.approx(own.estimate, abs=0.2)  # what is told stays the model's own; cards come later

@@ -219,3 +219,18 @@ def test_additions_are_counted_in_singular_and_plural():
     assert str(replace(first, network_transmit=Transmit(count=0, interval_steps=1))) == (
         "1 relay, TTL 5, 1 send, 2 per relay every 20 ms"
     )
+
+
+def alike(question, relays, **figures):
+    told = judged(question, relays, **figures)
+    return replace(told, candidate=replace(told.candidate, reason="every node hears a relay"))
+
+
+def test_loser_that_reads_like_the_proposal_says_how_many_of_its_relays_are_others(question):
+    best, other = alike(question, {1, 3}), alike(question, {1, 5}, airtime=0.03)
+    case = losing(question, [[best, other]], [confirm(question, best, fresh=kpis(0.95, 0.01))])
+    assert [record.verdict for record in describe_trials(case)[0]] == [
+        "proposed",
+        "worse than what is proposed: airtime 30.0 per mille (+20.0); "
+        "1 of its 2 relays are others than in what is proposed",
+    ]

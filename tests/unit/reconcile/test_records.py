@@ -372,7 +372,7 @@ def test_pipeline_over_more_segments_than_its_status_holds_says_how_to_divide_it
     assert world.condition(PIPELINE, "Stalled") == ("True", "TooManySegments")
 
 
-def answer(world: FakeWorld, driver: FakeDriver, outcome: str = "Proposed") -> str:
+def answer(world: FakeWorld, driver: FakeDriver, outcome: str = "Proposed", **more: Any) -> str:
     run = driver.started[-1].run_id
     inventory = world.inventories["north"].inventory
     assert inventory is not None
@@ -387,6 +387,7 @@ def answer(world: FakeWorld, driver: FakeDriver, outcome: str = "Proposed") -> s
         "baseDigest": "sha256:" + "b" * 64,
         "inventoryHash": inventory.content_hash,
         "evidence": EVIDENCE,
+        **more,
     }
     status = {"runId": run, "state": "Done", "pipelineResult": result}
     world.runs[run] = RunView(status=RunStatus.model_validate(status))
@@ -419,6 +420,27 @@ def test_pipeline_asks_the_parent_twin_and_records_its_proposal() -> None:
     assert [point["role"] for point in search["pareto"]] == ["Proposed", "InForce"]
     assert [(loser["reason"], loser["verdict"]) for loser in search["losers"]] == [("16 relays", "airtime")]
     assert search["candidates"] == 12
+
+
+def test_what_a_run_warns_of_and_what_it_did_not_know_stand_in_its_proposal() -> None:
+    world, driver = make_pipeline()
+    driver.look_at(PIPELINE)
+    doubt = "onTime of lights: going by earlier predictions, it may be 916 per mille, below 950"
+    answer(world, driver, warnings=[doubt], gaps=["north: no report yet"])
+    driver.look_at(PIPELINE)
+    (key,) = proposals(world)
+    assert world.manifests[key]["spec"]["warnings"] == [doubt, "north: no report yet"]
+    driver.look_at(key)
+    assert world.status(key)["phase"] == "AwaitingDecision"
+
+
+def test_proposal_of_a_run_without_warnings_is_stored_without_the_field() -> None:
+    world, driver = make_pipeline()
+    driver.look_at(PIPELINE)
+    answer(world, driver)
+    driver.look_at(PIPELINE)
+    (key,) = proposals(world)
+    assert "warnings" not in world.manifests[key]["spec"]
 
 
 def test_killed_operator_makes_the_same_proposal_once() -> None:

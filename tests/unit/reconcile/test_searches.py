@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from meshtwin.recipes.messages import EvidenceModel
-from meshtwin_operator.reconcile.searches import to_search
-from meshtwin_operator.resources.searches import LOSERS_MAX, POINTS_MAX, TEXT_MAX, SearchRecord
+from meshtwin.recipes.messages import EvidenceModel, PipelineResponse
+from meshtwin_operator.reconcile.searches import to_search, to_warnings
+from meshtwin_operator.resources.searches import LOSERS_MAX, POINTS_MAX, TEXT_MAX, WARNINGS_MAX, SearchRecord
 
 
 def point(number: int, role: str = "Alternative", **more: Any) -> dict[str, Any]:
@@ -91,3 +91,26 @@ def test_evidence_that_an_earlier_twin_kept_is_still_read() -> None:
     found = to_search(evidence([old_point], [old_trial]))
     assert [(p.role, p.messages) for p in found.pareto] == [("Alternative", None)]
     assert [loser.stage for loser in found.losers] == [None]
+
+
+def response(**more: Any) -> PipelineResponse:
+    said = {"outcome": "Proposed", "message": "fewer relays", "segment": "north", "baseDigest": "b"}
+    return PipelineResponse.model_validate({**said, "inventoryHash": "i", "evidence": evidence([], []), **more})
+
+
+def test_warnings_come_first_gaps_follow_and_each_is_told_once() -> None:
+    found = to_warnings(
+        response(warnings=["2 refused", "may be 916", "2 refused"], gaps=["north: silent", "may be 916"])
+    )
+    assert found == ["2 refused", "may be 916", "north: silent"]
+
+
+def test_many_and_long_warnings_are_cut_and_the_rest_is_counted() -> None:
+    found = to_warnings(response(warnings=[f"{n} {'x' * 5000}" for n in range(40)]))
+    assert len(found) == WARNINGS_MAX
+    assert max(len(text) for text in found) == TEXT_MAX
+    assert found[-1] == f"and {40 - WARNINGS_MAX + 1} more warnings, left out"
+
+
+def test_a_run_without_warnings_has_none_to_keep() -> None:
+    assert to_warnings(response()) == []

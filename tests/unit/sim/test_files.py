@@ -1,12 +1,13 @@
 """Files are read no further than a limit, and written whole or not at all."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from meshtwin.errors import InvalidInput
-from meshtwin.sim.files import check_target, read_bounded, write_whole
+from meshtwin.errors import InvalidInput, Unavailable
+from meshtwin.sim.files import check_target, make_write_error, read_bounded, write_whole
 
 
 def fail(path: Path) -> None:
@@ -35,7 +36,7 @@ def test_what_is_no_file_can_not_be_read(tmp_path, name):
 def test_failed_writing_leaves_what_was_there_and_nothing_else(tmp_path):
     target = tmp_path / "r.json"
     target.write_text("before")
-    with pytest.raises(InvalidInput, match="can't be written: No space left"):
+    with pytest.raises(Unavailable, match="can't be written: No space left"):
         write_whole(target, fail)
     assert target.read_text() == "before"
     assert os.listdir(tmp_path) == ["r.json"]
@@ -57,3 +58,16 @@ def test_target_that_can_not_be_written_is_refused_beforehand(tmp_path, name, sa
     (tmp_path / "dir.json").mkdir()
     with pytest.raises(InvalidInput, match=said):
         check_target(tmp_path / name, (".json",))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), Unavailable),
+        (OSError(errno.EIO, "Input/output error"), Unavailable),
+        (OSError('IO Error: Could not write all bytes to file "t.parquet": No space left on device'), Unavailable),
+        (PermissionError(errno.EACCES, "Permission denied"), InvalidInput),
+    ],
+)
+def test_disk_that_is_full_or_broken_is_no_fault_of_what_was_given(error, kind):
+    assert type(make_write_error(error, Path("t.json"))) is kind

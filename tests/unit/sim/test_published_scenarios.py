@@ -1,10 +1,13 @@
 """The scenario files that `meshtwin validate --export` writes are what the tables are validated with."""
 
+import errno
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from meshtwin.errors import InvalidInput
+from meshtwin.errors import InvalidInput, Unavailable
 from meshtwin.sim.profiles import get_profile
 from meshtwin.sim.scenario_file import parse_scenario, read_scenario
 from meshtwin.sim.validation.chain import build_chain_scenario
@@ -62,3 +65,33 @@ def test_table_without_networks_and_folder_that_is_a_file_are_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidInput, match="can't be made"):
         export_tables(tmp_path / "file", names=["chain"])
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_disk_that_fills_up_leaves_no_part_of_the_files(tmp_path, monkeypatch, is_there):
+    folder, write = tmp_path / "cells", Path.write_text
+    if is_there:
+        folder.mkdir()
+        (folder / "office-20-ttl-6.yaml").write_text("before")
+    held = []
+
+    def fill(path, text, **settings):
+        held.append(path)
+        if len(held) > 40:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, text, **settings)
+
+    monkeypatch.setattr(Path, "write_text", fill)
+    with pytest.raises(Unavailable, match="No space left"):
+        export_tables(folder, names=["office"])
+    assert folder.exists() == is_there
+    if is_there:
+        assert os.listdir(folder) == ["office-20-ttl-6.yaml"]
+        assert (folder / "office-20-ttl-6.yaml").read_text() == "before"
+
+
+def test_folder_in_the_place_of_a_file_leaves_the_others_unwritten(tmp_path):
+    (tmp_path / "office-20-ttl-6.yaml").mkdir()
+    with pytest.raises(InvalidInput, match="is a folder"):
+        export_tables(tmp_path, names=["office"])
+    assert os.listdir(tmp_path) == ["office-20-ttl-6.yaml"]

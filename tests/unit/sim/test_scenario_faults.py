@@ -64,6 +64,11 @@ def with_links(text):
             "name: three", 'name: three\nchanges: [{atSeconds: 4, node: "0002", poweredOn: false}]',
             "line 2: changes.0.atSeconds", "a change at 4 s comes after the end at 3 s",
         ),
+        (
+            "name: three",
+            'name: three\nbackground: [{name: b, sources: ["0001"], destinations: ["0002", "0002"], ratePerSecond: 1}]',
+            "line 2: background.0.destinations.1", "0002 is given twice; leave one out",
+        ),
         ("name: three", "name: three\nregion: {nodes: [\"0009\"]}", "line 2: region.nodes.0", "unknown node 0009"),
     ],
 )  # fmt: skip

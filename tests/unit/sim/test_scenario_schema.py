@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from meshtwin.sim.profiles import PROFILES
 from meshtwin.sim.scenario_document import ScenarioDocument
 from meshtwin.sim.scenario_yaml import parse_yaml
-from meshtwin_operator.cli.main import app
+from meshtwin_operator.cli.commands import app
 
 SAMPLES = sorted((Path(__file__).parents[3] / "manifests" / "samples" / "scenarios").glob("*.yaml"))
 SCHEMA = json.loads(CliRunner().invoke(app, ["schema", "scenario"]).stdout)

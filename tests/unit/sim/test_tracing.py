@@ -16,6 +16,13 @@ from meshtwin.sim.tracing import TraceDocument
 
 SAMPLES = Path(__file__).parents[3] / "manifests/samples/scenarios"
 THRICE = Transmit(count=2, interval_steps=1)
+PAIR = """
+name: pair
+reception: packetErrorRatio
+nodes: [{address: "0001"}, {address: "0002"}]
+links: [{source: "0001", target: "0002", delivery: 0.6}]
+flows: [{name: press, source: "0001", destination: "0002", count: 1, periodSeconds: 1}]
+"""
 ALWAYS = replace(get_profile("zephyr"), scan_interval_ns=10**15, scan_window_ns=10**15)
 
 
@@ -120,3 +127,34 @@ def test_trace_that_would_not_fit_is_refused_before_it_runs():
 def test_trace_of_another_suffix_is_refused(tmp_path):
     with pytest.raises(InvalidInput, match="parquet"):
         meshtwin.trace(make_pair(1.0)).save(tmp_path / "t.csv")
+
+
+def test_trace_and_snapshot_take_a_file_or_its_text_as_simulate_does(tmp_path):
+    file = SAMPLES / "chain.yaml"
+    from_file = meshtwin.trace(str(file), engine="reference")
+    assert from_file.records == meshtwin.trace(meshtwin.read_scenario(file), engine="reference").records
+    assert meshtwin.trace(file.read_text(), engine="reference").records == from_file.records
+    pair = tmp_path / "pair.yaml"
+    pair.write_text(PAIR)
+    snapshot = meshtwin.to_snapshot(meshtwin.read_scenario(PAIR))
+    assert meshtwin.to_snapshot(pair) == meshtwin.to_snapshot(str(pair)) == meshtwin.to_snapshot(PAIR) == snapshot
+    for take in (meshtwin.trace, meshtwin.to_snapshot):
+        with pytest.raises(InvalidInput, match="int is no file name and no YAML text"):
+            take(5)
+
+
+@pytest.mark.parametrize("name", ["seed", "replication"])
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(-1, "-1 is negative"), (True, "True is no whole"), ("0", "'0' is no whole"), (1.5, "1.5 is no")],
+)
+def test_seed_and_replication_of_another_kind_are_refused_by_name(name, value, said):
+    with pytest.raises(InvalidInput, match=f"{name} {said}"):
+        meshtwin.trace(make_pair(1.0), **{name: value})
+
+
+@pytest.mark.parametrize("key", ["sources", "destinations"])
+def test_background_with_a_node_given_twice_is_refused(key):
+    background = ScenarioBackground(name="b", sources=(1,), destinations=(2,), rate_per_s=1.0)
+    with pytest.raises(InvalidInput, match=rf"node 0002 is given twice \(pair.background.b.{key}\)"):
+        make_pair(1.0, background=(replace(background, **{key: (2, 2)}),))

@@ -147,6 +147,7 @@ async def run_parent_twin(settings: ParentTwinSettings) -> None:
         twin.snapshot,
         workers=settings.workers,
         keep_models_s=settings.keep_models_seconds,
+        on_answer=twin.warming.answered,
         model=settings.model,
     )
     app = create_app(title=settings.name, twin=twin, runs=runs, keys=keys, now=utc_now)

@@ -74,7 +74,8 @@ class RunRegistry:
     """All runs of one twin; a `meshtwin.northbound.views.RunDesk`.
 
     ``snapshot`` gives what the models start from; ``workers`` is the number of simulation processes, which keep the
-    models loaded for ``keep_models_s`` after the last question; ``model`` is somebody else's in the simulator's place.
+    models loaded for ``keep_models_s`` after the last question; ``model`` is somebody else's in the simulator's place;
+    ``on_answer`` is told of each first and each last answer.
     """
 
     folder: Path
@@ -84,6 +85,7 @@ class RunRegistry:
     limit_s: float = RUN_LIMIT_S  # a run that takes longer fails
     model: ModelConfig | None = None
     door_s: float = DOOR_S
+    on_answer: Callable[[], None] = lambda: None
     _runs: dict[str, _Run] = field(default_factory=dict)
     _judge: "PoolJudge | None" = None
     # Waiting for the disk takes 5 ms and more, which no first answer shall wait for; one thread keeps the order
@@ -243,6 +245,7 @@ class RunRegistry:
             run.is_at_work = True
             ask = partial_of(work, partial, seed, progress, provisional)
             status = await in_own_thread(f"run {run.status.run_id}", ask)
+            self.on_answer()
         except MeshTwinError as error:
             status = _failed(run.status, error.reason, str(error))
         except Exception as error:  # a bug of a model: the run fails, the twin goes on
@@ -259,6 +262,7 @@ class RunRegistry:
             told = ProvisionalModel(prediction=PredictionModel.from_value(prediction), message=about[:ABOUT_MAX])
             run.status = run.status.model_copy(update={"provisional": told})
             run.is_told.set()
+            self.on_answer()
 
     def _progressed(self, run: _Run, share: float, stage: str) -> None:
         if run.status.state == "Running":

@@ -181,6 +181,7 @@ async def run_segment_twin(settings: SegmentTwinSettings) -> None:
         twin.snapshot,
         workers=settings.workers,
         keep_models_s=settings.keep_models_seconds,
+        on_answer=twin.warming.answered,
     )
     keys = Keys(tree=settings.read_rest_key(), own=settings.read_own_key())
     app = create_app(title=settings.name, twin=twin, runs=runs, keys=keys, now=utc_now, scores=twin.scores)

@@ -25,15 +25,20 @@ class Warming:
         self._begun_s = 0.0
         self._task: asyncio.Task[None] | None = None
         self._fault = ""
+        self._has_answered = False
 
     def start(self, load: Coroutine[Any, Any, bool]) -> None:
         """Begin with ``load``, which says whether there was something to load; called on the event loop, once."""
         self._begun_s = time.monotonic()
         self._task = asyncio.create_task(self._run(load), name="warming")
 
+    def answered(self) -> None:
+        """A question has its first answer: whatever was wrong with loading ahead, nobody waits for it any more."""
+        self._has_answered = True
+
     def add_to(self, health: Health) -> Health:
         """``health`` of a twin that is otherwise well, as far as the models go."""
-        if self._fault:
+        if self._fault and not self._has_answered:
             return Health(health.is_good, _join(health.detail, self._fault))
         if self._task is None or self._task.done():
             return health

@@ -9,6 +9,7 @@ from typing import Final, NewType
 from meshtwin.errors import InvalidInput
 
 __all__ = [
+    "UNICAST_MAX",
     "GroupAddress",
     "UnicastAddress",
     "compress_addresses",

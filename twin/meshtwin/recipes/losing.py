@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import compute_digest
 from meshtwin.mesh.kpis import NetworkKpis
 from meshtwin.recipes.building import design_of
@@ -37,10 +38,16 @@ class Losing:
         return "what is proposed" if self.is_proposed else "the best"
 
     def why(self, last: LastJudged) -> str:
-        """Why the candidate is not proposed, in figures; "proposed" of the one that is."""
+        """Why the candidate is not proposed, in figures; "proposed" of the one that is.
+
+        Where its reason reads like that of the best, with as many relays: in how many of them it differs.
+        """
         is_best = self.best is not None and last.confirmation is self.best
         if is_best and self.is_proposed:
             return "proposed"
+        return f"{self._why(last, is_best=is_best)}{'' if is_best else self._what_differs(last.judged.candidate)}"
+
+    def _why(self, last: LastJudged, *, is_best: bool) -> str:
         if gaps := self._gaps(last):
             return _listed([gap.text for gap in gaps])
         if (text := self._why_hardened(last)) is not None:
@@ -48,6 +55,19 @@ class Losing:
         if (text := self._why_no_push(last)) is not None:
             return text
         return "the best" if is_best else self._why_not_preferred(last)
+
+    def _what_differs(self, mine: Candidate) -> str:
+        if self.best is None:
+            return ""
+        best = self.best.judged.candidate
+        if (mine.recipe, mine.reason) != (best.recipe, best.reason) or mine.configuration == best.configuration:
+            return ""
+        own, others = _relays(mine), _relays(best)
+        if len(own) != len(others):
+            return ""
+        if own == others:
+            return f"; relays of {self.name_of_best}, other settings: digest {compute_digest(mine.configuration)[:8]}"
+        return f"; {len(own - others)} of its {len(own)} relays are others than in {self.name_of_best}"
 
     def why_not_kept(self) -> str:
         """Why the configuration in force is not left as it is; that it is, where nothing is proposed."""
@@ -172,8 +192,12 @@ def describe_trials(losing: Losing) -> tuple[tuple[TrialRecord, ...], int]:
     return records, len(every) - len(records)
 
 
+def _relays(candidate: Candidate) -> frozenset[UnicastAddress]:
+    return frozenset(address for address, s in candidate.configuration.entries if s.relay)
+
+
 def _count_relays(candidate: Candidate) -> int:
-    return sum(bool(s.relay) for _, s in candidate.configuration.entries)
+    return len(_relays(candidate))
 
 
 def _listed(texts: Sequence[str]) -> str:

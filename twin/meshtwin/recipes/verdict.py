@@ -1,6 +1,7 @@
 """From judged candidates to an outcome in a word and a sentence."""
 
 from dataclasses import dataclass
+from math import floor
 from typing import Final
 
 from meshtwin.mesh.addresses import format_address
@@ -132,7 +133,8 @@ def find_warnings(question: Question, believed: NetworkKpis | None) -> tuple[str
     touching = {f.name for f in question.touching_flows}
     if believed is not None and least is not None:
         warnings += [
-            f"onTime of {f.flow}: going by earlier predictions, it may be {f.on_time.low * 1000:.0f} per mille"
+            f"onTime of {f.flow}: going by earlier predictions, it may be {floor(f.on_time.low * 1000)} per mille, "
+            f"below {least * 1000:.0f}"
             for f in believed.flows
             if f.flow in touching and f.on_time.estimate >= least > f.on_time.low
         ]

@@ -1,13 +1,17 @@
 """Files of results and scenarios, read no further than a limit and written whole or not at all."""
 
+import errno
 import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
-from meshtwin.errors import InvalidInput
+from meshtwin.errors import InvalidInput, MeshTwinError, Unavailable
 
-__all__ = ["check_no_pipe", "check_target", "read_bounded", "write_whole"]
+__all__ = ["DISK_FAULTS", "check_no_pipe", "check_target", "make_write_error", "read_bounded", "write_whole"]
+
+DISK_FAULTS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # the disk's, not of what was asked for
 
 
 def read_bounded(path: Path, limit_bytes: int) -> bytes:
@@ -57,8 +61,8 @@ def check_target(path: Path, suffixes: tuple[str, ...]) -> None:
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Lets ``write`` make a file beside ``path``, then puts it in its place: nobody ever sees half of one.
 
-    A link is followed; a device or pipe is written directly. Raises `InvalidInput` where it can't be written, and
-    leaves what was there.
+    A link is followed; a device or pipe is written directly. Raises `InvalidInput` where it can't be written, or
+    `Unavailable` where the disk is full or broken, and leaves what was there.
     """
     path = path.resolve()
     is_special = path.exists() and not path.is_file()
@@ -68,7 +72,16 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         if draft != path:
             draft.replace(path)
     except OSError as error:
-        raise InvalidInput(f"can't be written: {error.strerror or error}", place=str(path)) from error
+        raise make_write_error(error, path) from error
     finally:
         if draft != path:
             draft.unlink(missing_ok=True)
+
+
+def make_write_error(error: OSError, path: Path, told: str = "can't be written") -> MeshTwinError:
+    """The error to raise for ``error`` on writing ``path``: `Unavailable` for a full or broken disk."""
+    said = error.strerror or str(error)
+    # what DuckDB says bears no number, but the words of one
+    is_disk = error.errno in DISK_FAULTS or any(os.strerror(number) in said for number in DISK_FAULTS)
+    kind = Unavailable if is_disk else InvalidInput
+    return kind(f"{told}: {said}", place=str(path))

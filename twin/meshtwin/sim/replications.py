@@ -38,7 +38,7 @@ CHUNKS_PER_WORKER: Final = 16  # at least, for an even end
 AHEAD: Final = 2  # chunks per worker that are handed out: none waits for the next one
 LOOK_S: Final = 0.25  # how often progress is told, and can interrupt, while no chunk ends
 FIRST_STAGE: Final = 8  # the variance is judged on these; with fewer, Student's quantile makes the rest expensive
-REPLICATIONS_MOST: Final = 4096
+REPLICATIONS_MOST: Final = 10_000  # all results stay in memory; the bound of --replications, too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,6 +94,10 @@ def _check_background(scenario: "Scenario", known: Set[UnicastAddress]) -> None:
         check_finite(place, rate_per_s=background.rate_per_s)
         if background.rate_per_s <= 0 or not background.sources:
             raise InvalidInput("no source, or a rate that is not positive", place=place)
+        for key, addresses in (("sources", background.sources), ("destinations", background.destinations)):
+            if len(set(addresses)) != len(addresses):
+                twice = format_address(_first_twice(addresses))
+                raise InvalidInput(f"node {twice} is given twice", place=f"{place}.{key}")
         _require(place, {*background.sources, *background.destinations}, known)
 
 

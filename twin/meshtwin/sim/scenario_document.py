@@ -87,7 +87,9 @@ Whole = Annotated[int, BeforeValidator(_number)]
 Name = Annotated[str, AfterValidator(_printable), Field(min_length=1, max_length=63)]
 Address = Annotated[str, BeforeValidator(_quoted), Field(pattern="^[0-9a-fA-F]{4}$")]
 AddressOrRange = Annotated[str, BeforeValidator(_quoted), Field(pattern="^[0-9a-fA-F]{4}(-[0-9a-fA-F]{4})?$")]
-Addresses = Annotated[list[AddressOrRange], Field(min_length=1, max_length=10_000)]
+Addresses = Annotated[
+    list[AddressOrRange], Field(min_length=1, max_length=10_000, json_schema_extra={"uniqueItems": True})
+]
 Coordinate = Annotated[Number, Field(ge=-1e6, le=1e6)]
 PositionM = Annotated[list[Coordinate], Field(min_length=2, max_length=3)]
 PowerDbm = Annotated[Number, Field(ge=-300.0, le=60.0)]

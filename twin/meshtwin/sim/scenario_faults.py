@@ -237,12 +237,12 @@ def _require(text: str, known: Mapping[UnicastAddress, int], path: Path) -> Unic
 
 
 def _require_all(written: Sequence[str] | None, known: Mapping[UnicastAddress, int], path: Path) -> None:
-    """Single addresses must exist, and ranges hold one node at least."""
+    """Single addresses must exist, and ranges hold one node at least; nothing is given twice."""
     checked: set[str] = set()
     for k, text in enumerate(written or ()):
-        if text in checked:
-            continue
-        checked.add(text)
+        if text.lower() in checked:
+            raise DocumentFault(f"{text} is given twice; leave one out", (*path, k))
+        checked.add(text.lower())
         with at_path(*path, k):
             first, last = parse_range(text)
         if first == last and first not in known:

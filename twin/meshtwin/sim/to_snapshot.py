@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from meshtwin.errors import InvalidInput
@@ -11,6 +12,7 @@ from meshtwin.mesh.nodes import Flow, Node
 from meshtwin.mesh.snapshots import LinkEstimate, SegmentView, Snapshot
 from meshtwin.radio.reception import compute_airtime_ns, resize_delivery
 from meshtwin.sim.air import link_airtime_ns, mean_delivery
+from meshtwin.sim.arguments import take_scenario
 from meshtwin.sim.background import NOTIFICATION_BYTES
 from meshtwin.sim.scenario import Scenario, ScenarioFlow, ScenarioLink, ScenarioNode
 
@@ -24,12 +26,15 @@ FIRST_GROUP: Final = 0xC000
 BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)  # a scenario has no date
 
 
-def to_snapshot(scenario: Scenario) -> Snapshot:
-    """What a twin would hold that knew ``scenario`` exactly: nodes, links, settings, flows and profile.
+def to_snapshot(scenario: Scenario | str | Path) -> Snapshot:
+    """What a twin would hold that knew ``scenario`` (or the file or YAML text that says it) exactly.
+
+    That is nodes, links, settings, flows and profile.
 
     Nodes that are switched off are left out with their links and, as members, out of flows. Groups are numbered
     from c000, one for each flow to several members. Raises `InvalidInput` for what a snapshot has no place for.
     """
+    scenario = take_scenario(scenario)
     if missing := list(_unspeakable(scenario)):
         raise InvalidInput(f"a snapshot can't say: {', '.join(missing)}; leave them out", place=scenario.name)
     on = {node.address for node in scenario.nodes if node.is_on}

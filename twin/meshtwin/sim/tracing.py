@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from pydantic import Field
 
 from meshtwin.errors import InvalidInput
+from meshtwin.sim.arguments import check_seed, take_scenario
 from meshtwin.sim.cost import estimate_receptions
 from meshtwin.sim.engine import resolve_engine, simulate, simulate_selective
 from meshtwin.sim.files import check_target, write_whole
@@ -152,12 +153,20 @@ def check_traceable(scenario: Scenario) -> None:
 
 
 def trace(
-    scenario: Scenario, *, seed: int = 1, replication: int = 0, engine: str = "auto", is_selective: bool = False
+    scenario: Scenario | str | Path,
+    *,
+    seed: int = 1,
+    replication: int = 0,
+    engine: str = "auto",
+    is_selective: bool = False,
 ) -> Trace:
     """Runs one replication, the same as `meshtwin.simulate` runs with these arguments, and keeps every record.
 
-    Raises `InvalidInput` for a scenario whose records would not fit.
+    ``scenario``: the file or YAML text that says it as well. Raises `InvalidInput` for a scenario whose records would
+    not fit, and for a seed or replication that is no whole number from 0 on.
     """
+    seed, replication = check_seed("seed", seed), check_seed("replication", replication)
+    scenario = take_scenario(scenario)
     check_traceable(scenario)
     run = simulate_selective if is_selective else simulate
     told = run(replace(scenario, is_traced=True), seed=seed, replication=replication, engine=engine)

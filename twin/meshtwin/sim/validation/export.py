@@ -1,7 +1,8 @@
 """The simulated points of the published tables as scenario files, made of the published conditions."""
 
+import secrets
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from meshtwin.errors import InvalidInput
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Transmit
 from meshtwin.mesh.nodes import Position
-from meshtwin.sim.files import write_whole
+from meshtwin.sim.files import make_write_error
 from meshtwin.sim.profiles import get_profile
 from meshtwin.sim.scenario import Scenario, ScenarioFlow, ScenarioNode
 from meshtwin.sim.validation.chain import build_chain_scenario
@@ -45,21 +46,29 @@ def export_tables(
     """Writes a scenario file for each simulated point of the tables into ``folder``, which is made; gives the files.
 
     ``names``: keys of `EXPORTED`, None: all. ``tables``: folder with the tables, None: the package's own. ``seed``:
-    of the start times of the grid. Raises `InvalidInput` for another name, or where it can't write.
+    of the start times of the grid. Raises `InvalidInput` for another name, or where it can't write, `Unavailable` for
+    a full disk: all files are written or none.
     """
     if strangers := [name for name in names or () if name not in EXPORTED]:
         raise InvalidInput(f"table {strangers[0]!r} has no scenarios; {', '.join(EXPORTED)} have", place="table")
+    texts = {
+        f"{stem}.yaml": text
+        for name in names or EXPORTED
+        for stem, text in iter_published(name, read_table(name, tables), seed)
+    }
+    is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InvalidInput(f"can't be made: {error.strerror}", place=str(folder)) from error
-    written = []
-    for name in names or EXPORTED:
-        for stem, text in iter_published(name, read_table(name, tables), seed):
-            path = folder / f"{stem}.yaml"
-            write_whole(path, partial(_write_text, text))
-            written.append(path)
-    return tuple(written)
+        raise make_write_error(error, folder, "can't be made") from error
+    try:
+        _write_all(folder, texts)
+    except OSError as error:
+        raise make_write_error(error, folder) from error
+    finally:
+        if is_new and not any(folder.iterdir()):
+            folder.rmdir()
+    return tuple(folder / name for name in texts)
 
 
 def iter_published(name: str, table: Table, seed: int = GRID_SEED) -> Iterator[tuple[str, str]]:
@@ -85,8 +94,21 @@ def iter_published(name: str, table: Table, seed: int = GRID_SEED) -> Iterator[t
             yield f"hardware-{profile}", _to_text(name, f"a chain, profile {profile}", scenario, {}, {})
 
 
-def _write_text(text: str, path: Path) -> None:
-    path.write_text(text, encoding="utf-8")
+def _write_all(folder: Path, texts: Mapping[str, str]) -> None:
+    """All files in a folder beside their places first; putting them there takes no space. Links are followed."""
+    draft = folder / f".export.{secrets.token_hex(4)}"
+    places = {name: (folder / name).resolve() for name in texts}
+    for place in places.values():
+        if place.is_dir():
+            raise IsADirectoryError(None, f"{place} is a folder")
+    try:
+        draft.mkdir()
+        for name, text in texts.items():
+            (draft / name).write_text(text, encoding="utf-8")
+        for name, place in places.items():
+            (draft / name).replace(place)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _to_text(

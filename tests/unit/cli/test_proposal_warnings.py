@@ -1,0 +1,108 @@
+"""Warnings of a pipeline's proposal stand wherever somebody who decides looks at it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from meshtwin_operator.cli import deciding, target
+from meshtwin_operator.cli.commands import app
+from meshtwin_operator.cli.demo_story import WARNINGS_TOLD, Story
+
+DIGEST = "sha256:" + "a" * 64
+DOUBT = "onTime of lights: going by earlier predictions, it may be 916 per mille, below 950"
+BASE = {
+    "kind": "MeshConfiguration",
+    "metadata": {"name": "north-r0000"},
+    "spec": {"segmentRef": {"name": "north"}, "revision": 0, "settings": [{"nodes": ["0001"], "defaultTtl": 5}]},
+    "status": {"push": {"step": "Adopted"}},
+}
+
+
+class Shelf:
+    """`ObjectAccess` over a list."""
+
+    namespace = "buildings"
+
+    def __init__(self, *manifests: Mapping[str, Any]) -> None:
+        self._objects = [dict(m) for m in manifests]
+
+    def get(self, kind: str, name: str) -> dict[str, Any] | None:
+        return next((m for m in self.list_objects(kind) if m["metadata"]["name"] == name), None)
+
+    def list_objects(self, kind: str) -> Sequence[dict[str, Any]]:
+        return [m for m in self._objects if m["kind"] == kind]
+
+    def create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        self._objects.append(dict(manifest))
+        return dict(manifest)
+
+    def patch_spec(self, kind: str, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def whoami(self) -> str:
+        return "alice"
+
+    def events(self, kind: str, name: str) -> Sequence[tuple[str, str, str, str]]:
+        return []
+
+
+def shelf(*warnings: str) -> Shelf:
+    spec: dict[str, Any] = {
+        "segmentRef": {"name": "north"},
+        "origin": "Pipeline",
+        "pipelineRef": {"name": "lighting"},
+        "baseRevision": 0,
+        "settings": [{"nodes": ["0001"], "defaultTtl": 4}],
+    }
+    if warnings:
+        spec["warnings"] = list(warnings)
+    status = {"phase": "AwaitingDecision", "digest": DIGEST, "baseRevision": 0}
+    proposal = {"kind": "ConfigurationProposal", "metadata": {"name": "p"}, "spec": spec, "status": status}
+    return Shelf(BASE, proposal)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, access: Shelf, *words: str) -> tuple[str, str]:
+    """What a command prints on stdout, line breaks as spaces, and on stderr."""
+    monkeypatch.setattr(target, "open_target", lambda _: access)
+    monkeypatch.setattr(deciding, "open_target", lambda _: access)
+    told = CliRunner().invoke(app, list(words))
+    assert told.exit_code == 0, told.output
+    return " ".join(told.stdout.split()), told.stderr
+
+
+@pytest.mark.parametrize("words", [("diff", "p"), ("describe", "cprop", "p")])
+def test_a_warning_is_told_once_to_whoever_looks(monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    told, _ = run(monkeypatch, shelf(DOUBT), *words)
+    assert told.count(DOUBT) == 1
+    assert f"warning: {DOUBT}" in told
+
+
+@pytest.mark.parametrize("words", [("diff", "p"), ("describe", "cprop", "p"), ("approve", "p", "--wait", "0")])
+def test_a_proposal_stored_without_warnings_is_shown_without_them(
+    monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    assert "warning" not in "".join(run(monkeypatch, shelf(), *words))
+
+
+def test_difference_for_programs_has_the_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
+    told, _ = run(monkeypatch, shelf(DOUBT), "diff", "p", "-o", "json")
+    assert json.loads(told)["warnings"] == [DOUBT]
+
+
+def test_approval_repeats_the_warnings_beside_what_it_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    told, beside = run(monkeypatch, shelf(DOUBT), "approve", "p", "--wait", "0")
+    assert "created by alice" in told
+    assert f"warning: {DOUBT}" in beside
+
+
+def test_demo_tells_warnings_of_what_waits_and_counts_those_beyond_a_few(tmp_path: Path) -> None:
+    lines: list[str] = []
+    more = [f"{n} candidates refused: airtime" for n in range(2, 8)]
+    assert Story(shelf(DOUBT, *more), say=lines.append, state=tmp_path).tell() == ["p"]
+    assert f"  warning: {DOUBT}" in lines
+    assert sum(line.startswith("  warning: ") for line in lines) == WARNINGS_TOLD
+    assert "  2 more warnings, as `meshtwin diff` shows" in lines
