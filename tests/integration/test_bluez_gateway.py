@@ -155,10 +155,11 @@ async def test_an_older_copy_of_the_gateways_memory_changes_no_node_and_the_push
     await rig.command(Verb.ADOPT, nodes=rig.nodes)
     configuration = make_configuration(rig, 1)
     await rig.command(Verb.STAGE, **configuration)
-    await rig.command(Verb.COMMIT, **pin(configuration), confirm_within_seconds=2)
+    await rig.command(Verb.COMMIT, **pin(configuration), confirm_within_seconds=6)
+    told = await until(lambda: rig.last("configuration/reported").get("rollbackAt"), 6)
     memory = rig.folder / "gateway" / "gateway.json"
     copy = memory.read_bytes()  # a backup, made while the rollback timer ran
-    deadline = datetime.fromisoformat(rig.last("configuration/reported")["rollbackAt"])
+    deadline = datetime.fromisoformat(told)
     assert (await rig.command(Verb.CONFIRM, **pin(configuration)))["status"] == "done"
     pushed = await rig.true_settings()
     rig.gateway.terminate()

@@ -61,7 +61,7 @@ def test_worker_that_dies_is_told():
 
 
 def test_error_in_a_worker_arrives_as_it_was_raised():
-    with Workers(1) as workers, pytest.raises(InvalidInput, match=r"1\.\.4096") as caught:
+    with Workers(1) as workers, pytest.raises(InvalidInput, match=r"1\.\.10000") as caught:
         workers.submit(replicate, None, seed=1, replications=0).result()
     assert caught.value.place == "replications"
 

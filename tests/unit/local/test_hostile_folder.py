@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from meshtwin.errors import InvalidInput, Unavailable
+from meshtwin.errors import Unavailable
 from meshtwin_operator.local.folder import sync_folder
 from meshtwin_operator.local.state import Lock, StateFolder, find_state
 from meshtwin_operator.local.store import Store
@@ -75,7 +75,7 @@ def test_state_in_use_is_not_taken_twice(tmp_path: Path) -> None:
     lock = Lock(state)
     lock.acquire()
 
-    with pytest.raises(InvalidInput, match="is in use"):
+    with pytest.raises(Unavailable, match="is in use"):
         Lock(state).acquire()
     lock.release()
 
