@@ -227,7 +227,11 @@ def test_killed_worker_is_reported_and_replaced():
 
 
 def server():
-    (found,) = (p for p in psutil.Process().children() if "forkserver" in " ".join(p.cmdline()))
+    (found,) = (
+        p
+        for p in psutil.Process().children()
+        if p.status() != psutil.STATUS_ZOMBIE and "forkserver" in " ".join(p.cmdline())
+    )
     return found
 
 
@@ -258,7 +262,15 @@ def test_workers_share_what_the_fork_server_has_loaded():
 def test_fork_server_leaves_with_the_last_worker():
     with PoolJudge(workers=1, idle_s=0.2, quick_idle_s=0.2) as judge:
         judge.judge(chain(), variants(chain()), PLAN, no_progress)
-        wait_until(lambda: not [p for p in psutil.Process().children() if "forkserver" in " ".join(p.cmdline())])
+        wait_until(
+            lambda: (
+                not [
+                    p
+                    for p in psutil.Process().children()
+                    if p.status() != psutil.STATUS_ZOMBIE and "forkserver" in " ".join(p.cmdline())
+                ]
+            )
+        )
 
 
 def test_workers_do_not_outlive_a_killed_twin(tmp_path):
