@@ -64,12 +64,22 @@ def children():
     return [p for p in psutil.Process().children(recursive=True) if is_worker(p)]
 
 
-def is_worker(process):
+def is_fork_server(process):
     try:
-        server = process.parent()  # workers are forked from it, and so have its command line
-        return server is not None and "forkserver" in " ".join(server.cmdline())
+        return process is not None and "forkserver" in " ".join(process.cmdline())
     except psutil.NoSuchProcess:  # gone, or a zombie that its parent is about to fetch
         return False
+
+
+def is_worker(process):
+    try:
+        return is_fork_server(process.parent())  # workers are forked from it, and so have its command line
+    except psutil.NoSuchProcess:
+        return False
+
+
+def fork_servers():
+    return [child for child in psutil.Process().children() if is_fork_server(child)]
 
 
 def wait_until(condition):
@@ -227,11 +237,7 @@ def test_killed_worker_is_reported_and_replaced():
 
 
 def server():
-    (found,) = (
-        p
-        for p in psutil.Process().children()
-        if p.status() != psutil.STATUS_ZOMBIE and "forkserver" in " ".join(p.cmdline())
-    )
+    (found,) = fork_servers()
     return found
 
 
@@ -262,15 +268,7 @@ def test_workers_share_what_the_fork_server_has_loaded():
 def test_fork_server_leaves_with_the_last_worker():
     with PoolJudge(workers=1, idle_s=0.2, quick_idle_s=0.2) as judge:
         judge.judge(chain(), variants(chain()), PLAN, no_progress)
-        wait_until(
-            lambda: (
-                not [
-                    p
-                    for p in psutil.Process().children()
-                    if p.status() != psutil.STATUS_ZOMBIE and "forkserver" in " ".join(p.cmdline())
-                ]
-            )
-        )
+        wait_until(lambda: not fork_servers())
 
 
 def test_workers_do_not_outlive_a_killed_twin(tmp_path):

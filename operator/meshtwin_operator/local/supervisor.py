@@ -203,7 +203,8 @@ class _Child:
             if process.returncode is None:
                 _signal_group(process.pid, signal.SIGTERM)
                 try:
-                    await asyncio.wait_for(process.wait(), STOP_GRACE_S)
+                    async with asyncio.timeout(STOP_GRACE_S):
+                        await process.wait()
                 except TimeoutError:
                     log.warning("Child did not end, killing it", child=self.spec.name)
             _signal_group(process.pid, signal.SIGKILL)  # workers that a child left in its session

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from meshtwin.connectors.mqtt import BrokerSettings, MqttLink
+from meshtwin.connectors.mqtt import BrokerSettings, Message, MqttLink
 from meshtwin.errors import InvalidInput, Unavailable
 
 CONNECT_ACCEPTED = b"\x20\x02\x00\x00"  # CONNACK, MQTT 3.1.1, 3.2
@@ -100,3 +100,28 @@ async def test_link_whose_connections_are_all_ended_at_once_asks_for_another_one
     server.close()
     (said,) = [entry for entry in logs if "our id" in entry["event"]]
     assert (said["log_level"], said["client_id"]) == ("warning", "gateway-7")
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_reader_that_is_ended_together_with_a_message_ends(turns: int) -> None:
+    link = MqttLink(BrokerSettings(host="127.0.0.1", port=1), client_id="test")
+
+    async def read() -> None:
+        while True:
+            await link.next_message()
+
+    reader = asyncio.create_task(read())
+    await asyncio.sleep(0)  # it waits now
+    link.messages.put_nowait(Message(topic="t", payload=b"", retained=False, qos=0, mid=1, received_s=0.0))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    reader.cancel()
+    await asyncio.wait({reader}, timeout=5)
+
+    assert reader.cancelled()
+
+
+async def test_no_message_within_the_time_is_none() -> None:
+    link = MqttLink(BrokerSettings(host="127.0.0.1", port=1), client_id="test")
+
+    assert await link.next_message(0.01) is None

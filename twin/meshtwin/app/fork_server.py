@@ -34,14 +34,12 @@ class ForkServer:
             return context
 
     def release(self, *, may_end: bool = False) -> None:
-        """Not needed any more; it ends if nobody else needs it, and ``may_end``."""
+        """Not needed any more; it ends if nobody else needs it, and ``may_end``. Waits for that end."""
         with self._lock:
             self._engaged -= 1
             if may_end and self._engaged == 0:
                 server: Any = multiprocessing.forkserver
-                stop = server._forkserver._stop  # without a public name, but what CPython's own tests use since 3.9
-                # it waits for whoever holds the server's pipe, and nobody's end may hang on that
-                threading.Thread(target=stop, name="fork server ends", daemon=True).start()
+                server._forkserver._stop()  # without a public name, but what CPython's own tests use since 3.9
 
 
 FORK_SERVER: Final = ForkServer()

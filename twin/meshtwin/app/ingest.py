@@ -68,10 +68,9 @@ class Ingest:
         """Read, for ever."""
         while True:
             self.turned_s = time.monotonic()
-            try:
-                batch = [await asyncio.wait_for(self._link.messages.get(), timeout=10)]
-            except TimeoutError:
+            if (first := await self._link.next_message()) is None:
                 continue
+            batch = [first]
             while len(batch) < BATCH_MAX and not self._link.messages.empty():
                 batch.append(self._link.messages.get_nowait())
             await self._take(batch)

@@ -4,7 +4,6 @@ Follows the summaries of its children (segments or parents), overlays their snap
 counts, freshness and health for its own parent. A child that is missing is named; the rest is answered.
 """
 
-import asyncio
 import secrets
 import sys
 import time
@@ -100,9 +99,7 @@ class ParentTwin:
         """Keep the newest summary of each child, for ever."""
         while True:
             self.turned_s = time.monotonic()
-            try:
-                message = await asyncio.wait_for(self.link.messages.get(), timeout=10)
-            except TimeoutError:
+            if (message := await self.link.next_message()) is None:
                 continue
             self._keep(message.topic, message.payload)
             self.link.acknowledge(message)

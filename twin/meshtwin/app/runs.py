@@ -130,7 +130,8 @@ class RunRegistry:
         if run is None:
             return None
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for((run.is_over if until_over else run.is_told).wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await (run.is_over if until_over else run.is_told).wait()
         return run.status
 
     async def cancel(self, run_id: str) -> RunStatus | None:

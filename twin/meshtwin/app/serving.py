@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import threading
 from collections.abc import Coroutine, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -18,7 +17,6 @@ __all__ = ["serve_until_signal", "utc_now"]
 log = structlog.get_logger(__name__)
 
 SHUTDOWN_S: Final = 5  # for open requests
-END_S: Final = 20.0  # from the signal; kubelet kills after 30
 
 
 def utc_now() -> datetime:
@@ -65,7 +63,6 @@ async def serve_until_signal(
             log.error("Task ended", task=task.get_name())
             task.result()
     finally:
-        _end_anyway()
         server.should_exit = True
         stopping.cancel()
         for task in running:
@@ -73,13 +70,6 @@ async def serve_until_signal(
                 task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         log.info("Stopped", pid=os.getpid())
-
-
-def _end_anyway() -> None:
-    """Ends the process if what it waits for at its end does not come; what was acknowledged is on disk by then."""
-    watch = threading.Timer(END_S, os._exit, (1,))
-    watch.daemon = True
-    watch.start()
 
 
 async def _serve(server: uvicorn.Server) -> None:

@@ -30,6 +30,7 @@ RECONNECT_MAX_S: Final = 5  # twins must catch up soon after a broker restart
 SHORT_LIFE_S: Final = 5.0  # of a connection; one that ends by a lost network or broker is not at once made again
 SHORT_LIVES: Final = 3  # in a row, until we say what it looks like
 QUEUE_LIMIT: Final = 20_000  # messages between wire and reader; about 20 MB of small reports
+TURN_S: Final = 10.0  # how often a reader without messages shows that it is alive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,11 +138,24 @@ class MqttLink:
     async def wait_connected(self, timeout_s: float) -> None:
         """Wait for the first connection; raises `Unavailable` with the broker's reason."""
         try:
-            await asyncio.wait_for(self.connected.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self.connected.wait()
         except TimeoutError as error:
             place = f"{self._settings.host}:{self._settings.port}"
             why = self.refusal or ("nobody is there" if self.is_unreachable else "no answer")
             raise Unavailable(f"broker not connected within {timeout_s} s: {why}", place=place) from error
+
+    async def next_message(self, within_s: float = TURN_S) -> Message | None:
+        """The next of ``messages``; None if none comes within that time.
+
+        Not by `asyncio.wait_for`: that of Python 3.11 loses a cancellation that comes together with a message, as
+        when whoever publishes here ends at the same moment.
+        """
+        try:
+            async with asyncio.timeout(within_s):
+                return await self.messages.get()
+        except TimeoutError:
+            return None
 
     async def stop(self) -> None:
         """Disconnect cleanly (the last will is not published) and end the thread."""

@@ -128,7 +128,8 @@ class MeshBus:
         if not self._bus.connected:
             raise Unavailable("bus went away", reason="BusUnavailable", place=place)
         try:
-            reply = await asyncio.wait_for(self._bus.call(message), timeout_s)
+            async with asyncio.timeout(timeout_s):  # a cancellation is not lost, as with wait_for of Python 3.11
+                reply = await self._bus.call(message)
         except TimeoutError as error:
             raise Unavailable(f"no answer within {timeout_s:g} s", reason="DaemonSilent", place=place) from error
         except (OSError, EOFError) as error:

@@ -119,7 +119,8 @@ class LocalNode:
             hint = "may it call us back? Its D-Bus policy must allow ObjectManager and Properties from root"
             raise InvalidInput(f"{error.message}; {hint}", reason="Failed", place=error.place) from error
         try:
-            return await asyncio.wait_for(self._application.token, JOIN_TIMEOUT_S)
+            async with asyncio.timeout(JOIN_TIMEOUT_S):
+                return await self._application.token
         except TimeoutError as error:
             message = f"no token within {JOIN_TIMEOUT_S:g} s"
             raise Unavailable(message, reason="DaemonSilent", place=self._root) from error
