@@ -102,6 +102,12 @@ class GatewayRig:
 
     # Gateway
 
+    async def copy_armed_memory(self, pinned: dict[str, Any]) -> tuple[bytes, datetime]:
+        """Commit what ``pinned`` names; what is on disk while the rollback timer runs, and when it ends."""
+        await self.command(Verb.COMMIT, **pinned, confirm_within_seconds=6)
+        told = await until(lambda: self.last("configuration/reported").get("rollbackAt"), 6)
+        return (self.folder / "gateway" / "gateway.json").read_bytes(), datetime.fromisoformat(told)
+
     async def start_gateway(self, *, wait: bool = True) -> None:
         """Start the gateway; without ``wait`` it may fail."""
         settings = {

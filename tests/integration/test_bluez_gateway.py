@@ -155,17 +155,13 @@ async def test_an_older_copy_of_the_gateways_memory_changes_no_node_and_the_push
     await rig.command(Verb.ADOPT, nodes=rig.nodes)
     configuration = make_configuration(rig, 1)
     await rig.command(Verb.STAGE, **configuration)
-    await rig.command(Verb.COMMIT, **pin(configuration), confirm_within_seconds=6)
-    told = await until(lambda: rig.last("configuration/reported").get("rollbackAt"), 6)
-    memory = rig.folder / "gateway" / "gateway.json"
-    copy = memory.read_bytes()  # a backup, made while the rollback timer ran
-    deadline = datetime.fromisoformat(told)
+    copy, deadline = await rig.copy_armed_memory(pin(configuration))
     assert (await rig.command(Verb.CONFIRM, **pin(configuration)))["status"] == "done"
     pushed = await rig.true_settings()
     rig.gateway.terminate()
     await until(lambda: rig.gateway.poll() is not None and datetime.now(UTC) > deadline)
 
-    memory.write_bytes(copy)
+    (rig.folder / "gateway" / "gateway.json").write_bytes(copy)
     rig.seen.clear()
     await rig.start_gateway()
     assert (await rig.command(Verb.ADOPT, nodes=rig.nodes))["status"] == "done"

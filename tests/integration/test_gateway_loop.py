@@ -267,17 +267,13 @@ async def test_an_older_copy_of_the_memory_changes_no_node_and_gets_the_revision
     await push(rig, make_configuration(1, default_ttl=9))
     latest = make_configuration(2)
     await rig.command(Verb.STAGE, **latest)
-    await rig.command(Verb.COMMIT, **pin(latest), confirm_within_seconds=6)
-    told = await until(lambda: rig.last("configuration/reported").get("rollbackAt"), 6)
-    memory = rig.folder / "gateway" / "gateway.json"
-    copy = memory.read_bytes()  # a backup, made while the rollback timer ran
-    deadline = datetime.fromisoformat(told)
+    copy, deadline = await rig.copy_armed_memory(pin(latest))
     assert (await rig.command(Verb.CONFIRM, **pin(latest)))["status"] == "done"
     pushed = await true_settings(rig)
     rig.gateway.terminate()
     await until(lambda: rig.gateway.poll() is not None and datetime.now(UTC) > deadline)
 
-    memory.write_bytes(copy)
+    (rig.folder / "gateway" / "gateway.json").write_bytes(copy)
     rig.seen.clear()
     await rig.start_gateway()
     await until(lambda: rig.last("configuration/reported"))

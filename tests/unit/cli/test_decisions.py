@@ -1,48 +1,16 @@
 """What people decide: checked before it is written, pinned to a digest, in their own name."""
 
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from tests.unit.cli.memory_access import Manifest, MemoryAccess
 
 from meshtwin.errors import InvalidInput
 from meshtwin_operator.cli.decisions import accepted_condition, check_decidable, decide, propose_rollback
 
-Manifest = dict[str, Any]
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 DIGEST = "sha256:" + "a" * 64
-
-
-class MemoryAccess:
-    """`ObjectAccess` over a list."""
-
-    namespace = "buildings"
-
-    def __init__(self, *manifests: Manifest, user: str = "alice") -> None:
-        self.objects = list(manifests)
-        self._user = user
-
-    def get(self, kind: str, name: str) -> Manifest | None:
-        return next((m for m in self.list_objects(kind) if m["metadata"]["name"] == name), None)
-
-    def list_objects(self, kind: str) -> Sequence[Manifest]:
-        return [m for m in self.objects if m["kind"] == kind]
-
-    def create(self, manifest: Mapping[str, Any]) -> Manifest:
-        if self.get(manifest["kind"], manifest["metadata"]["name"]) is not None:
-            raise InvalidInput("exists already", reason="AlreadyExists")
-        self.objects.append(dict(manifest))
-        return dict(manifest)
-
-    def patch_spec(self, kind: str, name: str, changes: Mapping[str, Any]) -> Manifest:
-        raise NotImplementedError
-
-    def whoami(self) -> str:
-        return self._user
-
-    def events(self, kind: str, name: str) -> Sequence[tuple[str, str, str, str]]:
-        return []
 
 
 def proposal(**status: Any) -> Manifest:

@@ -1,11 +1,11 @@
 """Warnings of a pipeline's proposal stand wherever somebody who decides looks at it."""
 
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.cli.memory_access import MemoryAccess
 from typer.testing import CliRunner
 
 from meshtwin_operator.cli import deciding, target
@@ -22,35 +22,7 @@ BASE = {
 }
 
 
-class Shelf:
-    """`ObjectAccess` over a list."""
-
-    namespace = "buildings"
-
-    def __init__(self, *manifests: Mapping[str, Any]) -> None:
-        self._objects = [dict(m) for m in manifests]
-
-    def get(self, kind: str, name: str) -> dict[str, Any] | None:
-        return next((m for m in self.list_objects(kind) if m["metadata"]["name"] == name), None)
-
-    def list_objects(self, kind: str) -> Sequence[dict[str, Any]]:
-        return [m for m in self._objects if m["kind"] == kind]
-
-    def create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
-        self._objects.append(dict(manifest))
-        return dict(manifest)
-
-    def patch_spec(self, kind: str, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-        raise NotImplementedError
-
-    def whoami(self) -> str:
-        return "alice"
-
-    def events(self, kind: str, name: str) -> Sequence[tuple[str, str, str, str]]:
-        return []
-
-
-def shelf(*warnings: str) -> Shelf:
+def shelf(*warnings: str) -> MemoryAccess:
     spec: dict[str, Any] = {
         "segmentRef": {"name": "north"},
         "origin": "Pipeline",
@@ -62,10 +34,10 @@ def shelf(*warnings: str) -> Shelf:
         spec["warnings"] = list(warnings)
     status = {"phase": "AwaitingDecision", "digest": DIGEST, "baseRevision": 0}
     proposal = {"kind": "ConfigurationProposal", "metadata": {"name": "p"}, "spec": spec, "status": status}
-    return Shelf(BASE, proposal)
+    return MemoryAccess(BASE, proposal)
 
 
-def run(monkeypatch: pytest.MonkeyPatch, access: Shelf, *words: str) -> tuple[str, str]:
+def run(monkeypatch: pytest.MonkeyPatch, access: MemoryAccess, *words: str) -> tuple[str, str]:
     """What a command prints on stdout, line breaks as spaces, and on stderr."""
     monkeypatch.setattr(target, "open_target", lambda _: access)
     monkeypatch.setattr(deciding, "open_target", lambda _: access)

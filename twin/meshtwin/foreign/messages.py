@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from meshtwin.contract.wire import SettingsEntry, WireModel
 from meshtwin.mesh.configuration import Configuration, compress_settings, expand_settings
-from meshtwin.mesh.kpis import FlowKpis, HowKnown, Interval, NetworkKpis
+from meshtwin.mesh.kpis import FlowKpis, HowKnown, Interval, NetworkKpis, check_told
 from meshtwin.mesh.snapshots import Snapshot
 from meshtwin.northbound.messages import SnapshotMessage
 from meshtwin.ports import JudgePlan
@@ -172,11 +172,7 @@ class TimeIntervalMessage(WireModel):
 
     @model_validator(mode="after")
     def _bounds_hold_it(self) -> Self:
-        told = [value for value in (self.low, self.estimate, self.high) if value is not None]
-        if told != sorted(told):
-            raise ValueError(f"estimate {self.estimate} is outside {self.low}..{self.high}")
-        if len(told) < 3 and self.open_because is None:
-            raise ValueError("openBecause says why a bound is absent")
+        check_told(self.low, self.estimate, self.high, self.open_because)
         return self
 
     @classmethod

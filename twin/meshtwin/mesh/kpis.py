@@ -6,7 +6,16 @@ from math import isinf
 
 from meshtwin.mesh.addresses import UnicastAddress
 
-__all__ = ["FlowDifference", "FlowKpis", "HowKnown", "Interval", "NetworkKpis", "Objectives", "Prediction"]
+__all__ = [
+    "FlowDifference",
+    "FlowKpis",
+    "HowKnown",
+    "Interval",
+    "NetworkKpis",
+    "Objectives",
+    "Prediction",
+    "check_told",
+]
 
 
 class HowKnown(StrEnum):
@@ -46,6 +55,15 @@ class Interval:
             return f"not known: {self.open_because}"
         low, high = ("?" if isinf(bound) else f"{bound:.4g}" for bound in (self.low, self.high))
         return f"{self.estimate:.4g} [{low}, {high}]"
+
+
+def check_told(low: float | None, estimate: float | None, high: float | None, open_because: str | None) -> None:
+    """Raises `ValueError` for an interval as it is written down that contradicts itself; None: not known."""
+    told = [value for value in (low, estimate, high) if value is not None]
+    if told != sorted(told):
+        raise ValueError(f"estimate {estimate} is outside {low}..{high}")
+    if len(told) < 3 and open_because is None:
+        raise ValueError("openBecause says why something is not known")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from meshtwin.mesh.kpis import Interval
+from meshtwin.mesh.kpis import Interval, check_told
 from meshtwin.sim.differences import FlowDifference
 from meshtwin.sim.result_document import FLOWS_MAX, Count, Document, Name, ResultDocument
 
@@ -22,11 +22,7 @@ class DifferenceDocument(Document):
 
     @model_validator(mode="after")
     def _bounds_hold_it(self) -> Self:
-        told = [value for value in (self.low, self.estimate, self.high) if value is not None]
-        if told != sorted(told):
-            raise ValueError(f"estimate {self.estimate} is outside {self.low}..{self.high}")
-        if len(told) < 3 and self.open_because is None:
-            raise ValueError("openBecause says why something is null")
+        check_told(self.low, self.estimate, self.high, self.open_because)
         return self
 
     @classmethod
