@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from tests.unit.recipes.figure_builders import kpis
 
-from meshtwin.mesh.configuration import Transmit
+from meshtwin.mesh.configuration import Configuration, Transmit, compute_digest
 from meshtwin.mesh.kpis import Objectives, Prediction
 from meshtwin.recipes.building import Design, complete_configuration
 from meshtwin.recipes.comparing import Duel, find_worse
@@ -234,3 +234,14 @@ def test_loser_that_reads_like_the_proposal_says_how_many_of_its_relays_are_othe
         "worse than what is proposed: airtime 30.0 per mille (+20.0); "
         "1 of its 2 relays are others than in what is proposed",
     ]
+
+
+def test_loser_with_the_relays_of_the_proposal_is_told_by_its_digest(question):
+    best, other = alike(question, {1, 3}), alike(question, {1, 3}, airtime=0.03)
+    settings = {a: replace(s, default_ttl=9) for a, s in other.candidate.configuration.entries}
+    other = replace(other, candidate=replace(other.candidate, configuration=Configuration.of(settings)))
+    case = losing(question, [[best, other]], [confirm(question, best, fresh=kpis(0.95, 0.01))])
+    digest = compute_digest(other.candidate.configuration).removeprefix("sha256:")
+    assert describe_trials(case)[0][1].verdict.endswith(
+        f"; relays of what is proposed, other settings: digest {digest[:8]}"
+    )

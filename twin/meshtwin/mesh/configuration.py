@@ -129,6 +129,11 @@ class Configuration:
         """The nodes this configuration speaks of, ascending."""
         return tuple(address for address, _ in self.entries)
 
+    @property
+    def relays(self) -> frozenset[UnicastAddress]:
+        """The nodes that it has relay."""
+        return frozenset(address for address, settings in self.entries if settings.relay)
+
     def get(self, address: UnicastAddress) -> NodeSettings:
         """Settings of one node; empty settings where nothing is said."""
         return self.as_dict().get(address, NodeSettings())

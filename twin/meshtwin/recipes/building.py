@@ -140,7 +140,7 @@ def design_of(question: Question, configuration: Configuration) -> Design | None
     if len(network) != 1 or len(retransmit) != 1 or len(ttls) != 1:
         return None
     return Design(
-        relays=frozenset(a for a, s in configuration.entries if s.relay),
+        relays=configuration.relays,
         network_transmit=network.pop(),
         relay_retransmit=retransmit.pop(),
         ttl=ttls.pop(),

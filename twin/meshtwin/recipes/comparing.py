@@ -26,11 +26,6 @@ class Duel:
     rival_relays: int
     believed: tuple[NetworkKpis, NetworkKpis] | None = None
 
-    def of_segment(self, kpis: NetworkKpis) -> list[FlowKpis]:
-        """The flows that touch the segment."""
-        names = {f.name for f in self.question.touching_flows}
-        return [f for f in kpis.flows if f.flow in names]
-
 
 def find_worse(duel: Duel) -> list[str]:
     """Everything in which it is worse by more than equal runs differ, with the difference in brackets.
@@ -53,7 +48,7 @@ def _doubt(duel: Duel) -> Iterator[str]:
     mine, theirs = duel.believed or (duel.kpis, duel.rival)
     if count_doubtful(duel.question, mine) > count_doubtful(duel.question, theirs):
         least = duel.question.objectives.on_time_at_least or 0.0
-        lowest = min(duel.of_segment(mine), key=lambda f: f.on_time.low)
+        lowest = min(duel.question.touching(mine), key=lambda f: f.on_time.low)
         yield f"onTime of {lowest.flow} may be {lowest.on_time.low * 1000:.0f} per mille, below {least * 1000:.0f}"
 
 
@@ -73,7 +68,7 @@ def _slower(duel: Duel, what: str, time_of: Callable[[FlowKpis], float | None]) 
     theirs = {f.flow: time_of(f) for f in duel.rival.flows}
     slow = [
         (mine - other, mine, f.flow)
-        for f in duel.of_segment(duel.kpis)
+        for f in duel.question.touching(duel.kpis)
         if (mine := time_of(f)) is not None and (other := theirs.get(f.flow)) is not None
     ]
     by, mine, flow = max(slow, default=(0.0, 0.0, ""))
@@ -85,7 +80,7 @@ def _later(duel: Duel) -> Iterator[str]:
     theirs = {f.flow: f.on_time.estimate for f in duel.rival.flows}
     late = [
         (theirs[f.flow] - f.on_time.estimate, f.on_time.estimate, f.flow)
-        for f in duel.of_segment(duel.kpis)
+        for f in duel.question.touching(duel.kpis)
         if f.flow in theirs
     ]
     by, mine, flow = max(late, default=(0.0, 0.0, ""))

@@ -51,9 +51,8 @@ class LocalSearch:
         if trial.quick is None:
             return
         found = _search(trial, trial.quick)
-        touching = {f.name for f in trial.question.touching_flows}
         for one in found[: trial.parameters["most"]]:
-            worst = min((f.on_time.estimate for f in one.kpis.flows if f.flow in touching), default=0.0)
+            worst = min((f.on_time.estimate for f in trial.question.touching(one.kpis)), default=0.0)
             yield Candidate(
                 configuration=complete_configuration(trial.question, one.design),
                 recipe=self.name,

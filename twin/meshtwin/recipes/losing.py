@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import compute_digest
 from meshtwin.mesh.kpis import NetworkKpis
 from meshtwin.recipes.building import design_of
@@ -62,11 +61,12 @@ class Losing:
         best = self.best.judged.candidate
         if (mine.recipe, mine.reason) != (best.recipe, best.reason) or mine.configuration == best.configuration:
             return ""
-        own, others = _relays(mine), _relays(best)
+        own, others = mine.configuration.relays, best.configuration.relays
         if len(own) != len(others):
             return ""
         if own == others:
-            return f"; relays of {self.name_of_best}, other settings: digest {compute_digest(mine.configuration)[:8]}"
+            digest = compute_digest(mine.configuration).removeprefix("sha256:")
+            return f"; relays of {self.name_of_best}, other settings: digest {digest[:8]}"
         return f"; {len(own - others)} of its {len(own)} relays are others than in {self.name_of_best}"
 
     def why_not_kept(self) -> str:
@@ -164,8 +164,8 @@ class Losing:
             question=self.question,
             kpis=kpis,
             rival=rival.kpis,
-            relays=_count_relays(last.judged.candidate),
-            rival_relays=_count_relays(rival.candidate),
+            relays=len(last.judged.candidate.configuration.relays),
+            rival_relays=len(rival.candidate.configuration.relays),
         )
 
     def _name_at(self, stage: Stage) -> str:
@@ -182,7 +182,7 @@ def describe_trials(losing: Losing) -> tuple[tuple[TrialRecord, ...], int]:
             recipe=last.judged.candidate.recipe,
             reason=last.judged.candidate.reason,
             digest=compute_digest(last.judged.candidate.configuration),
-            relays=_count_relays(last.judged.candidate),
+            relays=len(last.judged.candidate.configuration.relays),
             airtime_ratio=last.judged.kpis.airtime_ratio.estimate,
             verdict=losing.why(last),
             stage=last.stage,
@@ -190,14 +190,6 @@ def describe_trials(losing: Losing) -> tuple[tuple[TrialRecord, ...], int]:
         for last in every[:TRIALS_REPORTED]
     )
     return records, len(every) - len(records)
-
-
-def _relays(candidate: Candidate) -> frozenset[UnicastAddress]:
-    return frozenset(address for address, s in candidate.configuration.entries if s.relay)
-
-
-def _count_relays(candidate: Candidate) -> int:
-    return len(_relays(candidate))
 
 
 def _listed(texts: Sequence[str]) -> str:

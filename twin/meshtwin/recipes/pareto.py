@@ -49,8 +49,7 @@ class Merits:
 
 def merits_of(question: Question, kpis: NetworkKpis, *, energy_mj_per_h: float | None) -> Merits:
     """The merits that ``kpis`` tell, of the flows that touch the segment."""
-    touching = {f.name for f in question.touching_flows}
-    flows = [f for f in kpis.flows if f.flow in touching]
+    flows = question.touching(kpis)
     spreads = [f.spread_p95_ms for f in flows if f.spread_p95_ms is not None]
     return Merits(
         on_time=min((f.on_time.estimate for f in flows), default=0.0),

@@ -52,9 +52,8 @@ class Gap:
 
 def find_gaps(question: Question, kpis: NetworkKpis) -> tuple[Gap, ...]:
     """Objectives that the estimates miss, for the flows that touch the segment, in order of the flows."""
-    touching = {f.name for f in question.touching_flows}
     wanted = question.objectives
-    gaps = [gap for flow in kpis.flows if flow.flow in touching for gap in _flow_gaps(flow, wanted)]
+    gaps = [gap for flow in question.touching(kpis) for gap in _flow_gaps(flow, wanted)]
     most = wanted.airtime_at_most
     if most is not None and kpis.airtime_ratio.estimate > most:
         above = _above(AIRTIME, None, kpis.airtime_ratio.estimate * 1000, most * 1000, "per mille")
@@ -98,12 +97,11 @@ def find_falls(question: Question, before: NetworkKpis, after: NetworkKpis, wors
 
     See `meshtwin.recipes.doubts`: what meets the objective and falls far is taken back after the push all the same.
     """
-    touching = {f.name for f in question.touching_flows}
     earlier = {f.flow: f.on_time.estimate for f in before.flows}
     falls = [
         Fall(flow=f.flow, size=earlier[f.flow] - f.on_time.estimate)
-        for f in after.flows
-        if f.flow in touching and f.flow in earlier
+        for f in question.touching(after)
+        if f.flow in earlier
     ]
     falls += [] if worst is None else [worst]
     return tuple(
@@ -114,8 +112,7 @@ def find_falls(question: Question, before: NetworkKpis, after: NetworkKpis, wors
 def rank(question: Question, judged: Judged, before: NetworkKpis) -> tuple[float, int, int, float, int, str]:
     """Smaller is better: `score`, and the digest of the configuration, so that no two are equal."""
     configuration = judged.candidate.configuration
-    relays = sum(bool(s.relay) for _, s in configuration.entries)
-    return (*score(question, judged.kpis, before, relays), compute_digest(configuration))
+    return (*score(question, judged.kpis, before, len(configuration.relays)), compute_digest(configuration))
 
 
 def score(
@@ -130,12 +127,11 @@ def score(
     then decides nothing; in the last one it keeps the cheapest from being the one that was merely lucky.
     """
     gaps = (*find_gaps(question, kpis), *find_harm(question, before, kpis))
-    touching = {f.name for f in question.touching_flows}
     return (
         sum(gap.size for gap in gaps),
         count_doubtful(question, kpis),
         _airtime_step(kpis.own_airtime_ratio),
-        max((f.latency_p99_ms or math.inf for f in kpis.flows if f.flow in touching), default=math.inf),
+        max((f.latency_p99_ms or math.inf for f in question.touching(kpis)), default=math.inf),
         relays,
     )
 
@@ -143,8 +139,7 @@ def score(
 def count_doubtful(question: Question, kpis: NetworkKpis) -> int:
     """Flows that touch the segment and whose on-time interval reaches below the objective."""
     least = question.objectives.on_time_at_least or 0.0
-    touching = {f.name for f in question.touching_flows}
-    return sum(f.on_time.low < least for f in kpis.flows if f.flow in touching)
+    return sum(f.on_time.low < least for f in question.touching(kpis))
 
 
 def segment_redundancy(question: Question, configuration: Configuration) -> int | None:

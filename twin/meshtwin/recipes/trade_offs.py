@@ -101,5 +101,4 @@ def _merits(question: Question, configuration: Configuration, kpis: NetworkKpis)
 
 
 def _messages(question: Question, kpis: NetworkKpis) -> int:
-    touching = {f.name for f in question.touching_flows}
-    return min((f.sent for f in kpis.flows if f.flow in touching), default=0)
+    return min((f.sent for f in question.touching(kpis)), default=0)

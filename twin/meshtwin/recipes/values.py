@@ -7,7 +7,7 @@ from typing import Protocol
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Configuration
-from meshtwin.mesh.kpis import NetworkKpis, Objectives
+from meshtwin.mesh.kpis import FlowKpis, NetworkKpis, Objectives
 from meshtwin.mesh.nodes import Flow, Node
 from meshtwin.mesh.snapshots import SegmentView, Snapshot
 from meshtwin.ports import QuickJudge
@@ -72,6 +72,11 @@ class Question:
             for f in self.snapshot.flows
             if f.source in mine or mine.intersection(flow_members(self.snapshot.nodes, f))
         )
+
+    def touching(self, kpis: NetworkKpis) -> tuple[FlowKpis, ...]:
+        """What ``kpis`` tells of the flows that touch the segment."""
+        names = {f.name for f in self.touching_flows}
+        return tuple(f for f in kpis.flows if f.flow in names)
 
     def members(self, flow: Flow) -> tuple[UnicastAddress, ...]:
         """Nodes that ``flow`` is meant for, in any segment."""

@@ -130,12 +130,11 @@ def find_warnings(question: Question, believed: NetworkKpis | None) -> tuple[str
         names = ", ".join(format_address(a) for a in silent[:8])
         warnings.append(f"{len(silent)} nodes have no known link: {names}")
     least = question.objectives.on_time_at_least
-    touching = {f.name for f in question.touching_flows}
     if believed is not None and least is not None:
         warnings += [
             f"onTime of {f.flow}: going by earlier predictions, it may be {floor(f.on_time.low * 1000)} per mille, "
             f"below {least * 1000:.0f}"
-            for f in believed.flows
-            if f.flow in touching and f.on_time.estimate >= least > f.on_time.low
+            for f in question.touching(believed)
+            if f.on_time.estimate >= least > f.on_time.low
         ]
     return tuple(warnings)
