@@ -15,7 +15,7 @@ from meshtwin.errors import InvalidInput
 from meshtwin.mesh.kpis import NetworkKpis
 from meshtwin.ports import Progress, no_progress
 from meshtwin.sides import Effort, Sides, run_sides
-from meshtwin.sim.arguments import check_number, check_whole, read_any_scenario, take_scenario
+from meshtwin.sim.arguments import read_any_scenario, take_scenario
 from meshtwin.sim.comparison_document import ComparisonDocument, FlowDifferenceDocument
 from meshtwin.sim.differences import FlowDifference, compute_differences, find_shared_flows
 from meshtwin.sim.intervals import ONE_REPLICATION
@@ -161,7 +161,6 @@ def simulate(
     done; True: a line on standard error. ``run`` runs one replication in place of the simulator.
     Raises `InvalidInput` for fewer than one replication, or if none is finished in time.
     """
-    _check_counts(replications, seed, within_s)
     effort = Effort(
         replications=replications, seed=seed, engine=engine, is_selective=is_selective, within_s=within_s,
         workers=workers, precision=precision, precision_of=precision_of, run=run,
@@ -180,13 +179,6 @@ def _simulations(scenarios: Sequence[Scenario], done: Sides, seed: int) -> tuple
         )
         for index, scenario in enumerate(scenarios)
     )  # fmt: skip
-
-
-def _check_counts(replications: object, seed: object, within_s: object) -> None:
-    check_whole("replications", 1 if replications is None else replications)
-    check_whole("seed", seed)
-    if within_s is not None:
-        check_number("within_s", within_s, "number of seconds")
 
 
 @contextmanager
@@ -223,7 +215,6 @@ def compare(
     Interrupted by Ctrl-C, or when ``within_s`` are over, it compares the replications that are finished, which are as
     many on both sides. The rest is as for `simulate`. Raises `InvalidInput`, too, if no flow is in both.
     """
-    _check_counts(replications, seed, within_s)
     effort = Effort(
         replications=replications, seed=seed, engine=engine, is_selective=is_selective, within_s=within_s,
         workers=workers, run=run,

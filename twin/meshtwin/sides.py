@@ -17,6 +17,7 @@ from typing import Final
 from meshtwin.errors import InvalidInput
 from meshtwin.ports import Cancelled, Progress
 from meshtwin.processes import Workers, check_workers
+from meshtwin.sim.arguments import check_number, check_seed, check_whole
 from meshtwin.sim.cost import shorten
 from meshtwin.sim.engine import resolve_engine, simulate, simulate_selective
 from meshtwin.sim.limited import Limits, run_limited_shares
@@ -62,11 +63,12 @@ class Effort:
     run: RunOnce | None = None
 
     def __post_init__(self) -> None:
-        check_workers(self.workers)
-        if self.replications is not None and self.replications < 1:
+        if self.replications is not None and check_whole("replications", self.replications) < 1:
             raise InvalidInput(f"{self.replications} replications are fewer than 1", place="replications")
-        if self.seed < 0:
-            raise InvalidInput(f"seed {self.seed} is negative", place="seed")
+        check_seed("seed", self.seed)
+        if self.within_s is not None:
+            check_number("within_s", self.within_s, "number of seconds")
+        check_workers(self.workers)
         if self.run is not None and (self.workers > 1 or self.precision is not None):
             raise InvalidInput("a run of your own goes with neither workers nor a precision", place="run")
         self._check_precision()

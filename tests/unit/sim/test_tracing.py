@@ -117,6 +117,11 @@ def test_files_hold_the_records_and_fit_the_schema(tmp_path):
     assert json.loads(bytes(head))["format"] == "meshtwin.dev/trace/v1"
 
 
+def test_suffix_in_capitals_names_the_same_kind_of_file(tmp_path):
+    meshtwin.trace(make_pair(1.0)).save(tmp_path / "t.JSON")
+    assert TraceDocument.model_validate_json((tmp_path / "t.JSON").read_text()).scenario == "pair"
+
+
 def test_trace_that_would_not_fit_is_refused_before_it_runs():
     flow = replace(make_pair(1.0).flows[0], count=10_000_000)
     with pytest.raises(InvalidInput, match="send fewer messages") as caught:

@@ -3,8 +3,7 @@
 JSON holds the document; Parquet holds one row per (message, member), written by DuckDB, and the document as metadata.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from glob import escape
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from meshtwin.errors import InvalidInput
 from meshtwin.sim.comparison_document import ComparisonDocument
 from meshtwin.sim.files import check_no_pipe, check_target, read_bounded, write_whole
+from meshtwin.sim.parquet import make_copy, open_database
 from meshtwin.sim.result_describing import describe_result
 from meshtwin.sim.result_document import ResultDocument
 from meshtwin.sim.results import RunResult
@@ -54,7 +54,6 @@ def write_result(path: Path, document: ResultDocument, scenario: Scenario, runs:
 
 def _write_parquet(path: Path, document: ResultDocument, scenario: Scenario, runs: Sequence[RunResult]) -> None:
     """One row per (message, member); latencies are null where it did not arrive. The document is metadata."""
-    import duckdb
     import numpy as np
 
     members = {flow.name: tuple(m for m in flow.members if m != flow.source) for flow in scenario.flows}
@@ -75,7 +74,7 @@ def _write_parquet(path: Path, document: ResultDocument, scenario: Scenario, run
     columns = ("replication", "flow", "message", "started_ns", "member", "latency_ns", "hops", "round_trip_ns")
     table = np.array(rows, dtype=np.int64).reshape(-1, len(columns))
     arrivals = {name: np.ascontiguousarray(table[:, i]) for i, name in enumerate(columns)}  # noqa: F841 (read by DuckDB)
-    with _as_os_errors(), duckdb.connect() as database:
+    with open_database() as database:
         database.execute("create table flows (flow bigint, name varchar)")
         database.executemany("insert into flows values (?, ?)", [(p, name) for name, p in places.items()])
         told = database.sql(  # noqa: F841 (read by DuckDB)
@@ -84,20 +83,7 @@ def _write_parquet(path: Path, document: ResultDocument, scenario: Scenario, run
             "nullif(round_trip_ns, -1) as round_trip_ns from arrivals join flows using (flow) "
             "order by replication, started_ns, flow, member"
         )
-        # neither path nor metadata can be bound parameters of a copy
-        said = document.model_dump_json(by_alias=True)
-        target, key, value = (text.replace("'", "''") for text in (str(path), PARQUET_KEY, said))
-        database.execute(f"copy told to '{target}' (format parquet, kv_metadata {{'{key}': '{value}'}})")
-
-
-@contextmanager
-def _as_os_errors() -> Iterator[None]:
-    import duckdb
-
-    try:
-        yield
-    except duckdb.IOException as error:
-        raise OSError(str(error)) from error
+        database.execute(make_copy("told", path, PARQUET_KEY, document.model_dump_json(by_alias=True)))
 
 
 def write_comparison(path: Path, document: ComparisonDocument) -> None:

@@ -17,6 +17,7 @@ from meshtwin.sim.cost import estimate_receptions
 from meshtwin.sim.engine import resolve_engine, simulate, simulate_selective
 from meshtwin.sim.files import check_target, write_whole
 from meshtwin.sim.packets import Record, RecordKind
+from meshtwin.sim.parquet import make_copy, open_database
 from meshtwin.sim.result_document import Count, Document, Name
 from meshtwin.sim.scenario import Scenario
 
@@ -24,6 +25,7 @@ __all__ = ["TRACE_SUFFIXES", "Trace", "TraceDocument", "check_traceable", "trace
 
 TRACE_SUFFIXES: Final = (".json", ".parquet")
 FORMAT: Final = "meshtwin.dev/trace/v1"
+PARQUET_KEY: Final = "meshtwin.dev/trace"  # of the file's metadata
 RECEPTIONS_MOST: Final = 1e6  # by estimate; 0.2 to 1.5 records for each (samples), of some 250 bytes: 400 MB
 RECORDS_MOST: Final = 1_000_000  # in a file: 200 MB of JSON
 COLUMNS: Final = (
@@ -85,7 +87,7 @@ class Trace:
         """Writes a .json or .parquet file, whole or not at all; raises `InvalidInput` where it can't."""
         target = Path(path)
         check_target(target, TRACE_SUFFIXES)
-        write_whole(target, self._write_json if target.suffix == ".json" else self._write_parquet)
+        write_whole(target, self._write_json if target.suffix.lower() == ".json" else self._write_parquet)
 
     @property
     def left_out(self) -> int:
@@ -115,27 +117,19 @@ class Trace:
 
     def _write_parquet(self, path: Path) -> None:
         """A row per record; the head is metadata."""
-        import duckdb
-
         columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS)
-        said = json.dumps(self._head())
-        target, value = (text.replace("'", "''") for text in (str(path), said))
         draft = path.with_name(path.name + ".rows")
         try:
             with draft.open("w", encoding="utf-8") as file:
                 file.writelines(json.dumps(row) + "\n" for row in self.rows())
             kinds = ", ".join(f"'{name}': '{kind}'" for name, kind in COLUMNS)
-            with duckdb.connect() as database:
+            with open_database() as database:
                 database.execute(f"create table told ({columns})")
                 database.execute(
                     f"insert into told select * from read_json(?, format='newline_delimited', columns={{{kinds}}})",  # noqa: S608 (constants)
                     [str(draft)],
                 )
-                database.execute(
-                    f"copy told to '{target}' (format parquet, kv_metadata {{'meshtwin.dev/trace': '{value}'}})"
-                )
-        except duckdb.IOException as error:
-            raise OSError(str(error)) from error
+                database.execute(make_copy("told", path, PARQUET_KEY, json.dumps(self._head())))
         finally:
             draft.unlink(missing_ok=True)
 
