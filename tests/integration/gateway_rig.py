@@ -44,10 +44,12 @@ class GatewayRig:
         raise NotImplementedError
 
     async def start_mesh(self, module: str, **more: Any) -> tuple[subprocess.Popen[bytes], Any]:
-        """The process of the mesh, and what it said first; ``mesh`` is connected."""
+        """The process of the mesh, and what it said first; ``mesh`` is connected to it, and to no earlier one."""
         (self.folder / "mesh.yaml").write_text(yaml.safe_dump(self.scenario))
         process = self.spawn(module, {"scenario": str(self.folder / "mesh.yaml"), "token": TOKEN, **more})
         said = await self.first_line(process)
+        if hasattr(self, "mesh"):
+            self.mesh.close()
         self.mesh = await MeshControl.connect("127.0.0.1", said["port"], TOKEN)
         return process, said
 
