@@ -43,7 +43,8 @@ def view_inventory(segment: MeshSegment, config_map: Mapping[str, Any] | None) -
     placement = config_map_bytes(config_map, spec.placement_key) if spec.placement_key else None
     source_hash = hashlib.sha256(content + b"\0" + (placement or b"")).hexdigest()[:16]
     try:
-        inventory = parse_inventory(content, placement, tuple(segment.spec.frozen_nodes), place)
+        powers = [entry.to_value() for entry in spec.tx_powers]
+        inventory = parse_inventory(content, placement, tuple(segment.spec.frozen_nodes), place, tx_powers=powers)
     except InvalidInput as error:
         return InventoryView(inventory=None, source_hash=source_hash, problem=(error.reason, str(error)))
     return InventoryView(inventory=inventory, source_hash=source_hash)

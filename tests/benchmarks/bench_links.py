@@ -28,7 +28,7 @@ from meshtwin.twins.load import Traffic, estimate_load
 from meshtwin.twins.snapshot import to_question
 from meshtwin.twins.state import TwinState
 
-__all__ = ["run"]
+__all__ = ["hide_rssi", "run"]
 
 COMMAND: Final = "python -m tests.benchmarks links"
 # Plus 1000 per minute. The estimator was written on seeds of 300,000 and up to 200,000, and judged on 400,000 while the
@@ -106,7 +106,7 @@ def _networks(first: int, count: int) -> Iterator[TruthNetwork]:
 def _add(scores: dict[str, Score], network: TruthNetwork, state: TwinState, minutes: float) -> None:
     truth, power_dbm = network.true_delivery(), World(network.scenario, network.seed).power_dbm
     fitted = _estimate(network, state, minutes)
-    blind = _estimate(network, _hide_rssi(state), minutes)
+    blind = _estimate(network, hide_rssi(state), minutes)
     methods: Mapping[str, Callable[[Pair], float]] = {
         "raw": lambda pair: _count_raw(network, state, minutes, pair),
         "fitted": lambda pair: _mean(fitted, pair),
@@ -163,7 +163,8 @@ def _count_raw(network: TruthNetwork, state: TwinState, minutes: float, pair: Pa
     return (record.received + 1) / (record.last - record.since + 2)
 
 
-def _hide_rssi(state: TwinState) -> TwinState:
+def hide_rssi(state: TwinState) -> TwinState:
+    """The same with no RSSI told of any link."""
     nodes = {
         target: replace(node, links={s: replace(link, rssi_dbm=None) for s, link in node.links.items()})
         for target, node in state.nodes.items()

@@ -10,6 +10,7 @@ Equal arguments give equal results in every process. Cost on one core of an ordi
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -96,9 +97,16 @@ class TruthNetwork:
             airtime_budget_ratio=self.airtime_budget_percent / 100,
         )
 
-    def observe_state(self, minutes: float, *, seed: int = 0) -> TwinState:
-        """What the twin has folded after ``minutes`` of monitoring; the application's own traffic goes on."""
+    def observe_state(
+        self, minutes: float, *, seed: int = 0, rssi_errors_db: Sequence[float] | None = None
+    ) -> TwinState:
+        """What the twin has folded after ``minutes`` of monitoring; the application's own traffic goes on.
+
+        ``rssi_errors_db``: by how much the radio of each node reads power too high; None: not at all.
+        """
         world = self._world(self.configuration, f"observe/{seed}", with_flows=True)
+        for firmware, error_db in zip(world.firmwares, rssi_errors_db or (), strict=False):
+            firmware.rssi_error_db = error_db
         collector = Collector(world, self.configuration, self._monitoring())
         world.env.run(until=minutes * 60)
         return collector.state
@@ -107,9 +115,9 @@ class TruthNetwork:
         """What the twin believes, given what it folded."""
         return take_snapshot(self.facts, state, START.timestamp() + minutes * 60).snapshot
 
-    def observe(self, minutes: float, *, seed: int = 0) -> Snapshot:
+    def observe(self, minutes: float, *, seed: int = 0, rssi_errors_db: Sequence[float] | None = None) -> Snapshot:
         """What the twin believes after ``minutes`` of monitoring."""
-        return self.snapshot(self.observe_state(minutes, seed=seed), minutes)
+        return self.snapshot(self.observe_state(minutes, seed=seed, rssi_errors_db=rssi_errors_db), minutes)
 
     def measure(
         self, configuration: Configuration, presses: int, seed: int, *, spacing_s: float = PRESS_SPACING_S

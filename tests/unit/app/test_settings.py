@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from meshtwin.app.segment_twin import read_facts
 from meshtwin.app.settings import ParentTwinSettings, SegmentTwinSettings, read_settings
 from meshtwin.errors import InvalidInput
+from meshtwin.mesh.tx_power import TxPower
 
 
 def write(folder: Path, **changes: Any) -> Path:
@@ -48,10 +50,22 @@ def test_flows_become_values(tmp_path: Path) -> None:
     assert settings.flows[0].to_value().destination == 0xC001
 
 
+def test_transmit_powers_reach_the_nodes_that_they_name(tmp_path: Path) -> None:
+    nodes = [{"UUID": "0" * 31 + str(i), "unicastAddress": f"000{i}"} for i in (1, 2)]
+    (tmp_path / "network.json").write_text(json.dumps({"meshUUID": "a" * 32, "nodes": nodes}))
+    powers = [{"txPowerDbm": 4, "deviationDb": 1.5}, {"nodes": ["0002"], "txPowerDbm": -8}]
+
+    facts = read_facts(read_settings(SegmentTwinSettings, write(tmp_path, txPowers=powers)))
+
+    assert [node.tx_power for node in facts.inventory.nodes] == [TxPower(4, 1.5), TxPower(-8)]
+
+
 @pytest.mark.parametrize(
     ("changes", "place"),
     [
         ({"unknown": 1}, "unknown"),
+        ({"txPowers": [{"txPowerDbm": 4}, {"txPowerDbm": 20.5}]}, "txPowers.1.txPowerDbm"),
+        ({"txPowers": [{"txPowerDbm": 4, "nodes": []}]}, "txPowers.0.nodes"),
         ({"listen": "nowhere"}, "listen.host"),
         ({"flows": [{"name": "a", "source": "c001", "destination": "c001"}]}, "flows.0.source"),
         ({"monitoring": {"reportIntervalSeconds": 0}}, "monitoring.reportIntervalSeconds"),

@@ -29,6 +29,19 @@ def test_another_observation_seed_is_another_day_in_the_same_building():
     assert network.observe(3, seed=0).links != network.observe(3, seed=1).links
 
 
+def test_radio_that_reads_too_high_tells_higher_rssi_and_hears_the_same():
+    network = make_network("office", 12, 4)
+    exact, high = (network.observe(6, rssi_errors_db=errors_db) for errors_db in (None, [0.0, 10.0] + [0.0] * 10))
+    assert [(link.source, link.target) for link in exact.links] == [(link.source, link.target) for link in high.links]
+    off_db = [
+        (link.target, other.rssi_dbm - link.rssi_dbm)
+        for link, other in zip(exact.links, high.links, strict=True)
+        if link.rssi_dbm is not None
+    ]
+    assert {each_db for target, each_db in off_db if target == 2} == {10.0}
+    assert {each_db for target, each_db in off_db if target != 2} == {0.0}
+
+
 def test_twin_learns_most_links_that_deliver():
     network = make_network("office", 20, 2, hidden=Hidden())
     known = {(link.source, link.target) for link in network.observe(30).links}

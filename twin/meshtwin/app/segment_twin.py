@@ -13,6 +13,7 @@ from typing import Final
 
 import structlog
 
+from meshtwin.app.fork_server import FORK_SERVER
 from meshtwin.app.ingest import LEAVES, Ingest
 from meshtwin.app.keeping import Keeper
 from meshtwin.app.kept_snapshot import KeptSnapshot
@@ -161,7 +162,13 @@ def read_facts(settings: SegmentTwinSettings) -> SegmentFacts:
             placement = settings.placement_path.read_bytes()
     except OSError as error:
         raise InvalidInput(f"not readable: {error}", place="inventoryPath") from error
-    inventory = parse_inventory(inventory_bytes, placement, settings.frozen_nodes, str(settings.inventory_path))
+    inventory = parse_inventory(
+        inventory_bytes,
+        placement,
+        settings.frozen_nodes,
+        str(settings.inventory_path),
+        tx_powers=[entry.to_value() for entry in settings.tx_powers],
+    )
     return SegmentFacts(
         name=settings.segment or settings.name,
         inventory=inventory,
@@ -192,6 +199,7 @@ async def run_segment_twin(settings: SegmentTwinSettings) -> None:
             twin.link.subscribe(gateway_topic(settings.gateway_id, leaf), qos=1)
     twin.link.start()
     if settings.keep_models_seconds:
+        FORK_SERVER.keep()
         twin.warming.start(runs.rehearse())
     log.info(
         "Started",

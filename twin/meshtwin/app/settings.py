@@ -11,6 +11,13 @@ from meshtwin.contract.wire import AddressText, UnicastText
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.nodes import Flow
+from meshtwin.mesh.tx_power import (
+    TX_POWER_DEVIATION_MOST_DB,
+    TX_POWER_LEAST_DBM,
+    TX_POWER_MOST_DBM,
+    TxPower,
+    TxPowerRange,
+)
 
 __all__ = [
     "BrokerConfig",
@@ -22,6 +29,7 @@ __all__ = [
     "MonitoringConfig",
     "ParentTwinSettings",
     "SegmentTwinSettings",
+    "TxPowerConfig",
     "read_settings",
 ]
 
@@ -83,6 +91,7 @@ class FlowConfig(SettingsModel):
     destination: AddressText
     rate_per_minute: float = Field(default=6, gt=0, le=6000)
     deadline_milliseconds: int = Field(default=150, ge=1, le=60_000)
+    acknowledged: bool = False
 
     def to_value(self) -> Flow:
         """The frozen value."""
@@ -92,6 +101,22 @@ class FlowConfig(SettingsModel):
             destination=int(self.destination, 16),
             rate_per_minute=self.rate_per_minute,
             deadline_ms=self.deadline_milliseconds,
+            is_acknowledged=self.acknowledged,
+        )
+
+
+class TxPowerConfig(SettingsModel):
+    """As in a `MeshSegment`; ``nodes`` absent: all of the inventory."""
+
+    nodes: list[str] | None = Field(default=None, min_length=1, max_length=256)
+    tx_power_dbm: float = Field(ge=TX_POWER_LEAST_DBM, le=TX_POWER_MOST_DBM)
+    deviation_db: float = Field(default=0.0, ge=0, le=TX_POWER_DEVIATION_MOST_DB)
+
+    def to_value(self) -> TxPowerRange:
+        """The frozen value."""
+        return TxPowerRange(
+            tx_power=TxPower(self.tx_power_dbm, self.deviation_db),
+            nodes=None if self.nodes is None else tuple(self.nodes),
         )
 
 
@@ -109,7 +134,8 @@ class ProcessSettings(SettingsModel):
     config_hash: str = ""
     retention_days: int = Field(default=30, ge=1, le=3650)
     workers: int = Field(default=2, ge=1, le=64)  # processes for simulations, started on demand
-    # The models stay loaded so long after the start and the last question (90 MiB); 0: only while they are asked
+    # The worker for first answers stays so long after the start and the last question (20 MiB); what it is forked from,
+    # with the models loaded (50 MiB), stays for good. 0: both only while they are asked
     keep_models_seconds: int = Field(default=600, ge=0, le=31_536_000)
 
     def read_rest_key(self) -> bytes:
@@ -129,6 +155,7 @@ class SegmentTwinSettings(ProcessSettings):
     inventory_path: Path
     placement_path: Path | None = None
     frozen_nodes: list[str] = Field(default=[], max_length=64)
+    tx_powers: list[TxPowerConfig] = Field(default=[], max_length=64)
     flows: list[FlowConfig] = Field(default=[], max_length=64)
     stack_profile: str = "zephyr"
     monitoring: MonitoringConfig = MonitoringConfig()

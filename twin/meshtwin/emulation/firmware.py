@@ -61,7 +61,10 @@ class Heard:
 
 @dataclass(slots=True, eq=False)
 class Firmware:
-    """``clock_error_s`` is hidden: the node's synchronised clock shows mesh time plus this error."""
+    """``clock_error_s`` is hidden: the node's synchronised clock shows mesh time plus this error.
+
+    Likewise ``rssi_error_db``: its radio reads power as so much higher than it is.
+    """
 
     network: NetworkLayer
     env: simpy.Environment
@@ -72,6 +75,7 @@ class Firmware:
     refuses: bool
     notification_ttl: int
     on_settings: Callable[[], None] = lambda: None
+    rssi_error_db: float = 0.0
     heard: dict[int, Heard] = field(default_factory=dict)
     models: ModelServer = field(init=False)
     _epoch: int | None = None
@@ -105,7 +109,7 @@ class Firmware:
         p = message.parameters
         match message.opcode:
             case Opcode.NOTIFICATION if len(p) == 3 and source != self.network.address:
-                self._count(source, int.from_bytes(p[:2], "little"), p[2], power_dbm)
+                self._count(source, int.from_bytes(p[:2], "little"), p[2], power_dbm + self.rssi_error_db)
             case Opcode.MONITOR if len(p) == 6:
                 self._monitor(p)
             case Opcode.PROBE_RUN if len(p) == 6:

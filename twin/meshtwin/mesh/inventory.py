@@ -25,6 +25,7 @@ from meshtwin.mesh.addresses import (
     parse_unicast,
 )
 from meshtwin.mesh.nodes import Capabilities, Inventory, Node, Position, sort_nodes
+from meshtwin.mesh.tx_power import TxPowerRange, expand_tx_powers
 
 __all__ = ["INVENTORY_BYTES_MAX", "NODES_MAX", "parse_inventory", "parse_placement"]
 
@@ -90,11 +91,13 @@ def parse_inventory(
     placement: bytes | None = None,
     frozen_ranges: Sequence[str] = (),
     place: str = "inventory",
+    tx_powers: Sequence[TxPowerRange] = (),
 ) -> Inventory:
     """The inventory that a Mesh Configuration Database document describes, nodes ascending by address.
 
     ``text_or_gzip`` is JSON, or gzip of it; ``placement`` likewise (see `parse_placement`), None: no places.
-    Nodes inside ``frozen_ranges`` are marked frozen. Nodes that the database excludes are left out.
+    Nodes inside ``frozen_ranges`` are marked frozen; ``tx_powers`` state with which power nodes send.
+    Nodes that the database excludes are left out.
     Raises `InvalidInput` with the place for key material, a broken or oversized document, an address used
     twice, more than `NODES_MAX` nodes, a placement or range that names no node of it.
     """
@@ -113,9 +116,18 @@ def parse_inventory(
     addresses = [node.address for node in nodes]
     positions = {} if placement is None else parse_placement(placement, addresses, f"{place}.placement")
     frozen = set(expand_ranges(frozen_ranges, addresses, "frozenNodes")) if frozen_ranges else set()
-    placed = (replace(node, position=positions.get(node.address), frozen=node.address in frozen) for node in nodes)
+    powers = expand_tx_powers(tx_powers, addresses)
+    stated = (
+        replace(
+            node,
+            position=positions.get(node.address),
+            frozen=node.address in frozen,
+            tx_power=powers.get(node.address),
+        )
+        for node in nodes
+    )
     try:
-        return Inventory(mesh_uuid=database.mesh_uuid, nodes=sort_nodes(placed))
+        return Inventory(mesh_uuid=database.mesh_uuid, nodes=sort_nodes(stated))
     except InvalidInput as error:
         raise InvalidInput(error.message, reason=error.reason, place=f"{place}.nodes") from error
 

@@ -8,6 +8,7 @@ import rfc8785
 
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.addresses import GroupAddress, UnicastAddress, format_address
+from meshtwin.mesh.tx_power import TxPower
 
 __all__ = ["Capabilities", "Flow", "Inventory", "Node", "Position"]
 
@@ -47,17 +48,19 @@ class Node:
     capabilities: Capabilities = field(default_factory=Capabilities)
     position: Position | None = None  # None: no placement was given
     frozen: bool = False  # never to be changed, such as emergency lighting
+    tx_power: TxPower | None = None  # None: nobody stated it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
-    """Application messages from one node to a node or group."""
+    """Application messages from one node to a node or group; ``is_acknowledged``: each member answers the source."""
 
     name: str
     source: UnicastAddress
     destination: int  # unicast or group address
     rate_per_minute: float
     deadline_ms: int
+    is_acknowledged: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,8 @@ class LinkEstimate:
     transmission* on an otherwise quiet channel; ``last_heard`` is None for a link that was never heard.
     ``rssi_dbm`` is the mean over what was received, ``rx_power_dbm`` over all that was sent, with the standard
     deviation of its error; None where RSSI is not told, since delivery alone says no more than on which side of a
-    sensitivity that nobody tells. Attenuation is the sender's transmit power, which is not known here, less it.
+    sensitivity that nobody tells. Attenuation is the sender's transmit power, if somebody stated it, less it: see
+    `meshtwin.radio.attenuation`.
     """
 
     source: UnicastAddress
@@ -130,7 +131,7 @@ class Snapshot:
                 for link in self.links
             ],
             "nodes": [[format_address(n.address), n.device_uuid, sorted(n.groups)] for n in self.nodes],
-            "flows": [[f.name, f.source, f.destination, float(f.rate_per_minute), f.deadline_ms] for f in self.flows],
+            "flows": [_describe_flow(f) for f in self.flows],
             "profile": self.profile,
             "monitoring": [
                 round(float(self.notification_interval_s), 6),
@@ -146,6 +147,11 @@ class Snapshot:
             plain["upkeep"] = told
         # every what-if waits for it: a canonical form for others to recompute would take four times as long
         return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
+
+
+def _describe_flow(flow: Flow) -> list[object]:
+    told: list[object] = [flow.name, flow.source, flow.destination, float(flow.rate_per_minute), flow.deadline_ms]
+    return [*told, "acknowledged"] if flow.is_acknowledged else told  # others keep the fingerprint that they had
 
 
 def _describe_upkeep(segment: SegmentView) -> list[object]:

@@ -1,6 +1,6 @@
 """Snapshots and their parts as they stand in JSON, both ways: a parent reads its children's snapshots."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Annotated, Literal, Self
 
@@ -12,6 +12,13 @@ from meshtwin.mesh.addresses import GroupAddress, UnicastAddress, format_address
 from meshtwin.mesh.configuration import compress_settings, expand_settings
 from meshtwin.mesh.nodes import Capabilities, Flow, Node, Position
 from meshtwin.mesh.snapshots import LinkEstimate, SegmentView, Snapshot
+from meshtwin.mesh.tx_power import (
+    TX_POWER_DEVIATION_MOST_DB,
+    TX_POWER_LEAST_DBM,
+    TX_POWER_MOST_DBM,
+    TxPower,
+)
+from meshtwin.radio.attenuation import AttenuationUnknown, estimate_attenuation
 from meshtwin.recipes.score_messages import StandingModel, to_standing_models, to_standings
 from meshtwin.twins.partial import Gap, PartialSnapshot
 
@@ -26,6 +33,7 @@ __all__ = [
     "SnapshotMessage",
     "parse_snapshot",
     "to_link_message",
+    "to_link_messages",
     "to_segment_standings",
 ]
 
@@ -39,7 +47,7 @@ class PositionMessage(WireModel):
 
 
 class NodeMessage(WireModel):
-    """A node of an inventory."""
+    """A node of an inventory; ``tx_power_dbm`` as it was stated for it, with the standard deviation of its error."""
 
     address: UnicastText
     device_uuid: str
@@ -53,11 +61,13 @@ class NodeMessage(WireModel):
     replay_list_size: int | None = None
     position: PositionMessage | None = None
     frozen: bool = False
+    tx_power_dbm: Annotated[float, Field(ge=TX_POWER_LEAST_DBM, le=TX_POWER_MOST_DBM)] | None = None
+    tx_power_deviation_db: Annotated[float, Field(ge=0, le=TX_POWER_DEVIATION_MOST_DB)] | None = None
 
     @classmethod
     def from_value(cls, node: Node) -> Self:
         """The wire form of a value."""
-        can, spot = node.capabilities, node.position
+        can, spot, stated = node.capabilities, node.position, node.tx_power
         return cls(
             address=format_address(node.address),
             device_uuid=node.device_uuid,
@@ -71,6 +81,8 @@ class NodeMessage(WireModel):
             replay_list_size=can.replay_list_size,
             position=spot and PositionMessage(x_metres=spot.x_m, y_metres=spot.y_m, z_metres=spot.z_m),
             frozen=node.frozen,
+            tx_power_dbm=stated and stated.tx_power_dbm,
+            tx_power_deviation_db=stated and stated.deviation_db,
         )
 
     def to_value(self) -> Node:
@@ -91,6 +103,9 @@ class NodeMessage(WireModel):
             ),
             position=None if spot is None else Position(spot.x_metres, spot.y_metres, spot.z_metres),
             frozen=self.frozen,
+            tx_power=None
+            if self.tx_power_dbm is None
+            else TxPower(self.tx_power_dbm, self.tx_power_deviation_db or 0.0),
         )
 
 
@@ -102,18 +117,22 @@ class LinkMessage(WireModel):
     """A directed link: Beta posterior of the delivery of a single transmission, with its mean and deviation.
 
     ``rssi_dbm``: mean of what was received; ``rx_power_dbm``: of all that was sent, the survivors' bias taken off, with
-    the standard deviation of its error. Attenuation is the sender's transmit power, which is not told, less it.
+    the standard deviation of its error. ``attenuation_db`` is the stated transmit power of the sender less it; null:
+    ``attenuation_unknown`` says why (not in snapshots). What is worked out from other fields is ignored when parsed.
     """
 
     source: UnicastText
     target: UnicastText
     delivery_alpha: EvidenceCount
     delivery_beta: EvidenceCount
-    delivery_ratio: float | None = None  # mean; for readers, ignored when parsed
-    delivery_deviation: float | None = None  # likewise
+    delivery_ratio: float | None = None  # mean; worked out
+    delivery_deviation: float | None = None  # worked out
     rssi_dbm: float | None = None
     rx_power_dbm: Annotated[float, Field(ge=-200, le=100)] | None = None
     rx_power_deviation_db: Annotated[float, Field(ge=0, le=100)] | None = None
+    attenuation_db: float | None = None  # worked out
+    attenuation_deviation_db: float | None = None  # worked out
+    attenuation_unknown: AttenuationUnknown | None = None  # worked out
     last_heard: AwareDatetime | None = None
 
     def to_value(self) -> LinkEstimate:
@@ -130,8 +149,21 @@ class LinkMessage(WireModel):
         )
 
 
-def to_link_message(link: LinkEstimate) -> LinkMessage:
-    """The wire form of a link."""
+def to_link_messages(
+    links: Iterable[LinkEstimate], nodes: Iterable[Node], *, with_reasons: bool = True
+) -> list[LinkMessage]:
+    """The wire form of links; ``nodes``: their senders, as far as they are known.
+
+    ``with_reasons`` False: without why attenuations are not known, a tenth of a snapshot that says nothing new.
+    """
+    senders = {node.address: node for node in nodes}
+    return [to_link_message(link, senders.get(link.source), with_reason=with_reasons) for link in links]
+
+
+def to_link_message(link: LinkEstimate, sender: Node | None, *, with_reason: bool = True) -> LinkMessage:
+    """The wire form of a link; ``sender`` None: a node that nobody here holds."""
+    told = estimate_attenuation(link, sender)
+    attenuation, unknown = (None, told) if isinstance(told, AttenuationUnknown) else (told, None)
     return LinkMessage(
         source=format_address(link.source),
         target=format_address(link.target),
@@ -142,6 +174,9 @@ def to_link_message(link: LinkEstimate) -> LinkMessage:
         rssi_dbm=link.rssi_dbm,
         rx_power_dbm=link.rx_power_dbm,
         rx_power_deviation_db=link.rx_power_deviation_db,
+        attenuation_db=attenuation and round(attenuation.mean_db, 2),
+        attenuation_deviation_db=attenuation and round(attenuation.deviation_db, 2),
+        attenuation_unknown=unknown if with_reason else None,
         last_heard=link.last_heard,
     )
 
@@ -154,6 +189,7 @@ class FlowMessage(WireModel):
     destination: AddressText
     rate_per_minute: float = Field(ge=1e-6, le=1e6)  # two years between messages: drawn times are still nanoseconds
     deadline_milliseconds: int = Field(ge=1)
+    acknowledged: Literal[True] | None = None  # each member answers; absent: nobody is to
 
 
 class SegmentMessage(WireModel):
@@ -239,7 +275,7 @@ class SnapshotMessage(WireModel):
             taken_at=snapshot.taken_at,
             fingerprint=snapshot.fingerprint,
             nodes=[NodeMessage.from_value(node) for node in snapshot.nodes],
-            links=[to_link_message(link) for link in snapshot.links],
+            links=to_link_messages(snapshot.links, snapshot.nodes, with_reasons=False),
             configuration=[
                 SettingsEntry.from_value(entry) for entry in compress_settings(snapshot.configuration, addresses)
             ],
@@ -267,6 +303,7 @@ class SnapshotMessage(WireModel):
                     destination=int(flow.destination, 16),
                     rate_per_minute=flow.rate_per_minute,
                     deadline_ms=flow.deadline_milliseconds,
+                    is_acknowledged=flow.acknowledged is True,
                 )
                 for flow in self.flows
             ),
@@ -323,6 +360,7 @@ def _to_flows(flows: Sequence[Flow]) -> list[FlowMessage]:
             destination=format_address(flow.destination),
             rate_per_minute=flow.rate_per_minute,
             deadline_milliseconds=flow.deadline_ms,
+            acknowledged=True if flow.is_acknowledged else None,
         )
         for flow in flows
     ]

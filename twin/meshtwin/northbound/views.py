@@ -18,7 +18,7 @@ from meshtwin.northbound.messages import (
     NodeMessage,
     SegmentMessage,
     SegmentStandings,
-    to_link_message,
+    to_link_messages,
     to_segment_standings,
 )
 from meshtwin.recipes.messages import PipelineRequest, RunStatus, WhatIfRequest
@@ -182,13 +182,13 @@ def answer_node(partial: PartialSnapshot, address: UnicastAddress) -> NodeAnswer
             heard, hears = _by_end(snapshot, "source"), _by_end(snapshot, "target")
             answer = _node_answer(snapshot, index, _owners(snapshot), heard, hears)
             both = [*heard.get(address, []), *hears.get(address, [])]
-            return answer.model_copy(update={"links": [to_link_message(link) for link in both]})
+            return answer.model_copy(update={"links": to_link_messages(both, snapshot.nodes)})
     raise InvalidInput(f"node {format_address(address)} is not known", reason="NotFound", place="address")
 
 
 def answer_links(partial: PartialSnapshot) -> LinksAnswer:
     """Every directed link, ascending by (source, target)."""
-    links = [to_link_message(link) for link in partial.snapshot.links]
+    links = to_link_messages(partial.snapshot.links, partial.snapshot.nodes)
     return LinksAnswer(taken_at=partial.snapshot.taken_at, links=links, gaps=_gaps(partial))
 
 
@@ -213,7 +213,7 @@ def answer_topology(partial: PartialSnapshot) -> TopologyAnswer:
         fingerprint=snapshot.fingerprint,
         nodes=[format_address(address) for address in sorted(known)],
         border=[format_address(address) for address in sorted(ends - known)],
-        links=[to_link_message(link) for link in snapshot.links],
+        links=to_link_messages(snapshot.links, snapshot.nodes),
         gaps=_gaps(partial),
     )
 

@@ -5,8 +5,7 @@ packet is received with a probability that rises with its power (probit). The me
 the mean of all by the inverse Mills ratio at the share received: nothing for good links, several dB for weak ones.
 Source: Heckman (1979), sample selection bias, Econometrica 47, eq. 9 for two normals.
 
-Attenuation is transmit power less received power. No stack or inventory tells the transmit power of a node, so that
-received power is what is known; who knows the transmit power has the attenuation by subtraction, equally uncertain.
+Attenuation is transmit power less received power: see `attenuation`.
 """
 
 import math
@@ -30,8 +29,13 @@ Array = NDArray[np.float64]
 FADING_DB: Final = 1.5
 SOFTNESS_DB: Final = 2.0  # width of the reception curve, probit; LE 1M falls from 0.9 to 0.1 within about 4 dB
 BIAS_DOUBT: Final = 1.0  # standard deviation of the bias's own error, as a share of it: see the two above
+# Over minutes, by people and doors, which is not averaged out: nodes take the mean of RSSI over their last 16 readings,
+# 160 s by default. Assumed; doubt: a busy corridor may show more, an empty hall less.
+SLOW_FADING_DB: Final = 1.0
 RSSI_STEP_DB: Final = 5.0  # reports round RSSI to it, see `meshtwin.contract.access`
-RSSI_ACCURACY_DB: Final = 2.0  # of a receiver's reading, constant over time (nRF52840 product specification: +-2 dB)
+# Of a receiver's reading, constant over time: +-2 dB (nRF52840 product specification, RSSI_ACC, -90 to -20 dBm), taken
+# for the limits of a uniform error. Doubt: weaker than -90 dBm and other chips may read worse.
+RSSI_ACCURACY_DB: Final = 2.0 / math.sqrt(3.0)
 DELIVERY_MARGIN: Final = 0.01  # below it no RSSI was counted often enough to be corrected
 
 
@@ -60,10 +64,6 @@ class ReceivedPower:
     mean_dbm: float
     deviation_db: float
 
-    def attenuation_db(self, tx_power_dbm: float) -> float:
-        """What the link takes off ``tx_power_dbm``, gains of antennas among it; as uncertain as the power."""
-        return tx_power_dbm - self.mean_dbm
-
 
 def estimate_received_power(
     rssi_dbm: float, delivery: float, *, delivery_deviation: float = 0.0, readings: int = 1
@@ -71,8 +71,8 @@ def estimate_received_power(
     """Received power of a link whose survivors have a mean RSSI of ``rssi_dbm``, over ``readings`` of them.
 
     ``delivery`` of single transmissions, 0..1, and its standard deviation: the bias is taken as it is at their mean.
-    The deviation is of independent parts: readings that fade, rounding, the receiver's accuracy, delivery that is not
-    known well, and the bias's own doubt. Raises `InvalidInput` for a delivery outside 0..1.
+    The deviation is of independent parts: readings that fade, slowly and not, rounding, the receiver's accuracy,
+    delivery that is not known well, and the bias's own doubt. Raises `InvalidInput` for a delivery outside 0..1.
 
     >>> round(estimate_received_power(-90.0, 0.06).mean_dbm, 1)
     -91.8
@@ -92,6 +92,7 @@ def estimate_received_powers(
     bias_db, most_db, least_db = (_biases()[np.rint(share * 1000).astype(np.intp)] for share in (delivery, low, high))
     variance = (
         FADING_DB**2 / np.maximum(1.0, readings)
+        + SLOW_FADING_DB**2
         + RSSI_STEP_DB**2 / 12.0
         + RSSI_ACCURACY_DB**2
         + ((most_db - least_db) / 2.0) ** 2
