@@ -10,15 +10,8 @@ from meshtwin.mesh.configuration import Transmit
 from meshtwin.sim.compiled import run_compiled, unsupported
 from meshtwin.sim.profiles import SegmentationTiming, StackProfile
 from meshtwin.sim.reference import run_reference
-from meshtwin.sim.scenario import Scenario, ScenarioBackground, ScenarioFlow, ScenarioLink, ScenarioNode
-from meshtwin.sim.scenario_features import (
-    ExternalInterference,
-    LowPower,
-    NodeChange,
-    PublishRetransmit,
-    Retries,
-    Segmentation,
-)
+from meshtwin.sim.scenario import NodeChange, Scenario, ScenarioBackground, ScenarioFlow, ScenarioLink, ScenarioNode
+from meshtwin.sim.scenario_features import ExternalInterference, LowPower, PublishRetransmit, Retries, Segmentation
 from meshtwin.sim.states import SLOTS_PER_NODE, PresetStates
 
 __all__ = ["assert_engines_agree", "contests", "preset_tables", "scenarios", "scenarios_with_transport"]

@@ -19,8 +19,8 @@ from meshtwin.sim.compiled.run import run_state
 from meshtwin.sim.packets import LossCause
 from meshtwin.sim.profiles import PROFILES, get_profile
 from meshtwin.sim.reference import run_reference
-from meshtwin.sim.scenario import Scenario, ScenarioBackground, ScenarioFlow, ScenarioLink, ScenarioNode
-from meshtwin.sim.scenario_features import LowPower, NodeChange, Retries, Segmentation
+from meshtwin.sim.scenario import NodeChange, Scenario, ScenarioBackground, ScenarioFlow, ScenarioLink, ScenarioNode
+from meshtwin.sim.scenario_features import LowPower, Retries, Segmentation
 from meshtwin.sim.states import preset_states
 
 

@@ -16,8 +16,7 @@ from meshtwin.mesh.configuration import Transmit
 from meshtwin.sim.engine import simulate
 from meshtwin.sim.packets import RecordKind
 from meshtwin.sim.profiles import PROFILES, StackProfile
-from meshtwin.sim.scenario import Scenario, ScenarioFlow, ScenarioLink, ScenarioNode
-from meshtwin.sim.scenario_features import NodeChange
+from meshtwin.sim.scenario import NodeChange, Scenario, ScenarioFlow, ScenarioLink, ScenarioNode
 
 TABLE = yaml.safe_load((Path(__file__).parents[2] / "validation" / "packet_error_ratio.yaml").read_text())
 ENGINES = pytest.mark.parametrize("engine", ["reference", "compiled"])

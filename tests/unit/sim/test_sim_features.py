@@ -12,15 +12,8 @@ from meshtwin.mesh.configuration import Transmit
 from meshtwin.sim.engine import simulate
 from meshtwin.sim.packets import LossCause, RecordKind
 from meshtwin.sim.profiles import PROFILES, get_profile
-from meshtwin.sim.scenario import Scenario, ScenarioBackground, ScenarioFlow, ScenarioLink, ScenarioNode
-from meshtwin.sim.scenario_features import (
-    ExternalInterference,
-    LowPower,
-    NodeChange,
-    PublishRetransmit,
-    Retries,
-    Segmentation,
-)
+from meshtwin.sim.scenario import NodeChange, Scenario, ScenarioBackground, ScenarioFlow, ScenarioLink, ScenarioNode
+from meshtwin.sim.scenario_features import ExternalInterference, LowPower, PublishRetransmit, Retries, Segmentation
 
 THRICE = Transmit(count=2, interval_steps=1)
 ONCE = Transmit(count=0, interval_steps=1)

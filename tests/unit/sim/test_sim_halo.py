@@ -8,8 +8,8 @@ from meshtwin.errors import InvalidInput
 from meshtwin.mesh.configuration import Transmit
 from meshtwin.sim.engine import simulate
 from meshtwin.sim.halo import cut_region
-from meshtwin.sim.scenario import Scenario, ScenarioBackground, ScenarioFlow, ScenarioLink, ScenarioNode
-from meshtwin.sim.scenario_features import ExternalInterference, LowPower, NodeChange
+from meshtwin.sim.scenario import NodeChange, Scenario, ScenarioBackground, ScenarioFlow, ScenarioLink, ScenarioNode
+from meshtwin.sim.scenario_features import ExternalInterference, LowPower
 from meshtwin.sim.scenario_file import parse_scenario, read_scenario
 
 THRICE = Transmit(count=2, interval_steps=1)
@@ -59,14 +59,14 @@ def test_messages_from_outside_come_in_over_the_border_at_their_rates():
     assert background["reports"].sources == (1,)
     assert background["reports"].rate_per_s == pytest.approx(1.0)
     assert background["incoming/flow/there"].sources == (4,)
-    assert background["incoming/flow/there"].rate_per_s == pytest.approx(0.5)
+    assert background["incoming/flow/there"].rate_per_s == pytest.approx(0.5 * 19 / 20)  # it begins 1 s later
     assert background["incoming/background/reports"].rate_per_s == pytest.approx(1.0)
 
 
 def test_border_hears_what_relays_outside_send():
     nodes = {n.address: n for n in cut_region(make_line(), {1, 2, 3}).scenario.nodes}
-    # node 5 relays the floods of three flows (0.5/s each) and of the reports (2/s), three times each
-    assert nodes[4].external_pdus_per_s == pytest.approx(3 * (1.5 + 2.0) * 0.95)
+    # node 5 relays the floods of three flows (0.5/s each, one of them for 19 s of 20) and of the reports (2/s)
+    assert nodes[4].external_pdus_per_s == pytest.approx(3 * (1.0 + 0.475 + 2.0) * 0.95)
     assert nodes[3].external_pdus_per_s == 0.0
 
 
@@ -116,3 +116,34 @@ def test_what_can_not_be_judged_in_the_region_is_told_and_stands_in_results():
         assert said in result.gaps
         assert said in result.document.gaps
         assert not result.is_complete
+
+
+def test_node_from_outside_that_moves_into_the_region_is_simulated():
+    """In the whole line the mover stands in for the relay that is switched off; in the region it did not exist."""
+    text = REGION.read_text().replace(
+        "region:",
+        'changes: [{atSeconds: 20, node: "0008", moveToM: [10, 2]}, {atSeconds: 20, node: "0002", poweredOn: false}]\n'
+        "region:",
+    )
+    scenario = parse_scenario(text)
+    assert 8 in {node.address for node in scenario.nodes}
+    assert any("node 0008 is in reach from 20 s on" in gap for gap in scenario.gaps)
+    inside = meshtwin.simulate(scenario, replications=1, engine="reference").kpis.flows[0]
+    assert inside.flow == "inside"
+    assert inside.delivery.estimate > 0.95  # 0.17 without the mover
+
+
+def test_moves_across_the_border_that_are_not_simulated_are_told():
+    text = REGION.read_text().replace("haloHops: 1", "haloHops: 0").replace("region:", "changes: []\nregion:")
+    moves_in = text.replace("[]", '[{atSeconds: 20, node: "0008", moveToM: [10, 2]}]')
+    assert any("node 0008 moves into reach at 20 s" in gap for gap in parse_scenario(moves_in).gaps)
+    moves_off = text.replace("[]", '[{atSeconds: 20, node: "0003", moveToM: [60, 2]}]')
+    assert any("node 0003 moves at 20 s" in gap for gap in parse_scenario(moves_off).gaps)
+
+
+def test_short_flow_outside_is_a_load_of_its_mean_rate():
+    line = make_line()
+    short = replace(line.flows[1], count=20, period_s=0.05)  # 1 s of a run of 20 s
+    cut = cut_region(replace(line, flows=(line.flows[0], short)), {1, 2, 3}).scenario
+    rate_per_s = {b.name: b.rate_per_s for b in cut.background}["incoming/flow/there"]
+    assert rate_per_s == pytest.approx(1.0, rel=0.1)

@@ -11,8 +11,8 @@ from meshtwin.mesh.configuration import Transmit
 from meshtwin.sim.engine import simulate
 from meshtwin.sim.packets import LossCause, RecordKind
 from meshtwin.sim.profiles import PROFILES, StackProfile
-from meshtwin.sim.scenario import Scenario, ScenarioFlow, ScenarioLink, ScenarioNode
-from meshtwin.sim.scenario_features import ExternalInterference, NodeChange
+from meshtwin.sim.scenario import NodeChange, Scenario, ScenarioFlow, ScenarioLink, ScenarioNode
+from meshtwin.sim.scenario_features import ExternalInterference
 
 MS = 1_000_000
 FOREVER_NS = 10**15  # a scan window that no run outlives: every receiver stays on its channel

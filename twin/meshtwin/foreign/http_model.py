@@ -3,7 +3,7 @@
 import ssl
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Final, Self, TypeVar
 
@@ -43,7 +43,7 @@ class HttpJudge:
     model: str
     time_limit_s: float = TIME_LIMIT_S
     answer_max_bytes: int = ANSWER_MAX_BYTES
-    token: str | None = None  # sent as bearer token
+    token: str | None = field(default=None, repr=False)  # sent as bearer token; notebooks and logs show the rest
     ca_file: str | None = None  # an authority besides those of the system
     only_problems: bool = False  # of a failure tell the detail of a problem document alone, never another body
     refusal: Refusal | None = None  # None: any address, since the one who names the URL is the one who asks

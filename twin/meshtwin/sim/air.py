@@ -1,7 +1,7 @@
 """The air between nodes: links with their draws, and what interference leaves of a packet."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from meshtwin.radio.reception import (
@@ -22,23 +22,27 @@ from meshtwin.sim.elements.replay_list import ReplayList
 from meshtwin.sim.elements.scanner import Scanner
 from meshtwin.sim.elements.transmit_queue import TransmitQueue
 from meshtwin.sim.profiles import StackProfile
-from meshtwin.sim.scenario import Scenario, ScenarioLink
+from meshtwin.sim.scenario import NodeChange, Scenario, ScenarioLink
 from meshtwin.units import dbm_to_mw
 
 __all__ = [
     "Interference",
+    "Links",
     "build_nodes",
     "link_airtime_ns",
     "link_delivery",
     "link_nodes",
     "link_rx_power_dbm",
     "mean_delivery",
+    "move_links",
 ]
 
 NOISE_MW = dbm_to_mw(NOISE_FLOOR_DBM)
 AUDIBLE_DELIVERY = 0.01  # a link that delivers less receives nothing; saves time
 OCCUPYING_DELIVERY = 0.5  # a node hears the channel in use where it would rather receive than not
 REFERENCE_PDU_BYTES = 20  # size by which a link with a received power alone is heard at all, and takes the channel
+
+Links = Mapping[tuple[int, int], ScenarioLink]  # by the addresses of source and target
 
 
 def build_nodes(scenario: Scenario, root_key: int) -> list[NodeElements]:
@@ -55,6 +59,7 @@ def build_nodes(scenario: Scenario, root_key: int) -> list[NodeElements]:
             cache=MessageCache(scenario.profile.message_cache),
             queue=TransmitQueue(scenario.profile),
             key=make_key(root_key, "send", settings.address),
+            waits_for_window=scenario.profile.start_at_scan_window_end,
         )
         for index, settings in enumerate(scenario.nodes)
     ]
@@ -119,6 +124,14 @@ def link_nodes(
             friendship = audible.target.friendship
             if friendship is not None and friendship.friend_index == node.index:
                 node.friend_links[audible.target.index] = audible
+
+
+def move_links(links: Links, change: NodeChange) -> Links:
+    """The links after a change: those of a node that moves are replaced, others stay."""
+    if change.links is None:
+        return links
+    stay: dict[tuple[int, int], ScenarioLink] = {pair: link for pair, link in links.items() if change.node not in pair}
+    return stay | {(link.source, link.target): link for link in change.links}
 
 
 def _build_scanner(scenario: Scenario, root_key: int, address: int) -> Scanner:

@@ -1,7 +1,9 @@
 """A part of a network in detail: a region with a halo of border nodes, the rest as load from outside.
 
 What is outside is reckoned, not simulated: its floods are taken to reach the halo, and its relays to send each of
-them once per transmission (doubt: both are upper ends; losses outside make the load smaller).
+them once per transmission (doubt: both are upper ends; losses outside make the load smaller). Flows outside count at
+their mean rate over the run. A node outside that moves to where a node inside hears it is of the halo from the start;
+load from outside stays what it is where everybody stands at the start, and a gap says so.
 """
 
 from collections import deque
@@ -11,6 +13,7 @@ from dataclasses import dataclass, replace
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.addresses import UnicastAddress, format_address
 from meshtwin.sim.scenario import Scenario, ScenarioBackground, ScenarioFlow, ScenarioLink, ScenarioNode
+from meshtwin.sim.traffic import find_end_ns
 
 __all__ = ["RegionCut", "cut_region"]
 
@@ -40,12 +43,15 @@ def cut_region(scenario: Scenario, region: Collection[UnicastAddress], *, halo_h
     known = {node.address for node in scenario.nodes}
     if missing := set(region) - known:
         raise InvalidInput(f"unknown node {format_address(min(missing))}", place=f"{scenario.name}.region")
-    inside = _grow(scenario, set(region), halo_hops)
+    standing = _grow(scenario, scenario.links, set(region), halo_hops)
+    moved = tuple(link for change in scenario.changes for link in change.links or ())
+    inside = _grow(scenario, (*scenario.links, *moved), set(region), halo_hops) if moved else standing
     halo = tuple(node.address for node in scenario.nodes if node.address in inside and node.address not in region)
     flows = tuple(_cut_flow(flow, inside) for flow in scenario.flows if _is_inside(flow, inside))
     if not flows:
         raise InvalidInput("no flow has source and member inside", place=f"{scenario.name}.region")
-    external = _external_pdus_per_s(scenario, inside)
+    run_s = _find_run_s(scenario, flows)
+    external = _external_pdus_per_s(scenario, inside, run_s)
     kept_names = {flow.name for flow in flows}
     return RegionCut(
         scenario=replace(
@@ -53,7 +59,7 @@ def cut_region(scenario: Scenario, region: Collection[UnicastAddress], *, halo_h
             nodes=tuple(_cut_node(node, external) for node in scenario.nodes if node.address in inside),
             links=tuple(link for link in scenario.links if link.source in inside and link.target in inside),
             flows=flows,
-            background=(*_cut_backgrounds(scenario, inside), *_incoming(scenario, inside, halo)),
+            background=(*_cut_backgrounds(scenario, inside), *_incoming(scenario, inside, halo, run_s)),
             interference=tuple(
                 replace(i, nodes=None if i.nodes is None else tuple(a for a in i.nodes if a in inside))
                 for i in scenario.interference
@@ -70,16 +76,18 @@ def cut_region(scenario: Scenario, region: Collection[UnicastAddress], *, halo_h
                 if change.node in inside
             ),
             watched=tuple(address for address in scenario.watched if address in inside),
-            gaps=(*scenario.gaps, *_tell_gaps(scenario, inside)),
+            gaps=(*scenario.gaps, *_tell_gaps(scenario, inside), *_tell_moves(scenario, inside, standing)),
         ),
         halo=halo,
         left_out=tuple(flow.name for flow in scenario.flows if flow.name not in kept_names),
     )
 
 
-def _grow(scenario: Scenario, region: set[UnicastAddress], hops: int) -> set[UnicastAddress]:
+def _grow(
+    scenario: Scenario, links: Sequence[ScenarioLink], region: set[UnicastAddress], hops: int
+) -> set[UnicastAddress]:
     neighbours: dict[UnicastAddress, set[UnicastAddress]] = {}
-    for link in scenario.links:
+    for link in links:
         if _is_heard(link):
             neighbours.setdefault(link.source, set()).add(link.target)
             neighbours.setdefault(link.target, set()).add(link.source)
@@ -121,6 +129,21 @@ def _tell_gaps(scenario: Scenario, inside: Collection[UnicastAddress]) -> Iterat
             )
 
 
+def _tell_moves(
+    scenario: Scenario, inside: Collection[UnicastAddress], standing: Collection[UnicastAddress]
+) -> Iterator[str]:
+    """Where moves reach over the border; ``standing``: who is inside without any move."""
+    for change in scenario.changes:
+        ends = [(link.source in inside, link.target in inside) for link in change.links or () if _is_heard(link)]
+        mover = f"node {format_address(change.node)}"
+        if change.node not in inside and any(target for _, target in ends):
+            yield f"{mover} moves into reach at {change.at_s:g} s, and is not simulated; give more haloHops"
+        elif change.node in inside and any(source != target for source, target in ends):
+            yield f"{mover} moves at {change.at_s:g} s to links with nodes outside the region and its halo; left out"
+        if change.node in inside and change.node not in standing and any(all(end) for end in ends):
+            yield f"{mover} is in reach from {change.at_s:g} s on; what it exchanges with others before is left out"
+
+
 def _cut_flow(flow: ScenarioFlow, inside: set[UnicastAddress]) -> ScenarioFlow:
     relays = None if flow.relays is None else flow.relays & inside
     return replace(flow, members=tuple(member for member in flow.members if member in inside), relays=relays)
@@ -144,13 +167,13 @@ def _cut_backgrounds(scenario: Scenario, inside: set[UnicastAddress]) -> Sequenc
 
 
 def _rates_from_outside(
-    scenario: Scenario, inside: set[UnicastAddress]
+    scenario: Scenario, inside: set[UnicastAddress], run_s: float
 ) -> Sequence[tuple[str, float, int, int | None]]:
     """Name, messages per second, PDU bytes and TTL of what is originated outside."""
     found: list[tuple[str, float, int, int | None]] = []
     for flow in scenario.flows:
         if flow.source not in inside:
-            rate = 1.0 / flow.period_s if flow.rate_per_s is None else flow.rate_per_s
+            rate = _mean_rate_per_s(flow, run_s)
             sizes = (flow.pdu_bytes,) if flow.segmentation is None else flow.segmentation.segment_pdu_bytes
             found.append((f"flow/{flow.name}", rate * len(sizes), sizes[0], flow.ttl))
     for background in scenario.background:
@@ -162,7 +185,7 @@ def _rates_from_outside(
 
 
 def _incoming(
-    scenario: Scenario, inside: set[UnicastAddress], halo: tuple[UnicastAddress, ...]
+    scenario: Scenario, inside: set[UnicastAddress], halo: tuple[UnicastAddress, ...], run_s: float
 ) -> Sequence[ScenarioBackground]:
     """Floods that begin outside and come in over the halo's relays; TTL 0 and 1 end before."""
     relays = tuple(n.address for n in scenario.nodes if n.address in halo and n.relay and n.is_on)
@@ -170,14 +193,16 @@ def _incoming(
         return ()
     return [
         ScenarioBackground(name=f"incoming/{name}", sources=relays, rate_per_s=rate, pdu_bytes=pdu_bytes)
-        for name, rate, pdu_bytes, ttl in _rates_from_outside(scenario, inside)
+        for name, rate, pdu_bytes, ttl in _rates_from_outside(scenario, inside, run_s)
         if rate > 0.0 and (ttl is None or ttl >= 2)
     ]
 
 
-def _external_pdus_per_s(scenario: Scenario, inside: set[UnicastAddress]) -> Mapping[UnicastAddress, float]:
+def _external_pdus_per_s(
+    scenario: Scenario, inside: set[UnicastAddress], run_s: float
+) -> Mapping[UnicastAddress, float]:
     """PDUs per second on one channel that each inner node hears of relays outside, floods of all kinds together."""
-    floods = sum(1.0 / flow.period_s if flow.rate_per_s is None else flow.rate_per_s for flow in scenario.flows) + sum(
+    floods = sum(_mean_rate_per_s(f, run_s) for f in scenario.flows if f.ttl is None or f.ttl >= 2) + sum(
         background.rate_per_s for background in scenario.background if background.ttl is None or background.ttl >= 2
     )
     outside = {
@@ -191,3 +216,19 @@ def _external_pdus_per_s(scenario: Scenario, inside: set[UnicastAddress]) -> Map
             delivery = float(_is_heard(link)) if link.delivery is None else link.delivery
             heard[link.target] = heard.get(link.target, 0.0) + floods * outside[link.source] * delivery
     return heard
+
+
+def _mean_rate_per_s(flow: ScenarioFlow, run_s: float) -> float:
+    """Messages per second over the run: a flow that sends for a part of it is a load for that part alone."""
+    if flow.rate_per_s is not None:
+        return flow.rate_per_s
+    if run_s <= 0.0:  # nothing is sent
+        return 0.0
+    end_s = min(run_s, flow.start_s + flow.count * flow.period_s)
+    return max(0.0, end_s - flow.start_s) / run_s / flow.period_s
+
+
+def _find_run_s(scenario: Scenario, flows: Sequence[ScenarioFlow]) -> float:
+    """How long the region is simulated, in seconds: until the last of its ``flows`` is over."""
+    end_s = find_end_ns(replace(scenario, flows=tuple(flows))) * 1e-9
+    return end_s if scenario.duration_s is None else min(end_s, scenario.duration_s)

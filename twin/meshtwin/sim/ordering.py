@@ -1,15 +1,10 @@
-"""What goes first when several things happen at one nanosecond, and what two engines share of an event on the air."""
+"""What goes first when several things happen at one nanosecond, in every engine."""
 
-from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final
 
-from meshtwin.sim.elements.node import NodeElements, OutgoingLink
-from meshtwin.sim.elements.transmit_queue import Job
+__all__ = ["RANK_STEP", "Rank"]
 
-__all__ = ["BURST_SALT", "RANK_STEP", "Airing", "Rank"]
-
-BURST_SALT: Final = 1 << 20  # keys of bursts, apart from the copies of a message
 RANK_STEP: Final = 1 << 24  # more than nodes, flows or backgrounds
 
 
@@ -25,16 +20,3 @@ class Rank(IntEnum):
     BEGIN = 7  # of an advertising event
     TRANSPORT = 8  # timers of segmented messages, repetitions, polls
     CHANGE = 9  # of a node: switched or moved
-
-
-class Airing:
-    """One advertising event on its way to the receivers ``waiting``; ``silent``: those who listened to no PDU yet."""
-
-    __slots__ = ("copy", "job", "node", "silent", "waiting")
-
-    def __init__(self, node: NodeElements, job: Job, copy: int, waiting: Sequence[OutgoingLink]) -> None:
-        self.node = node
-        self.job = job
-        self.copy = copy
-        self.waiting = waiting
-        self.silent = set(waiting)

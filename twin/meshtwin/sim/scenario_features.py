@@ -1,19 +1,15 @@
-"""Parts of a scenario beyond flooding of short messages; a scenario without them pays nothing for them."""
+"""What a scenario may have beyond flooding of short messages; one without it pays nothing for it."""
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.addresses import UnicastAddress, format_address
 
-if TYPE_CHECKING:
-    from meshtwin.sim.scenario import ScenarioLink
-
 __all__ = [
     "ExternalInterference",
     "LowPower",
-    "NodeChange",
     "PublishRetransmit",
     "Retries",
     "Segmentation",
@@ -170,27 +166,3 @@ class ExternalInterference:
     def bursts_per_s(self) -> float:
         """Rate of the bursts: those of a Poisson stream cover ``busy_ratio`` of the time."""
         return -math.log1p(-self.busy_ratio) / self.burst_s
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeChange:
-    """At ``at_s`` ``node`` is switched off or on, or has other links because it was moved.
-
-    ``links`` replace all links of the node in both directions; None: they stay. A node that is switched off
-    forgets its queue and its message cache; what falls due at it meanwhile is neither sent nor counted.
-    """
-
-    at_s: float
-    node: UnicastAddress
-    is_on: bool | None = None  # None: stays as it is
-    links: "tuple[ScenarioLink, ...] | None" = None
-
-    def __post_init__(self) -> None:
-        place = f"change of {format_address(self.node)}"
-        check_finite(place, at_s=self.at_s)
-        if self.at_s < 0.0:
-            raise InvalidInput(f"time {self.at_s} s is negative", place=place)
-        if self.is_on is None and self.links is None:
-            raise InvalidInput("neither switched nor moved", place=place)
-        if any(self.node not in (link.source, link.target) for link in self.links or ()):
-            raise InvalidInput("a link that does not touch the node", place=place)

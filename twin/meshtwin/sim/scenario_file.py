@@ -14,7 +14,7 @@ from meshtwin.mesh.nodes import Position
 from meshtwin.sim.files import read_bounded
 from meshtwin.sim.halo import cut_region
 from meshtwin.sim.profiles import StackProfile, get_profile
-from meshtwin.sim.scenario import Scenario, ScenarioBackground, ScenarioFlow, ScenarioNode
+from meshtwin.sim.scenario import NodeChange, Scenario, ScenarioBackground, ScenarioFlow, ScenarioNode
 from meshtwin.sim.scenario_document import (
     FlowDocument,
     NodeDocument,
@@ -23,7 +23,7 @@ from meshtwin.sim.scenario_document import (
     TransmitDocument,
 )
 from meshtwin.sim.scenario_faults import ALL_NODES, ALL_RELAYS, DocumentFault, at_path, check_document
-from meshtwin.sim.scenario_features import ExternalInterference, LowPower, NodeChange
+from meshtwin.sim.scenario_features import ExternalInterference, LowPower
 from meshtwin.sim.scenario_links import Neighbourhood, RadioPlan, build_links, check_length, check_memory
 from meshtwin.sim.scenario_yaml import describe, format_path, parse_yaml
 

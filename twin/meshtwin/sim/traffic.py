@@ -10,13 +10,21 @@ from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.radio.reception import compute_airtime_ns
 from meshtwin.sim.draws import draw_below_ns, extend_key, make_key
 from meshtwin.sim.elements.node import NodeElements
-from meshtwin.sim.exchange import is_plain_flow, next_sequence
 from meshtwin.sim.packets import Instructions, Packet, Properties
 from meshtwin.sim.profiles import StackProfile
-from meshtwin.sim.scenario import Scenario, ScenarioBackground
+from meshtwin.sim.scenario import Scenario, ScenarioBackground, ScenarioFlow
 from meshtwin.units import s_to_ns
 
-__all__ = ["BackgroundTraffic", "FlowTraffic", "compute_pdu_airtime_ns", "find_end_ns", "make_response"]
+__all__ = [
+    "BackgroundTraffic",
+    "FlowTraffic",
+    "compute_pdu_airtime_ns",
+    "find_end_ns",
+    "is_plain_flow",
+    "make_response",
+    "network_pdu_bytes",
+    "places_of_senders",
+]
 
 Index = Mapping[UnicastAddress, int]
 
@@ -29,6 +37,23 @@ def compute_pdu_airtime_ns(profile: StackProfile, pdu_bytes: int) -> int:
 def find_end_ns(scenario: Scenario) -> int:
     """When the last period of the last flow is over; backgrounds and polls end with it."""
     return s_to_ns(max((f.start_s + f.count * f.period_s for f in scenario.flows), default=0.0))
+
+
+def network_pdu_bytes(flow: ScenarioFlow) -> tuple[int, ...]:
+    """Sizes of the network PDUs of one message of the flow."""
+    return (flow.pdu_bytes,) if flow.segmentation is None else flow.segmentation.segment_pdu_bytes
+
+
+def is_plain_flow(flow: ScenarioFlow) -> bool:
+    """Whether each message of the flow is one PDU, sent once."""
+    return len(network_pdu_bytes(flow)) == 1 and flow.publish_retransmit is None and flow.retries is None
+
+
+def places_of_senders(scenario: Scenario) -> list[int]:
+    """Places of the flows that send: they have messages, and a source that is on or is switched on meanwhile."""
+    on = {node.address for node in scenario.nodes if node.is_on}
+    on |= {change.node for change in scenario.changes if change.is_on}
+    return [place for place, flow in enumerate(scenario.flows) if flow.count and flow.source in on]
 
 
 class FlowTraffic:
@@ -48,7 +73,7 @@ class FlowTraffic:
         self._spread_ns = self._period_ns if flow.spread_in_period else s_to_ns(flow.spread_s)
         self._members = frozenset(index[a] for a in flow.members if a != flow.source)
         self._relays = None if flow.relays is None else frozenset(index[a] for a in flow.relays)
-        self._pdu_bytes = flow.pdu_bytes if flow.segmentation is None else flow.segmentation.segment_pdu_bytes[0]
+        self._pdu_bytes = network_pdu_bytes(flow)[0]
         self._airtime_ns = compute_pdu_airtime_ns(scenario.profile, self._pdu_bytes)
 
     def begin_ns(self, number: int) -> int:
@@ -68,7 +93,7 @@ class FlowTraffic:
             pdu_bytes=self._pdu_bytes,
             airtime_ns=self._airtime_ns,
             started_ns=now_ns,
-            sequence=next_sequence(node),
+            sequence=node.next_sequence(),
             state_index=state_index,
         )
         instructions = Instructions(
@@ -118,6 +143,6 @@ def make_response(profile: StackProfile, node: NodeElements, request: Packet, pa
         pdu_bytes=size,
         airtime_ns=compute_pdu_airtime_ns(profile, size),
         started_ns=now_ns,
-        sequence=next_sequence(node),
+        sequence=node.next_sequence(),
     )
     return Packet(properties, Instructions(answers=request, is_traced=told.is_traced, relays=told.relays))

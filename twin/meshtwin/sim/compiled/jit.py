@@ -9,11 +9,11 @@ import numba
 from meshtwin.sim.air import NOISE_MW
 from meshtwin.sim.draws import GOLDEN, MIX_1, MIX_2, hash_text
 from meshtwin.sim.elements.bearer import CHANNEL_ORDERS
+from meshtwin.sim.fates import BURST_SALT
 from meshtwin.sim.interference import DAY_NS
 from meshtwin.sim.kernel_cache import cached
 from meshtwin.sim.ordering import Rank
 from meshtwin.sim.packets import LossCause, PartKind, RecordKind
-from meshtwin.sim.reference import BURST_SALT
 from meshtwin.sim.states import COPIES_WITH_SLOT, SLOTS_PER_NODE, Slot
 
 __all__ = ["apart", "inlined", "kernel"]

@@ -25,11 +25,11 @@ from meshtwin.sim.compiled.prepare_flows import prepare_backgrounds, prepare_flo
 from meshtwin.sim.compiled.prepare_friends import befriend, prepare_friendships
 from meshtwin.sim.compiled.wiring import Wiring, build_links, keep_wiring
 from meshtwin.sim.draws import draw_below_ns, make_key
-from meshtwin.sim.exchange import ACKNOWLEDGMENT_PDU_BYTES, ONCE, POLL_PDU_BYTES, UPDATE_PDU_BYTES
 from meshtwin.sim.identity import Identity
 from meshtwin.sim.interference import build_schedule
 from meshtwin.sim.murmurs import schedule_murmurs
 from meshtwin.sim.ordering import Rank
+from meshtwin.sim.parts import ACKNOWLEDGMENT_PDU_BYTES, ONCE, POLL_PDU_BYTES, UPDATE_PDU_BYTES
 from meshtwin.sim.scenario import Scenario
 from meshtwin.sim.states import PresetStates
 from meshtwin.sim.traffic import compute_pdu_airtime_ns

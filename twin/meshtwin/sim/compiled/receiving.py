@@ -31,10 +31,10 @@ from meshtwin.sim.compiled.radio import ORDERS, is_sending, listens_to, quiet_sh
 from meshtwin.sim.compiled.segments import take_acknowledgment, take_segment
 from meshtwin.sim.compiled.sending import SWITCHED_OFF, send
 from meshtwin.sim.compiled.transmitting import HEARD, LAST_PDU, LINK_SHIFT, PASSES
-from meshtwin.sim.exchange import RESPONSE_PART
+from meshtwin.sim.elements.access import RESPONSE_PART
+from meshtwin.sim.fates import BURST_SALT
 from meshtwin.sim.ordering import Rank
 from meshtwin.sim.packets import LossCause, RecordKind
-from meshtwin.sim.reference import BURST_SALT
 
 __all__ = ["judge"]
 
@@ -194,7 +194,7 @@ def accept(s: State, now_ns: int, node: int, message: int, is_retry: bool, hops:
 
 @inlined
 def response_delay_ns(s: State, node: int, request: int, message: int) -> int:
-    """As `meshtwin.sim.exchange.response_delay_ns`, to a request that came in ``message``."""
+    """As `meshtwin.sim.elements.access.response_delay_ns`, to a request that came in ``message``."""
     profile = s.profile[0]
     least_ns, jitter_ns = profile.response_least_ns, profile.response_jitter_ns
     if not is_only_member(s, request):

@@ -122,6 +122,24 @@ class Friendship:
         self.polls = 0  # sent so far; a poll's number
         self.is_waiting = False  # for the answer to a poll
 
+    def begin_poll(self) -> None:
+        """The low-power node polls, and waits for the answer."""
+        self.polls += 1
+        self.is_waiting = True
+
+    def ends_unanswered(self, polls: int) -> bool:
+        """Whether the window after poll number ``polls`` passed without an answer; it is not waited for any more."""
+        if not self.is_waiting or self.polls != polls:
+            return False
+        self.is_waiting = False
+        return True
+
+    def take_delivery(self, time_ns: int) -> None:
+        """The low-power node has what its friend sent: it stops listening, and will ask for the next."""
+        self.is_waiting = False
+        self.window.close(time_ns)
+        self.fsn ^= 1
+
     def answer(self, fsn: int) -> tuple[Packet, int] | None:
         """What the friend sends on a poll with ``fsn``; None: a Friend Update that says that nothing waits."""
         is_next = self.friend_fsn is not None and fsn != self.friend_fsn

@@ -1,6 +1,7 @@
 """A node as the composition of its elements."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from meshtwin.radio.reception import resize_delivery
 from meshtwin.sim.elements.bearer import Advertisement
@@ -9,7 +10,8 @@ from meshtwin.sim.elements.message_cache import MessageCache
 from meshtwin.sim.elements.reception_luck import ReceptionLuck
 from meshtwin.sim.elements.replay_list import ReplayList
 from meshtwin.sim.elements.scanner import Scanner
-from meshtwin.sim.elements.transmit_queue import TransmitQueue
+from meshtwin.sim.elements.transmit_queue import Job, TransmitQueue
+from meshtwin.sim.packets import LossCause, Packet
 from meshtwin.sim.scenario import ScenarioNode
 
 __all__ = ["DeliveryByAirtime", "NodeElements", "OutgoingLink"]
@@ -77,6 +79,7 @@ class NodeElements:
         "scanner",
         "sequence",
         "settings",
+        "waits_for_window",
     )
 
     def __init__(
@@ -88,6 +91,7 @@ class NodeElements:
         cache: MessageCache,
         queue: TransmitQueue,
         key: int,
+        waits_for_window: bool,
     ) -> None:
         self.index = index
         self.settings = settings
@@ -95,6 +99,7 @@ class NodeElements:
         self.cache = cache
         self.queue = queue
         self.key = key
+        self.waits_for_window = waits_for_window  # no event begins before the scan window that runs then is over
         self.is_on = settings.is_on
         self.power_cycles = 0  # times that it was switched off
         self.sequence = 0  # network PDUs originated; segments of one message count once
@@ -112,6 +117,50 @@ class NodeElements:
         self.radio_busy_from_ns = -1
         self.radio_busy_until_ns = -1
         self.radio_previous_until_ns = -1
+
+    def next_sequence(self) -> int:
+        """The sequence number of the next PDU that the node originates; counts it."""
+        self.sequence += 1
+        return self.sequence
+
+    def switch(self, *, is_on: bool) -> list[Job]:
+        """Switches the node; gives what waited in its queue and is lost with the power, as its message cache is."""
+        if is_on == self.is_on:
+            return []
+        self.is_on = is_on
+        if is_on:
+            return []
+        self.power_cycles += 1
+        self.cache.clear()
+        return self.queue.clear()
+
+    def audience(self, packet: Packet, ttl: int) -> Sequence[OutgoingLink]:
+        """Links to those whom a PDU sent with ``ttl`` concerns.
+
+        What one node alone can decrypt concerns that one. Background, which has no members, concerns those who would
+        relay it.
+        """
+        only_to = packet.instructions.only_to
+        if only_to is not None:
+            link = self.friend_links.get(only_to)
+            return (link,) if link is not None else [link for link in self.links if link.target.index == only_to]
+        if packet.properties.flow_index < 0:
+            return self.relay_links if ttl >= 2 else ()
+        return self.links
+
+    def refuse(self, packet: Packet, *, relays_own_echo: bool) -> LossCause | None:
+        """Why the network layer drops a PDU that was received, if it does.
+
+        A node's own message, should the cache have forgotten it, is dropped by its source.
+        """
+        if self.index == packet.properties.source_index and not relays_own_echo:
+            return LossCause.CACHE
+        return None if self.is_on else LossCause.SWITCHED_OFF
+
+    def free_from_ns(self, time_ns: int) -> int:
+        """First time from ``time_ns`` on at which the radio may begin an event."""
+        time_ns = max(time_ns, self.radio_busy_until_ns)
+        return self.scanner.window_end(time_ns) if self.waits_for_window else time_ns
 
     def occupy_radio(self, event: Advertisement) -> None:
         """Notes that the node sends, and hears nothing, during ``event``."""

@@ -33,7 +33,10 @@ def listens_to(listener: Listener, pdu: Pdu, sample_ns: int) -> bool:
     if sample_ns == 0:
         return listener.channel_at(start_ns) == channel and listener.channel_at(end_ns) == channel
     first_ns = start_ns + listener.until_sample(start_ns, sample_ns)
-    return any(listener.channel_at(time_ns) == channel for time_ns in range(first_ns, end_ns, sample_ns))
+    for time_ns in range(first_ns, end_ns, sample_ns):  # noqa: SIM110  # innermost; any() takes twice as long
+        if listener.channel_at(time_ns) == channel:
+            return True
+    return False
 
 
 class Scanner:

@@ -84,6 +84,14 @@ class SegmentedReception:
             self.acknowledges_at_ns = time_ns + self._delay_ns()
         return completes
 
+    def end_timer(self, due_ns: int) -> bool:
+        """Whether an acknowledgment goes out at ``due_ns``, which is counted; not if the timer was set anew since."""
+        if self.acknowledges_at_ns != due_ns:
+            return False
+        self.acknowledges_at_ns = None
+        self.acknowledged_times += 1
+        return True
+
     def _delay_ns(self) -> int:
         segments = min(self._count - 0.5, self._timing.ack_delay_segments)  # last segment number + 0.5
         return int(segments * self._timing.receiver_interval_ns)
