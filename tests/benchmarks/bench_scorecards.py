@@ -120,9 +120,9 @@ def follow_network(seed: int) -> list[Told]:
     for turn in range(TURNS):
         now = START + timedelta(days=turn)
         configuration = draw_configuration(network, chance)
-        answer = _ask(snapshot, configuration, seed + turn)
+        answer = ask(snapshot, configuration, seed + turn)
         prediction, alone = (_foresee(answer, snapshot, one, now) for one in (card, Scorecard()))
-        measured = _measure(network, configuration, turn)
+        measured = measure(network, configuration, turn)
         push = MeasuredPushModel(
             segment=snapshot.segments[0].name,
             configuration=f"r{turn}",
@@ -158,7 +158,7 @@ def _compare(
                 )
 
 
-def _ask(snapshot: Snapshot, configuration: Configuration, seed: int) -> PredictionModel:
+def ask(snapshot: Snapshot, configuration: Configuration, seed: int) -> PredictionModel:
     segment = snapshot.segments[0]
     settings = [SettingsEntry.from_value(entry) for entry in compress_settings(configuration, segment.addresses)]
     request = WhatIfRequest(run_id="w", segment=segment.name, settings=settings, probe_messages=PRESSES)
@@ -171,7 +171,7 @@ def _foresee(answer: PredictionModel, snapshot: Snapshot, card: Scorecard, now: 
     return foresee_by_cards(answer, name, cards, segment_of=lambda _flow: name, messages=PRESSES, now=now)
 
 
-def _measure(network: TruthNetwork, configuration: Configuration, turn: int) -> KpiFiguresModel:
+def measure(network: TruthNetwork, configuration: Configuration, turn: int) -> KpiFiguresModel:
     flows = [
         FlowFiguresModel(
             flow=truth.flow.name,

@@ -42,12 +42,14 @@ def approve(
 ) -> None:
     """Approve a proposal, pinned to its digest, as the calling user."""
     from meshtwin_operator.cli.decisions import decide
-    from meshtwin_operator.cli.proposals import find_proposal, warning_lines
+    from meshtwin_operator.cli.differences import left_out_text
+    from meshtwin_operator.cli.proposals import find_proposal, prediction_of, warning_lines
 
     access = open_target(target_options(local, kubeconfig, context, namespace))
-    warnings = warning_lines(find_proposal(access, name))
+    proposal = find_proposal(access, name)
+    notes = [*warning_lines(proposal), left_out_text(prediction_of(proposal))]
     made = decide(access, name, "Approve", now=datetime.now(UTC), digest=digest, comment=comment)
-    for line in warnings:
+    for line in filter(None, notes):
         typer.echo(line, err=True)
     _say_decision(access, made, wait)
 

@@ -7,7 +7,15 @@ from typing import Any, Final
 from meshtwin.mesh.addresses import UnicastAddress, compress_addresses
 from meshtwin_operator.resources.settings import SettingsSpec
 
-__all__ = ["SettingChange", "difference_rows", "experience_text", "kpi_rows", "origin_text", "setting_changes"]
+__all__ = [
+    "SettingChange",
+    "difference_rows",
+    "experience_text",
+    "kpi_rows",
+    "left_out_text",
+    "origin_text",
+    "setting_changes",
+]
 
 SETTINGS: Final = ("relay", "relayRetransmit", "networkTransmit", "defaultTtl")
 
@@ -80,7 +88,7 @@ def _text(value: object) -> str:
 # Shares and times of a flow: title and field. What was measured by round trips is no figure of the way there, and
 # has titles of its own, so that it never stands beside one.
 ONE_WAY: Final = (
-    (("on time", "onTime"), ("reached all", "reachedAll"), ("delivery", "delivery")),
+    (("on time", "onTime"), ("reached all", "reachedAll"), ("delivery", "delivery"), ("answered", "answered")),
     (("spread p95", "spreadP95"), ("latency p95", "latencyP95")),
 )
 ROUND_TRIP: Final = (
@@ -135,8 +143,8 @@ def origin_text(prediction: Mapping[str, Any]) -> str:
 
 
 DIFFERENCES: Final = (
-    ("on time", "onTime"), ("delivery", "delivery"), ("latency p50", "latencyP50"), ("latency p95", "latencyP95"),
-    ("latency p99", "latencyP99"),
+    ("on time", "onTime"), ("delivery", "delivery"), ("answered", "answered"), ("latency p50", "latencyP50"),
+    ("latency p95", "latencyP95"), ("latency p99", "latencyP99"),
 )  # fmt: skip
 
 
@@ -146,7 +154,17 @@ def difference_rows(prediction: Mapping[str, Any]) -> dict[tuple[str, str], str]
         (told["flow"], title): _difference(told[field])
         for told in prediction.get("differences") or []
         for title, field in DIFFERENCES
+        if field in told  # not all ask for answers
     }
+
+
+def left_out_text(prediction: Mapping[str, Any]) -> str | None:
+    """How many flows and nodes a prediction has no room for, and which; None: it tells all."""
+    flows, nodes = prediction.get("flowsLeftOut", 0), prediction.get("nodesLeftOut", 0)
+    parts = [f"{n} {what}{'' if n == 1 else 's'}" for n, what in ((flows, "flow"), (nodes, "gateway node")) if n]
+    if not parts:
+        return None
+    return f"left out: {' and '.join(parts)}, which change less or are better off than those told"
 
 
 def _difference(told: Mapping[str, int]) -> str:

@@ -63,8 +63,8 @@ def describe(
     from meshtwin.errors import InvalidInput
     from meshtwin_operator.cli.console import make_console
     from meshtwin_operator.cli.kinds import find_kinds
-    from meshtwin_operator.cli.proposals import warning_lines
-    from meshtwin_operator.cli.searches import print_search
+    from meshtwin_operator.cli.proposals import prediction_of, warning_lines
+    from meshtwin_operator.cli.searches import print_runs, print_search
     from meshtwin_operator.cli.target import open_target
 
     (kind_type, *_) = find_kinds(kind)
@@ -82,14 +82,18 @@ def describe(
         below = ("search", "warnings")
         shown["spec"] = {field: value for field, value in manifest["spec"].items() if field not in below}
     _print_yaml(console, shown)
+    runs = status.get("runs") or []
+    if runs:  # what they found, as tables and lines, below
+        status["runs"] = [{f: v for f, v in run.items() if f not in ("search", "warnings")} for run in runs]
     if status:
         _print_yaml(console, {"status": status})
-    prediction = status.get("prediction") or (manifest.get("spec") or {}).get("prediction")
+    prediction = prediction_of(manifest)
     if kind_type.kind_name in ("WhatIf", "ConfigurationProposal") and prediction:
         _print_effect(console, prediction)
     for line in warnings:
         console.print(line)
     print_search(console, search)
+    print_runs(console, runs)
     table = Table("Condition", "Status", "Reason", "Message", "Since", box=None, title_justify="left")
     for c in conditions:
         table.add_row(c["type"], c["status"], c["reason"], c.get("message", ""), c["lastTransitionTime"])
@@ -113,7 +117,7 @@ def diff(
 
     from meshtwin_operator.cli.console import make_console
     from meshtwin_operator.cli.decisions import condition
-    from meshtwin_operator.cli.proposals import changes_of, find_proposal, warning_lines
+    from meshtwin_operator.cli.proposals import changes_of, find_proposal, prediction_of, warning_lines
     from meshtwin_operator.cli.searches import print_search
     from meshtwin_operator.cli.target import open_target
 
@@ -121,7 +125,7 @@ def diff(
     proposal = find_proposal(access, name)
     changes = changes_of(access, proposal)
     status = proposal.get("status") or {}
-    prediction = status.get("prediction") or proposal["spec"].get("prediction") or {}
+    prediction = prediction_of(proposal)
     if output != "table":
         rows = [{"nodes": list(c.nodes), "setting": c.setting, "before": c.before, "after": c.after} for c in changes]
         told = {"proposal": name, "digest": status.get("digest"), "changes": rows, "prediction": prediction}
@@ -150,7 +154,13 @@ def _print_effect(console: Any, prediction: Mapping[str, Any]) -> bool:
     """What was predicted, before and after, and what its intervals rest on; whether there was anything to print."""
     from rich.table import Table
 
-    from meshtwin_operator.cli.differences import difference_rows, experience_text, kpi_rows, origin_text
+    from meshtwin_operator.cli.differences import (
+        difference_rows,
+        experience_text,
+        kpi_rows,
+        left_out_text,
+        origin_text,
+    )
 
     differences = difference_rows(prediction)
     effect = Table("Flow", "Predicted", "Before", "After", *(["Difference"] if differences else []), box=None)
@@ -162,6 +172,8 @@ def _print_effect(console: Any, prediction: Mapping[str, Any]) -> bool:
     if not effect.row_count:
         return False
     console.print(effect)
+    if text := left_out_text(prediction):
+        console.print(text)
     if prediction.get("provisional"):
         console.print("provisional: a first answer; the simulation that replaces it is under way, or failed")
     if prediction.get("model"):

@@ -8,7 +8,7 @@ from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin_operator.cli.differences import SettingChange, setting_changes
 from meshtwin_operator.cli.target import Manifest, ObjectAccess
 
-__all__ = ["changes_of", "find_proposal", "warning_lines"]
+__all__ = ["changes_of", "find_proposal", "prediction_of", "warning_lines"]
 
 
 def find_proposal(access: ObjectAccess, name: str) -> Manifest:
@@ -36,6 +36,12 @@ def changes_of(access: ObjectAccess, proposal: Mapping[str, Any]) -> tuple[Setti
         raise InvalidInput(f"segment {segment} has no MeshConfiguration of revision {revision}: not adopted yet?")
     nodes = _inventory_addresses(access, segment)
     return setting_changes(bases[0]["spec"]["settings"], proposal["spec"]["settings"], nodes)
+
+
+def prediction_of(proposal: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What was predicted of it, by its pipeline or since; empty: nothing was."""
+    status, spec = proposal.get("status") or {}, proposal.get("spec") or {}
+    return status.get("prediction") or spec.get("prediction") or {}
 
 
 def warning_lines(proposal: Mapping[str, Any]) -> list[str]:

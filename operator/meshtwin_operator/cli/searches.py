@@ -8,9 +8,11 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["loser_rows", "point_rows", "print_search"]
+__all__ = ["loser_rows", "point_rows", "print_runs", "print_search"]
 
-ROLES: Final[Mapping[str, str]] = MappingProxyType({"Proposed": "proposed", "InForce": "in force", "Alternative": ""})
+ROLES: Final[Mapping[str, str]] = MappingProxyType(
+    {"Proposed": "proposed", "Best": "the best", "InForce": "in force", "Alternative": ""}
+)
 STAGES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "fastModel": "fast model",
@@ -45,6 +47,16 @@ def loser_rows(search: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         (_what(loser), STAGES.get(loser.get("stage", ""), loser.get("stage", "-")), loser["verdict"])
         for loser in search.get("losers") or []
     ]
+
+
+def print_runs(console: "Console", runs: Sequence[Mapping[str, Any]]) -> None:
+    """What the last run of each segment found that ended without a proposal; nothing for the others."""
+    for run in runs:
+        if run.get("search") or run.get("warnings"):
+            console.print(f"\n{run['segment']}: {run['result']}: {run.get('message', '')}")
+            for text in run.get("warnings") or []:
+                console.print(f"warning: {text}")
+            print_search(console, run.get("search"))
 
 
 def print_search(console: "Console", search: Mapping[str, Any] | None) -> None:

@@ -33,6 +33,7 @@ from meshtwin_operator.reconcile.outcome import (
     Workload,
     WorkloadRole,
 )
+from meshtwin_operator.reconcile.recipe import plugin_names
 from meshtwin_operator.reconcile.tree import (
     Lineage,
     child_twins,
@@ -234,6 +235,7 @@ def _outcome(
         broker_address=broker.external_address if broker else twin.status and twin.status.broker_address,
         url=world.workload(namespace, parent_workload(name)).url,
         push_in_flight=pushes[0] if pushes else None,
+        plugin_recipes=sorted(plugin_names(summary)) or None,
         **_sum_up(twin, summary, world, now),
     )
     return Outcome(

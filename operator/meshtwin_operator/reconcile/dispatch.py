@@ -25,7 +25,7 @@ __all__ = ["NEWS_KINDS", "reconcile", "related"]
 DECISIONS: Final[Mapping[str, Callable[[Any, World, datetime], Outcome]]] = {
     "DigitalTwin": reconcile_twin,
     "MeshSegment": reconcile_segment,
-    "Recipe": lambda recipe, _world, now: reconcile_recipe(recipe, now),
+    "Recipe": reconcile_recipe,
     "Pipeline": reconcile_pipeline,
     "ConfigurationProposal": reconcile_proposal,
     "Approval": reconcile_approval,

@@ -123,6 +123,7 @@ def segment_twin(segment: MeshSegment, lineage: Lineage, found: InventoryView) -
                 "destination": flow.destination.lower(),
                 "ratePerMinute": flow.rate_per_minute,
                 "deadlineMilliseconds": flow.deadline_milliseconds,
+                **({"acknowledged": True} if flow.acknowledged else {}),  # the hash of others stays
             }
             for flow in spec.flows
         ],
@@ -132,6 +133,10 @@ def segment_twin(segment: MeshSegment, lineage: Lineage, found: InventoryView) -
     }
     if spec.gateway_id is not None:
         config["gatewayId"] = spec.gateway_id
+    if spec.inventory.tx_powers:  # not an empty list: the hash of segments that say nothing stays
+        config["txPowers"] = [
+            entry.model_dump(mode="json", by_alias=True, exclude_none=True) for entry in spec.inventory.tx_powers
+        ]
     config["configHash"] = short_hash(repr(config), found.source_hash)[:16]
     reference = spec.inventory.config_map_ref
     return Workload(

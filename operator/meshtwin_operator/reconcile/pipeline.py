@@ -5,9 +5,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from meshtwin.errors import InvalidInput
+from meshtwin.errors import InvalidInput, Unavailable
 from meshtwin.recipes.messages import RecipeUseModel
-from meshtwin.recipes.parameters import check_built_in
 from meshtwin_operator.reconcile.conditions import (
     Said,
     is_true,
@@ -20,7 +19,7 @@ from meshtwin_operator.reconcile.conditions import (
     waiting,
 )
 from meshtwin_operator.reconcile.outcome import Action, Outcome
-from meshtwin_operator.reconcile.recipe import BUILT_IN_RECIPES
+from meshtwin_operator.reconcile.recipe import check_use
 from meshtwin_operator.reconcile.retention import delete_proposals, superfluous_proposals
 from meshtwin_operator.reconcile.segment_runs import Asking, SegmentStep, is_edited, look_at_segment, proposals_of
 from meshtwin_operator.reconcile.tree import (
@@ -38,9 +37,10 @@ from meshtwin_operator.resources.pipelines import (
 )
 from meshtwin_operator.resources.twins import MeshSegment
 
-__all__ = ["check_objectives", "reconcile_pipeline"]
+__all__ = ["check_objectives", "forget_findings", "reconcile_pipeline"]
 
 NAMED_MAX: Final = 16
+FINDINGS_KEPT: Final = 32  # runs; at most 0.2 MB of the 1.5 MB that an object may have
 FOLLOW_S: Final = 5.0  # a run is looked at this often, besides news of it
 
 
@@ -51,9 +51,10 @@ def reconcile_pipeline(pipeline: Pipeline, world: World, now: datetime) -> Outco
         recipes = _recipes(pipeline, world)
         check_objectives(pipeline.spec.objectives)
         segments = _segments(pipeline, world)
-    except InvalidInput as error:
+    except (InvalidInput, Unavailable) as error:
         runs = pipeline.status.runs if pipeline.status else []
-        return _outcome(pipeline, list(runs), stalled(error.reason, str(error)), [], now, requeue=60.0)
+        say = stalled if isinstance(error, InvalidInput) else progressing
+        return _outcome(pipeline, list(runs), say(error.reason, str(error)), [], now, requeue=60.0)
     steps: list[SegmentStep] = []
     busy = _is_twin_busy(pipeline, world)
     for segment in segments:
@@ -64,10 +65,25 @@ def reconcile_pipeline(pipeline: Pipeline, world: World, now: datetime) -> Outco
     before = [action for step in steps for action in step.before]
     before += _clear(pipeline, segments, world)
     after = [action for step in steps for action in step.after]
-    runs = [step.run for step in steps if step.run is not None]
+    runs = forget_findings([step.run for step in steps if step.run is not None])
     requeue = FOLLOW_S if after else _next_look_s(pipeline, runs, now)
     outcome = _outcome(pipeline, runs, _summary(segments, steps), _verdicts(runs), now, requeue=requeue)
     return replace(outcome, before=tuple(before), after=tuple(after))
+
+
+def forget_findings(runs: Sequence[SegmentRun]) -> list[SegmentRun]:
+    """The runs, the newest of them alone with what they found: a status has to stay small."""
+    ended = sorted(
+        (run.finished_at for run in runs if run.finished_at is not None and (run.search or run.warnings)), reverse=True
+    )
+    if len(ended) <= FINDINGS_KEPT:
+        return list(runs)
+    since = ended[FINDINGS_KEPT - 1]
+    kept: list[SegmentRun] = []
+    for run in runs:
+        is_old = run.finished_at is None or run.finished_at < since
+        kept.append(run.model_copy(update={"search": None, "warnings": []}) if is_old else run)
+    return kept
 
 
 def check_objectives(objectives: ObjectivesSpec) -> None:
@@ -92,24 +108,19 @@ def check_objectives(objectives: ObjectivesSpec) -> None:
 
 
 def _recipes(pipeline: Pipeline, world: World) -> list[RecipeUseModel]:
-    uses = []
+    """What the pipeline's twin is to run; raises as `check_use`."""
+    uses: list[RecipeUseModel] = []
+    parameters: dict[str, int]
+    twin = ObjectKey("DigitalTwin", pipeline.metadata.namespace, pipeline.spec.twin_ref.name)
     for index, reference in enumerate(pipeline.spec.recipes):
         found = world.get(ObjectKey("Recipe", pipeline.metadata.namespace, reference.name))
+        name, parameters = reference.name, {}
+        places = (f"spec.recipes[{index}]: no Recipe has that name", f"spec.recipes[{index}]")
         if isinstance(found, Recipe):
-            if found.spec.uses in BUILT_IN_RECIPES:
-                check_built_in(found.spec.uses, found.spec.parameters, f"Recipe {reference.name}: spec.parameters")
-            uses.append(
-                RecipeUseModel(name=reference.name, uses=found.spec.uses, parameters=dict(found.spec.parameters))
-            )
-        elif reference.name in BUILT_IN_RECIPES:
-            uses.append(RecipeUseModel(name=reference.name, uses=reference.name))
-        if not uses or len(uses) <= index or uses[-1].uses not in BUILT_IN_RECIPES:
-            known = ", ".join(sorted(BUILT_IN_RECIPES))
-            raise InvalidInput(
-                f"{reference.name!r} is neither a Recipe that exists nor one of {known}",
-                reason="UnknownRecipe",
-                place=f"spec.recipes[{index}]",
-            )
+            name, parameters = found.spec.uses, dict(found.spec.parameters)
+            places = (f"Recipe {reference.name}: spec.uses", f"Recipe {reference.name}: spec.parameters")
+        check_use(name, parameters, world, twin, places)
+        uses.append(RecipeUseModel(name=reference.name, uses=name, parameters=parameters))
     return uses
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from meshtwin.errors import InvalidInput
+from meshtwin.recipes.parameters import BUILT_IN_PARAMETERS
 from meshtwin_operator.reconcile.conditions import condition_of
 from meshtwin_operator.reconcile.naming import parent_workload, segment_workload
 from meshtwin_operator.reconcile.tree import (
@@ -17,7 +18,7 @@ from meshtwin_operator.reconcile.tree import (
 )
 from meshtwin_operator.reconcile.world import ObjectKey, World
 from meshtwin_operator.resources.base import Resource
-from meshtwin_operator.resources.pipelines import Pipeline
+from meshtwin_operator.resources.pipelines import Pipeline, Recipe
 from meshtwin_operator.resources.records import Approval, ConfigurationProposal, MeshConfiguration
 from meshtwin_operator.resources.twins import DigitalTwin, MeshSegment
 from meshtwin_operator.resources.whatifs import WhatIf
@@ -94,6 +95,9 @@ def _of_workload(key: ObjectKey, world: World) -> Iterator[ObjectKey]:
     if key.name == parent_workload(twin):
         yield ObjectKey("DigitalTwin", key.namespace, twin)
         yield from _askers(twin, key.namespace, world)
+        for recipe in world.all("Recipe", key.namespace):  # a twin may have told that it knows it
+            if isinstance(recipe, Recipe) and recipe.spec.uses not in BUILT_IN_PARAMETERS:
+                yield from _keys([recipe])
 
 
 def _askers(twin: str, namespace: str, world: World) -> Iterator[ObjectKey]:

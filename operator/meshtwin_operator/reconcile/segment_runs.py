@@ -11,7 +11,7 @@ from meshtwin_operator.reconcile.judging import is_twin_ready, start_run, why_un
 from meshtwin_operator.reconcile.naming import PIPELINE_LABEL, SEGMENT_LABEL, TWIN_LABEL, proposal_name, run_id
 from meshtwin_operator.reconcile.outcome import Action, CreateRecord, StartRun
 from meshtwin_operator.reconcile.revisions import find_base, find_wanted
-from meshtwin_operator.reconcile.searches import to_search, to_warnings
+from meshtwin_operator.reconcile.searches import SHORT, to_search, to_warnings
 from meshtwin_operator.reconcile.tree import Lineage, configurations_of, is_open, pushes_in_flight
 from meshtwin_operator.reconcile.world import ObjectKey, World
 from meshtwin_operator.resources.base import API_GROUP, API_VERSION
@@ -86,6 +86,7 @@ def look_at_segment(asking: Asking, *, busy: bool) -> SegmentStep:
     if waiting_for:
         entry = last or SegmentRun(segment=asking.name, result="AwaitingDecision")
         update: dict[str, Any] = {"result": "AwaitingDecision", "proposal": waiting_for[-1], "message": ""}
+        update |= {"search": None, "warnings": []}  # the proposal has its own
         if edited:
             update["base_revision"] = None  # what was asked has changed: run again after the decision
         return SegmentStep(entry.model_copy(update=update))
@@ -199,8 +200,16 @@ def _follow(asking: Asking, last: SegmentRun) -> SegmentStep:
     result = answer.pipeline_result
     if result.outcome != "Proposed":
         update = {**ended, "result": result.outcome, "message": result.message, "proposal": None}
-        return SegmentStep(last.model_copy(update=update))
+        return SegmentStep(last.model_copy(update={**update, **_found(result)}))
     return _propose(asking, last, result, ended)
+
+
+def _found(result: PipelineResponse) -> dict[str, Any]:
+    """What the status keeps of a run that proposes nothing: the whole is in the twin's answer, while it keeps that."""
+    evidence = result.evidence
+    search = to_search(evidence, SHORT, is_proposed=False) if evidence.candidates_tried or evidence.pareto else None
+    news = [text for text in result.gaps if text not in result.message]  # the message has what the best misses
+    return {"search": search, "warnings": to_warnings(result.model_copy(update={"gaps": news}), SHORT)}
 
 
 def _propose(asking: Asking, last: SegmentRun, result: PipelineResponse, ended: Mapping[str, Any]) -> SegmentStep:
@@ -209,7 +218,8 @@ def _propose(asking: Asking, last: SegmentRun, result: PipelineResponse, ended: 
     reported = world.gateway(namespace, segment.spec.gateway_id).reported if segment.spec.gateway_id else None
     if reported is not None and result.digest in reported.rejected_hashes:
         text = "the best candidate was taken back earlier because it did harm; it is not proposed again"
-        return SegmentStep(last.model_copy(update={**ended, "result": "NothingBetter", "message": text}))
+        update = {**ended, "result": "NothingBetter", "message": text, **_found(result)}
+        return SegmentStep(last.model_copy(update=update))
     base = find_base(configurations_of(world, namespace, segment.metadata.name))
     if base is None or base.spec.revision != last.base_revision:
         text = "the configuration changed while the models computed"

@@ -21,6 +21,7 @@ from meshtwin_operator.reconcile.conditions import (
 )
 from meshtwin_operator.reconcile.judging import find_run, is_twin_ready, start_what_if, to_prediction, why_unanswered
 from meshtwin_operator.reconcile.outcome import Outcome, StartRun
+from meshtwin_operator.reconcile.searches import bound_warnings
 from meshtwin_operator.reconcile.tree import Lineage, find_lineage
 from meshtwin_operator.reconcile.world import ObjectKey, World
 from meshtwin_operator.resources.settings import PredictionRecord
@@ -78,7 +79,7 @@ def _follow(question: WhatIf, world: World, lineage: Lineage, now: datetime) -> 
     if answer is not None and answer.state == "Done" and answer.what_if_result is not None:
         prediction = to_prediction(answer.what_if_result.prediction)
         wanted = (*ready("Answered"), said("Answered", True, "Answered"))
-        warnings = [text[:512] for text in answer.what_if_result.warnings[:32]]
+        warnings = bound_warnings(answer.what_if_result.warnings)
         return _outcome(question, wanted, now, run=run, prediction=prediction, warnings=warnings)
     start = start_what_if(
         world,

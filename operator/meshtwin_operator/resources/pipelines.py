@@ -15,10 +15,12 @@ from meshtwin_operator.resources.base import (
     StatusBase,
     checked_by,
 )
+from meshtwin_operator.resources.searches import SearchRecord, Text
 
-__all__ = ["SEGMENTS_MAX", "Pipeline", "PipelineSpec", "Recipe", "RecipeSpec"]
+__all__ = ["RUN_WARNINGS_MAX", "SEGMENTS_MAX", "Pipeline", "PipelineSpec", "Recipe", "RecipeSpec"]
 
 SEGMENTS_MAX: Final = 256  # of one pipeline: each has an entry in its status
+RUN_WARNINGS_MAX: Final = 8  # of one run that ended without a proposal
 READY_COLUMNS = (
     PrinterColumn(name="Ready", json_path='.status.conditions[?(@.type=="Ready")].status'),
     PrinterColumn(name="Age", json_path=".metadata.creationTimestamp", type="date"),
@@ -33,7 +35,7 @@ Parameter = Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000)]
 
 
 class RecipeSpec(ResourceModel):
-    """A named use of a built-in recipe with its parameters."""
+    """A named use of a recipe, built-in or of a package in the twins' image, with its parameters."""
 
     uses: str = Field(
         pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63, description="Name of a built-in or plug-in recipe."
@@ -124,7 +126,7 @@ class PipelineSpec(ResourceModel):
         min_length=1,
         max_length=16,
         json_schema_extra=UNIQUE_BY_NAME,
-        description="Names of Recipes of this namespace, or of built-in ones, in order.",
+        description="Names of Recipes of this namespace, or of those that the twin has, in order.",
     )
     segments: list[NameRef] = Field(
         default=[], max_length=SEGMENTS_MAX, json_schema_extra=UNIQUE_BY_NAME, description="Absent: all of the twin."
@@ -146,6 +148,16 @@ class SegmentRun(ResourceModel):
     base_revision: Count | None = None
     run_id: str | None = Field(default=None, max_length=64)
     finished_at: AwareDatetime | None = None
+    search: SearchRecord | None = Field(
+        default=None,
+        description="Of a run that ended without a proposal: the best it found and what is in force, with their "
+        "figures, and why others lost; shorter than in a proposal. Kept of the newest runs.",
+    )
+    warnings: list[Text] = Field(
+        default=[],
+        max_length=RUN_WARNINGS_MAX,
+        description="Likewise: what the reader should know; a proposal has its own.",
+    )
 
 
 class PipelineStatus(StatusBase):

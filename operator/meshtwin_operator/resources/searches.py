@@ -33,7 +33,9 @@ class ParetoPointRecord(ResourceModel):
     Those are the states of the prediction, which no round of the search has met.
     """
 
-    role: Literal["Proposed", "InForce", "Alternative"]
+    role: Literal["Proposed", "Best", "InForce", "Alternative"] = Field(
+        description="Best: of a run that proposed nothing, the closest to what was asked."
+    )
     recipe: str = Field(default="", max_length=63)
     reason: Text = Field(description="What it is.")
     verdict: Text = Field(default="", description="Why it is not what is proposed.")
@@ -65,7 +67,7 @@ class LoserRecord(ResourceModel):
 
 
 class SearchRecord(ResourceModel):
-    """Where a proposal of a pipeline comes from: what else could be chosen, and why the others lost."""
+    """What a pipeline's run found: what could be chosen, or else is proposed, and why the others lost."""
 
     candidates: Count = Field(description="That some model was asked about.")
     by_fast_model_alone: Count = Field(default=0, description="Of them, that were not simulated.")

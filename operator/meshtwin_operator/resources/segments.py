@@ -5,6 +5,13 @@ from typing import ClassVar, Literal
 from pydantic import AwareDatetime, Field
 
 from meshtwin.mesh.stacks import STACKS
+from meshtwin.mesh.tx_power import (
+    TX_POWER_DEVIATION_MOST_DB,
+    TX_POWER_LEAST_DBM,
+    TX_POWER_MOST_DBM,
+    TxPower,
+    TxPowerRange,
+)
 from meshtwin_operator.resources.base import (
     UNIQUE,
     UNIQUE_BY_NAME,
@@ -28,6 +35,7 @@ __all__ = [
     "MeshSegmentStatus",
     "MonitoringSpec",
     "ScorecardStatus",
+    "TxPowerSpec",
 ]
 
 
@@ -43,12 +51,47 @@ class ConfigMapKeyRef(ResourceModel):
     )
 
 
+class TxPowerSpec(ResourceModel):
+    """With which power nodes send, from the data sheet of a product or the setting of its stack."""
+
+    nodes: list[RangeText] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        json_schema_extra=UNIQUE,
+        description='Addresses and ranges, four hexadecimal digits: "0007", "0011-0014"; absent: all of the inventory.',
+    )
+    # Whole decibels: reports round received power to 5 dB.
+    tx_power_dbm: int = Field(
+        ge=int(TX_POWER_LEAST_DBM), le=int(TX_POWER_MOST_DBM), description="Into the antenna, whole dBm."
+    )
+    deviation_db: int = Field(
+        default=0,
+        ge=0,
+        le=int(TX_POWER_DEVIATION_MOST_DB),
+        description="Standard deviation of the true power around it: tolerance of the chip, unknown antenna.",
+    )
+
+    def to_value(self) -> TxPowerRange:
+        """The frozen value."""
+        return TxPowerRange(
+            tx_power=TxPower(self.tx_power_dbm, self.deviation_db),
+            nodes=None if self.nodes is None else tuple(self.nodes),
+        )
+
+
 class InventorySpec(ResourceModel):
-    """Mesh Configuration Database JSON, and optionally where the nodes are."""
+    """Mesh Configuration Database JSON, and optionally where the nodes are and with which power they send."""
 
     config_map_ref: ConfigMapKeyRef = Field(description="Mesh Configuration Database JSON, without keys.")
     placement_key: str | None = Field(
         default=None, max_length=253, description="Key in the same ConfigMap that says where the nodes are."
+    )
+    tx_powers: list[TxPowerSpec] = Field(
+        default=[],
+        max_length=64,
+        description="Transmit powers as far as they are known, a later entry instead of an earlier one; "
+        "links of these nodes then tell their attenuation.",
     )
 
 
@@ -88,6 +131,10 @@ class FlowSpec(ResourceModel):
     )
     deadline_milliseconds: int = Field(
         default=150, ge=1, le=60_000, description="Later is too late, lost counts as late; absent: 150."
+    )
+    acknowledged: bool = Field(
+        default=False,
+        description="Every member answers the source: answers are simulated, too, and predictions tell their share.",
     )
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import AwareDatetime, Field
 
 from meshtwin.mesh.configuration import NodeSettings, SettingsRange, Transmit
-from meshtwin_operator.resources.base import UNIQUE, CelRule, Count, LargeCount, RangeText, ResourceModel
+from meshtwin_operator.resources.base import COUNT_MAX, UNIQUE, CelRule, Count, LargeCount, RangeText, ResourceModel
 
 __all__ = [
     "FlowDifferences",
@@ -114,6 +114,10 @@ class FlowFigures(ResourceModel):
         description="Messages that reached every member, however late; of round trips, that everybody answered.",
     )
     delivery: PerMilleInterval = Field(description="Pairs of message and member; of round trips, answered ones.")
+    answered: PerMilleInterval | None = Field(
+        default=None,
+        description="Of acknowledged flows: pairs whose answer came back to the source, as the model gave it.",
+    )
     on_time_by_model: PerMilleInterval | None = Field(
         default=None, description="As the model gave it, where the scorecard made another interval of it."
     )
@@ -194,6 +198,7 @@ class FlowDifferences(ResourceModel):
     latency_p50: MillisecondsDifference
     latency_p95: MillisecondsDifference
     latency_p99: MillisecondsDifference
+    answered: PerMilleDifference | None = Field(default=None, description="Absent: nobody is to answer.")
     open_because: str | None = Field(default=None, max_length=256, description="Why something is absent.")
 
 
@@ -214,4 +219,14 @@ class PredictionRecord(ResourceModel):
     scorecard: ScorecardUsed | None = Field(default=None, description="Absent: the intervals are the model's own.")
     differences: list[FlowDifferences] | None = Field(
         default=None, max_length=64, description="After less before, of what-ifs. Absent: the model tells none."
+    )
+    flows_left_out: int | None = Field(
+        default=None,
+        ge=1,
+        le=COUNT_MAX,
+        description="Flows that the lists have no room for: those that change least and are most on time. "
+        "Absent: none.",
+    )
+    nodes_left_out: int | None = Field(
+        default=None, ge=1, le=COUNT_MAX, description="Likewise, nodes of gateways in airtimeAt. Absent: none."
     )

@@ -1,6 +1,6 @@
 """`DigitalTwin`: the parent of segments and of other twins."""
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -91,6 +91,9 @@ class DigitalTwinStatus(StatusBase):
     broker_address: str | None = Field(default=None, max_length=260)
     url: str | None = Field(default=None, max_length=260)
     push_in_flight: str | None = Field(default=None, max_length=253)  # MeshConfiguration
+    plugin_recipes: list[Annotated[str, Field(max_length=63)]] | None = Field(
+        default=None, max_length=64, description="Recipes that packages in the twin's image bring. Absent: none."
+    )
 
 
 class DigitalTwin(Resource):

@@ -22,7 +22,7 @@ BASE = {
 }
 
 
-def shelf(*warnings: str) -> MemoryAccess:
+def shelf(*warnings: str, prediction: dict[str, Any] | None = None) -> MemoryAccess:
     spec: dict[str, Any] = {
         "segmentRef": {"name": "north"},
         "origin": "Pipeline",
@@ -32,6 +32,8 @@ def shelf(*warnings: str) -> MemoryAccess:
     }
     if warnings:
         spec["warnings"] = list(warnings)
+    if prediction is not None:
+        spec["prediction"] = prediction
     status = {"phase": "AwaitingDecision", "digest": DIGEST, "baseRevision": 0}
     proposal = {"kind": "ConfigurationProposal", "metadata": {"name": "p"}, "spec": spec, "status": status}
     return MemoryAccess(BASE, proposal)
@@ -69,6 +71,33 @@ def test_approval_repeats_the_warnings_beside_what_it_made(monkeypatch: pytest.M
     told, beside = run(monkeypatch, shelf(DOUBT), "approve", "p", "--wait", "0")
     assert "created by alice" in told
     assert f"warning: {DOUBT}" in beside
+
+
+FIGURES = {
+    "flow": "lights",
+    "messages": 320,
+    "onTime": {"estimatePerMille": 990, "lowPerMille": 980, "highPerMille": 998},
+    "delivery": {"estimatePerMille": 995, "lowPerMille": 990, "highPerMille": 999},
+    "answered": {"estimatePerMille": 970, "lowPerMille": 950, "highPerMille": 985},
+    "howKnown": "predicted",
+}
+LARGE = {"before": {"flows": [FIGURES]}, "after": {"flows": [FIGURES]}, "flowsLeftOut": 36, "nodesLeftOut": 1}
+
+
+@pytest.mark.parametrize("words", [("diff", "p"), ("describe", "cprop", "p"), ("approve", "p", "--wait", "0")])
+def test_a_prediction_says_how_many_flows_it_leaves_out(
+    monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    told = "".join(run(monkeypatch, shelf(prediction=LARGE), *words))
+    assert "left out: 36 flows and 1 gateway node, which change less or are better off than those told" in told
+
+
+@pytest.mark.parametrize("words", [("diff", "p"), ("describe", "cprop", "p")])
+def test_share_of_answers_stands_beside_the_others_with_its_interval(
+    monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    told, _ = run(monkeypatch, shelf(prediction=LARGE), *words)
+    assert "lights answered 97.0 % (95.0–98.5) 97.0 % (95.0–98.5)" in told
 
 
 def test_demo_tells_warnings_of_what_waits_and_counts_those_beyond_a_few(tmp_path: Path) -> None:

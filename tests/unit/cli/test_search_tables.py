@@ -1,13 +1,14 @@
 """Tables of what a search found, as the one who approves reads them."""
 
 import re
+from io import StringIO
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from meshtwin_operator.cli.differences import kpi_rows, origin_text
-from meshtwin_operator.cli.searches import loser_rows, point_rows, print_search
+from meshtwin_operator.cli.searches import loser_rows, point_rows, print_runs, print_search
 
 PROPOSED = {
     "role": "Proposed",
@@ -88,3 +89,25 @@ def test_paths_and_battery_energy_are_rows_where_they_are_known() -> None:
         ("", "disjoint paths", "2"),
         ("", "battery, sending", "12 mJ/h"),
     ]
+
+
+def test_run_without_a_proposal_is_told_with_what_it_missed_its_warnings_and_its_best() -> None:
+    console = Console(width=200, record=True, file=StringIO())
+    best = {**PROPOSED, "role": "Best", "verdict": "onTime of west is 910 per mille, below 950"}
+    found = {**SEARCH, "pareto": [best, IN_FORCE]}
+    runs = [
+        {
+            "segment": "north",
+            "result": "ObjectivesUnreachable",
+            "message": "the best of 37 candidates: onTime of west is 910 per mille, below 950",
+            "search": found,
+            "warnings": ["2 nodes have no known link: 0004, 0005"],
+        },
+        {"segment": "south", "result": "Proposed", "message": "8 relays"},
+    ]
+    print_runs(console, runs)
+    text = " ".join(console.export_text().split())
+    assert "north: ObjectivesUnreachable: the best of 37 candidates: onTime of west is 910 per mille, below 950" in text
+    assert "warning: 2 nodes have no known link: 0004, 0005" in text
+    assert "1 the best 99.3 %" in text
+    assert "south" not in text

@@ -191,7 +191,7 @@ def test_taking_away_a_spare_path_is_a_fault_unless_one_path_is_wanted(build_gri
     fault = find_fault(question_about(snapshot), single)
 
     assert fault is not None
-    assert "would hang on a single relay, which they do not now" in fault
+    assert "would hang on a single relay, unlike now" in fault
     assert find_fault(ask_question(snapshot, "office-west", wanting), single) is None
 
 

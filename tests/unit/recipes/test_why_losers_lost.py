@@ -198,6 +198,43 @@ def test_pareto_points_are_judged_on_the_states_of_the_prediction_alone(question
     assert points[2].verdict == "onTime of west is 500 per mille, below 900"
 
 
+def test_best_that_is_not_proposed_is_shown_though_another_beats_it(question):
+    best, cheap = judged(question, {1, 3}), judged(question, {1})
+    case = losing(question, [[best, cheap], [best, cheap]], [confirm(question, best, fresh=kpis(0.85, 0.02))])
+    better = Judged(candidate=cheap.candidate, kpis=kpis(0.86, 0.01))
+    case = replace(case, is_proposed=False, found=replace(case.found, alternatives=(better,)))
+    points = find_pareto_points(case)
+    mine = next(p for p in points if p.digest == compute_digest(best.candidate.configuration))
+    assert (mine.role, mine.merits.on_time) == (Role.ALTERNATIVE, 0.85)
+    assert mine.verdict == "onTime of west is 850 per mille, below 900"
+
+
+def test_alternative_that_misses_less_than_all_finalists_is_the_best_that_is_told(question):
+    best, cheap, good = judged(question, {1, 3}), judged(question, {1}), judged(question, {3})
+    case = losing(
+        question, [[best, cheap, good], [best, cheap, good]], [confirm(question, best, fresh=kpis(0.8, 0.02))]
+    )
+    closer = Judged(candidate=cheap.candidate, kpis=kpis(0.85, 0.01))
+    unproven = Judged(candidate=good.candidate, kpis=kpis(0.95, 0.01))  # meets the objective, under no trouble
+    found = replace(case.found, alternatives=(closer, unproven))
+
+    told = found.closest_for(question, case.best)
+    assert told.judged == closer
+    assert [gap.text for gap in told.gaps] == ["onTime of west is 850 per mille, below 900"]
+    records, _ = describe_trials(replace(case, found=found, best=told, is_proposed=False))
+    assert (records[0].digest, records[0].verdict) == (
+        compute_digest(cheap.candidate.configuration),
+        "onTime of west is 850 per mille, below 900",
+    )
+
+
+def test_finalist_that_misses_least_on_the_same_states_stays_the_best(question):
+    best, cheap = judged(question, {1, 3}), judged(question, {1})
+    case = losing(question, [[best, cheap], [best, cheap]], [confirm(question, best, fresh=kpis(0.88, 0.02))])
+    farther = Judged(candidate=cheap.candidate, kpis=kpis(0.85, 0.01))
+    assert replace(case.found, alternatives=(farther,)).closest_for(question, case.best) is case.best
+
+
 def test_no_more_alternatives_are_judged_than_a_reader_takes_in(question):
     best = judged(question, {1, 3}, on_time=0.9, airtime=0.001)
     many = [

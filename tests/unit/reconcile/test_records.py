@@ -1,5 +1,6 @@
 """Proposals, approvals, pipelines, recipes, what-ifs."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from fake_world import (
     PROPOSAL,
     REVISION_0,
     REVISION_1,
+    START,
     TWIN,
     FakeDriver,
     FakeWorld,
@@ -28,7 +30,9 @@ from meshtwin.recipes.messages import RunStatus, WhatIfRequest
 from meshtwin.recipes.registry import BUILT_IN
 from meshtwin_operator.reconcile.dispatch import reconcile
 from meshtwin_operator.reconcile.outcome import CreateRecord
+from meshtwin_operator.reconcile.pipeline import forget_findings
 from meshtwin_operator.reconcile.recipe import BUILT_IN_RECIPES
+from meshtwin_operator.resources.pipelines import PipelineStatus, SegmentRun
 
 FIGURES: dict[str, Any] = {"flows": [], "airtimePerMille": 40}
 PREDICTION: dict[str, Any] = {
@@ -463,6 +467,71 @@ def test_no_proposal_when_there_is_none_to_make_and_a_condition_says_so(outcome:
     assert proposals(world) == []
     assert result_of(world) == outcome
     assert world.condition(PIPELINE, "ObjectivesMet")[1] == outcome
+
+
+def test_run_without_a_proposal_keeps_the_best_it_found_what_lost_and_its_warnings() -> None:
+    world, driver = make_pipeline()
+    driver.look_at(PIPELINE)
+    answer(world, driver, "ObjectivesUnreachable", warnings=["2 nodes have no known link: 0004, 0005"], gaps=["south"])
+    driver.look_at(PIPELINE)
+    (run,) = world.status(PIPELINE)["runs"]
+    assert run["warnings"] == ["2 nodes have no known link: 0004, 0005", "south"]
+    assert run["search"]["candidates"] == 12
+    assert [(p["role"], p["onTimePerMille"]) for p in run["search"]["pareto"]] == [("Best", 990), ("InForce", 480)]
+    assert [(loser["reason"], loser["verdict"]) for loser in run["search"]["losers"]] == [("16 relays", "airtime")]
+
+
+def test_run_whose_best_did_harm_before_keeps_what_it_found() -> None:
+    world, driver = make_pipeline()
+    world.gateways["gw-north"].rejected.append("sha256:" + "a" * 64)
+    driver.look_at(PIPELINE)
+    answer(world, driver)
+    driver.look_at(PIPELINE)
+    (run,) = world.status(PIPELINE)["runs"]
+    assert "did harm" in run["message"]
+    assert run["search"]["pareto"][0]["role"] == "Best"
+
+
+def test_run_with_a_proposal_leaves_what_it_found_to_the_proposal() -> None:
+    world, driver = make_pipeline()
+    driver.look_at(PIPELINE)
+    answer(world, driver, warnings=["doubtful"])
+    driver.sweep(2)
+    (run,) = world.status(PIPELINE)["runs"]
+    assert run["result"] == "AwaitingDecision"
+    assert "search" not in run
+    assert not run["warnings"]
+
+
+def test_findings_of_many_segments_stay_within_what_a_status_may_be() -> None:
+    search = {
+        "candidates": 9,
+        "seed": 1,
+        "pareto": [
+            {"role": "Best", "reason": "r" * 240, "verdict": "v" * 240, "onTimePerMille": 900, "airtimePerMillion": 9}
+        ]
+        * 4,
+        "losers": [{"reason": "r" * 240, "verdict": "v" * 240}] * 3,
+    }
+    runs = [
+        SegmentRun.model_validate(
+            {
+                "segment": f"s{n}",
+                "result": "NothingBetter",
+                "message": "m" * 1024,
+                "finishedAt": START + timedelta(minutes=n),
+                "search": search,
+                "warnings": ["w" * 240] * 8,
+            }
+        )
+        for n in range(256)
+    ]
+    kept = forget_findings(runs)
+    assert [run.segment for run in kept if run.search] == [f"s{n}" for n in range(224, 256)]
+    assert all(run.warnings == [] for run in kept if run.search is None)
+    assert [run.message for run in kept] == [run.message for run in runs]
+    status = PipelineStatus(runs=kept).model_dump_json(by_alias=True, exclude_none=True)
+    assert len(status) < 600_000  # an object may have 1.5 MB in all
 
 
 def test_undecided_proposal_holds_back_the_next_run() -> None:

@@ -65,6 +65,25 @@ def test_config_of_the_segment_twin_is_what_its_process_reads() -> None:
     assert [child.name for child in parent.children] == ["north-segment"]
 
 
+def south_config(**inventory: Any) -> dict[str, Any]:
+    world, driver = make_office()
+    driver.look_at(put_south(world, inventory={"configMapRef": {"name": "south"}, **inventory}))
+    return dict(driver.workloads["south-segment"].config)
+
+
+def test_stated_transmit_powers_reach_the_twin_and_start_it_again() -> None:
+    stated = south_config(txPowers=[{"txPowerDbm": 4}, {"nodes": ["0021"], "txPowerDbm": 8, "deviationDb": 2}])
+    assert stated["txPowers"] == [
+        {"txPowerDbm": 4, "deviationDb": 0},
+        {"nodes": ["0021"], "txPowerDbm": 8, "deviationDb": 2},
+    ]
+    assert stated["configHash"] != south_config()["configHash"]
+
+
+def test_twin_of_a_segment_without_stated_powers_is_configured_as_ever() -> None:
+    assert "txPowers" not in south_config()
+
+
 def test_broker_at_the_root_has_accounts_for_all_gateways_and_twins_of_the_tree() -> None:
     world, driver = make_office()
     put_south(world)

@@ -4,6 +4,7 @@ Follows the summaries of its children (segments or parents), overlays their snap
 counts, freshness and health for its own parent. A child that is missing is named; the rest is answered.
 """
 
+import asyncio
 import secrets
 import sys
 import time
@@ -15,6 +16,8 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from meshtwin.app.children import ChildSnapshots, parse_summary
+from meshtwin.app.fork_server import FORK_SERVER
+from meshtwin.app.plugin_recipes import find_plugin_recipes, has_plugin_recipes
 from meshtwin.app.running import run_twin
 from meshtwin.app.runs import RunRegistry
 from meshtwin.app.serving import serve_until_signal, utc_now
@@ -22,7 +25,7 @@ from meshtwin.app.settings import ChildConfig, ParentTwinSettings, read_settings
 from meshtwin.app.summaries import SummaryPublisher, make_will
 from meshtwin.app.warming import Warming
 from meshtwin.connectors.mqtt import MqttLink
-from meshtwin.contract.summaries import TwinSummary
+from meshtwin.contract.summaries import PluginRecipes, TwinSummary
 from meshtwin.contract.topics import twin_topic
 from meshtwin.metrics.parent import ParentMetrics
 from meshtwin.northbound.rest import create_app
@@ -50,6 +53,7 @@ class ParentTwin:
         self.turned_s = time.monotonic()
         self.warming = Warming()
         self._logged_s: dict[str, float] = {}
+        self._recipes = None if has_plugin_recipes() else PluginRecipes()  # None: not known yet
         self._topics = {_topic_of(settings, child): child.name for child in settings.children}
         self._snapshots = ChildSnapshots(settings.name, settings.children, key, utc_now)
         self.link = MqttLink(
@@ -68,14 +72,18 @@ class ParentTwin:
         return await self._snapshots.overlaid()
 
     def summary(self) -> TwinSummary:
-        """Roll-up of the children's summaries now."""
-        return roll_up_children(
+        """Roll-up of the children's summaries now; it is not ready before it knows its recipes."""
+        rolled_up = roll_up_children(
             self.settings.name,
             [(child.name, self.summaries.get(child.name)) for child in self.settings.children],
             session=self.session,
             config_hash=self.settings.config_hash,
             now=utc_now(),
         )
+        recipes = self._recipes
+        told = None if recipes == PluginRecipes() else recipes
+        is_ready = rolled_up.ready and recipes is not None
+        return rolled_up.model_copy(update={"plugin_recipes": told, "ready": is_ready})
 
     def liveness(self) -> Health:
         """Whether reading and the MQTT thread turn."""
@@ -103,6 +111,11 @@ class ParentTwin:
                 continue
             self._keep(message.topic, message.payload)
             self.link.acknowledge(message)
+
+    async def find_recipes(self) -> None:
+        """Ask the packages for their recipes, if there are any."""
+        if self._recipes is None:
+            self._recipes = await find_plugin_recipes()
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -152,7 +165,9 @@ async def run_parent_twin(settings: ParentTwinSettings) -> None:
     publisher = SummaryPublisher(twin.link, topic, twin.summary)
     twin.link.start()
     if settings.keep_models_seconds:
+        FORK_SERVER.keep()
         twin.warming.start(runs.load_models())
+    finding = asyncio.create_task(twin.find_recipes(), name="recipes")
     log.info("Started", twin=settings.name, children=len(settings.children))
     try:
         await serve_until_signal(
@@ -162,6 +177,7 @@ async def run_parent_twin(settings: ParentTwinSettings) -> None:
             {"read": twin.read(), "summary": publisher.run()},
         )
     finally:
+        finding.cancel()
         runs.close()
         await publisher.say_goodbye()
         await twin.link.stop()

@@ -1,12 +1,20 @@
 """Payloads under ``meshtwin/v1/twins/``: what a twin tells its parent and the operator. Technology-neutral."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
 from meshtwin.contract.wire import UnicastText, WireModel
 
-__all__ = ["FlowSummary", "ScorecardSummary", "SegmentSummary", "TwinSummary"]
+__all__ = [
+    "FlowSummary",
+    "ParameterSummary",
+    "PluginRecipes",
+    "RecipeSummary",
+    "ScorecardSummary",
+    "SegmentSummary",
+    "TwinSummary",
+]
 
 
 class ScorecardSummary(WireModel):
@@ -45,6 +53,32 @@ class SegmentSummary(WireModel):
     scorecard: ScorecardSummary | None = None  # None: nothing was measured of a prediction yet
 
 
+ParameterName = Annotated[str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9]{0,62}$")]  # as a `Recipe` may set it
+Why = Annotated[str, Field(max_length=300, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]  # it reaches terminals
+
+
+class ParameterSummary(WireModel):
+    """Bounds of a recipe's parameter, and what holds where nothing is said."""
+
+    low: int
+    high: int
+    default: int
+
+
+class RecipeSummary(WireModel):
+    """A recipe that an installed package brings."""
+
+    name: str = Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)
+    parameters: dict[ParameterName, ParameterSummary] = Field(default={}, max_length=32)
+
+
+class PluginRecipes(WireModel):
+    """Recipes besides the built-in ones, by name; ``broken``: packages whose recipes can't be used, and why."""
+
+    recipes: list[RecipeSummary] = Field(default=[], max_length=64)
+    broken: list[Why] = Field(default=[], max_length=16)
+
+
 class TwinSummary(WireModel):
     """Retained; the last will says ``online: false``."""
 
@@ -62,3 +96,4 @@ class TwinSummary(WireModel):
     segments: list[SegmentSummary] = Field(default=[], max_length=256)
     children_missing: list[str] = Field(default=[], max_length=256)
     fingerprint: str | None = None
+    plugin_recipes: PluginRecipes | None = None  # None: no package brings any, or it is not known yet

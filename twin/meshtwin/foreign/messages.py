@@ -205,6 +205,9 @@ class FlowKpisMessage(WireModel):
     sent: int = Field(ge=0)
     on_time_ratio: RatioMessage = Field(description="messages that reached every member within the deadline")
     delivery_ratio: RatioMessage = Field(description="(message, member) pairs that arrived at all")
+    answered_ratio: RatioMessage | None = Field(
+        default=None, description="of acknowledged flows: pairs whose answer came back to the source"
+    )
     latency_p50_milliseconds: Milliseconds | None = None
     latency_p95_milliseconds: Milliseconds | None = None
     latency_p99_milliseconds: Milliseconds | None = None
@@ -222,6 +225,7 @@ class FlowKpisMessage(WireModel):
             sent=value.sent,
             on_time_ratio=RatioMessage.from_value(value.on_time),
             delivery_ratio=RatioMessage.from_value(value.delivery),
+            answered_ratio=None if value.answered is None else RatioMessage.from_value(value.answered),
             latency_p50_milliseconds=value.latency_p50_ms,
             latency_p95_milliseconds=value.latency_p95_ms,
             latency_p99_milliseconds=value.latency_p99_ms,
@@ -239,6 +243,7 @@ class FlowKpisMessage(WireModel):
             sent=self.sent,
             on_time=self.on_time_ratio.to_value(),
             delivery=self.delivery_ratio.to_value(),
+            answered=None if self.answered_ratio is None else self.answered_ratio.to_value(),
             latency_p50_ms=self.latency_p50_milliseconds,
             latency_p95_ms=self.latency_p95_milliseconds,
             latency_p99_ms=self.latency_p99_milliseconds,

@@ -76,6 +76,8 @@ class FlowKpis:
     can count that share no clock.
     ``spread_p95_ms``: 95th percentile of first to last member, over messages that reached all; None for a
     single member or when no message reached all.
+    ``answered``: share of (message, member) pairs whose answer came back to the source; None: no answers are asked
+    for, or the model tells none.
     ``latency_p50`` … ``spread_p95``: the same figures with their intervals in milliseconds; None: not told.
     """
 
@@ -93,6 +95,7 @@ class FlowKpis:
     latency_p99: Interval | None = None
     spread_p95: Interval | None = None
     reached_all: Interval | None = None
+    answered: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +104,7 @@ class FlowDifference:
 
     Intervals are over paired replications; of a single pair they are open (`Interval.open_because`). Latencies are
     the same quantile of either side, subtracted; what they are of, whoever makes them says.
+    ``answered``: None where one of the sides asks for no answers, or tells none.
     """
 
     flow: str
@@ -109,6 +113,7 @@ class FlowDifference:
     latency_p50_ms: Interval
     latency_p95_ms: Interval
     latency_p99_ms: Interval
+    answered: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +161,8 @@ class Prediction:
     ``provisional``: the answer of a fast model, given while the simulation that replaces it goes on.
     ``differences``: after less before, per flow that both have, of the figures that stand in them; None: the model
     does not tell its replications apart.
+    ``own_flows``, ``own_nodes``: those of the segment that was asked about, by name and address. Where there is no
+    room to tell all, they come first.
     """
 
     before: NetworkKpis
@@ -167,3 +174,5 @@ class Prediction:
     snapshot_fingerprint: str
     provisional: bool = False
     differences: tuple[FlowDifference, ...] | None = None
+    own_flows: frozenset[str] = frozenset()
+    own_nodes: frozenset[UnicastAddress] = frozenset()

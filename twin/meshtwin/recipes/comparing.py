@@ -7,6 +7,7 @@ from meshtwin.mesh.kpis import FlowKpis, NetworkKpis
 from meshtwin.recipes.pareto import AIRTIME_GRAIN, ON_TIME_GRAIN, SPREAD_GRAIN_MS
 from meshtwin.recipes.scoring import count_doubtful
 from meshtwin.recipes.values import Question
+from meshtwin.wording import counted
 
 __all__ = ["Duel", "find_worse"]
 
@@ -97,4 +98,4 @@ def _fewer_paths(duel: Duel) -> Iterator[str]:
 def _more_relays(duel: Duel) -> Iterator[str]:
     is_cheaper = duel.kpis.own_airtime_ratio * (1 + AIRTIME_GRAIN) < duel.rival.own_airtime_ratio
     if duel.relays > duel.rival_relays and not is_cheaper:
-        yield f"{duel.relays} relays (+{duel.relays - duel.rival_relays})"
+        yield f"{counted(duel.relays, 'relay')} (+{duel.relays - duel.rival_relays})"

@@ -3,7 +3,7 @@
 The names and units are those of the resources' ``prediction.differences``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from math import ceil, floor, isfinite
 from typing import Self
 
@@ -47,6 +47,7 @@ class FlowDifferenceModel(WireModel):
     """After less before, of one flow, over paired replications on the same states.
 
     ``latencyP50`` and so on are differences of the quantiles that stand before and after, of all that arrived.
+    ``answered``: of pairs whose answer came back; left out where one of the sides asks for none.
     ``openBecause``: why bounds, or estimates, are not known.
     """
 
@@ -56,17 +57,19 @@ class FlowDifferenceModel(WireModel):
     latency_p50: MillisecondsDifferenceModel
     latency_p95: MillisecondsDifferenceModel
     latency_p99: MillisecondsDifferenceModel
+    answered: PerMilleDifferenceModel | None = None
     open_because: str | None = Field(default=None, max_length=256)
 
     @classmethod
-    def of(cls, differences: Sequence[FlowDifference]) -> list[Self]:
-        """Of the first 64 flows, which is what a resource can hold."""
-        return [cls.from_value(difference) for difference in differences[:64]]
+    def of(cls, differences: Sequence[FlowDifference], flows: Container[str]) -> list[Self]:
+        """Of the flows whose names are in ``flows``: no more than a resource can hold."""
+        return [cls.from_value(difference) for difference in differences if difference.flow in flows]
 
     @classmethod
     def from_value(cls, value: FlowDifference) -> Self:
         """Rounded to whole per mille and milliseconds."""
         told = (value.on_time, value.delivery, value.latency_p50_ms, value.latency_p95_ms, value.latency_p99_ms)
+        answered = value.answered
         return cls(
             flow=value.flow,
             on_time=PerMilleDifferenceModel.from_value(value.on_time),
@@ -74,6 +77,7 @@ class FlowDifferenceModel(WireModel):
             latency_p50=MillisecondsDifferenceModel.from_value(value.latency_p50_ms),
             latency_p95=MillisecondsDifferenceModel.from_value(value.latency_p95_ms),
             latency_p99=MillisecondsDifferenceModel.from_value(value.latency_p99_ms),
+            answered=None if answered is None else PerMilleDifferenceModel.from_value(answered),
             open_because="; ".join(dict.fromkeys(i.open_because for i in told if i.open_because))[:256] or None,
         )
 

@@ -13,6 +13,7 @@ from meshtwin.mesh.configuration import Configuration, NodeSettings
 from meshtwin.mesh.nodes import Capabilities
 from meshtwin.recipes.building import USABLE_DELIVERY
 from meshtwin.recipes.values import Question
+from meshtwin.wording import counted
 
 __all__ = ["FaultFinder", "find_fault", "find_managed", "find_spared"]
 
@@ -55,7 +56,7 @@ class FaultFinder:
             self._managed_now = find_managed(question, in_force)
         lost = self._managed_now - find_managed(question, in_force.overlaid(configuration))
         if lost:
-            return f"{len(lost)} nodes are cut off from the gateway: {_names(lost)}"
+            return f"{counted(len(lost), 'node is', 'nodes are')} cut off from the gateway: {_names(lost)}"
         return self._find_exposed(in_force.overlaid(configuration))
 
     def _find_exposed(self, configuration: Configuration) -> str | None:
@@ -74,7 +75,7 @@ class FaultFinder:
         if not exposed:
             return None
         nodes = {target for _, target in exposed}
-        return f"{len(nodes)} nodes would hang on a single relay, which they do not now: {_names(nodes)}"
+        return f"{counted(len(nodes), 'node')} would hang on a single relay, unlike now: {_names(nodes)}"
 
 
 def find_fault(question: Question, configuration: Configuration) -> str | None:

@@ -19,6 +19,7 @@ from meshtwin.recipes.building import (
 )
 from meshtwin.recipes.parameters import BUILT_IN_PARAMETERS, ParameterBounds
 from meshtwin.recipes.values import Candidate, Question, Trial
+from meshtwin.wording import counted
 
 __all__ = ["FewestSufficientRelays"]
 
@@ -82,11 +83,13 @@ def _backbone(question: Question, fold: int, quality: float, connected: int) -> 
 
 
 def _describe(backbone: Backbone, fold: int, quality: float, connected: int) -> str:
-    gaps = "" if backbone.complete else f"; {len(backbone.short_of)} nodes hear fewer, {backbone.pieces} pieces"
+    short = counted(len(backbone.short_of), "node")
+    gaps = "" if backbone.complete else f"; {short} with fewer, {counted(backbone.pieces, 'piece')}"
     if connected > 1:
-        short = "" if backbone.pieces <= 1 else ", as far as the links allow"
-        heard = f", {len(backbone.short_of)} nodes fewer" if backbone.short_of else ""
-        gaps = f"; they hang together when any {connected - 1} of them fail{short}{heard}"
+        whole = "" if backbone.pieces <= 1 else ", as far as the links allow"
+        heard = f", {short} with fewer" if backbone.short_of else ""
+        fail = "one of them fails" if connected == 2 else f"{connected - 1} of them fail"
+        gaps = f"; they hang together when any {fail}{whole}{heard}"
     return f"every node hears {fold} of the relays over links that deliver {quality:.0%}{gaps}"
 
 

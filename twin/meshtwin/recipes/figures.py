@@ -4,6 +4,7 @@ The names and units are those of the resources' ``prediction``, so that an answe
 `ConfigurationProposal` as it is.
 """
 
+from collections.abc import Sequence
 from math import ceil, floor, inf
 from typing import Literal, Self
 
@@ -13,6 +14,7 @@ from meshtwin.contract.wire import UnicastText, WireModel
 from meshtwin.mesh.addresses import format_address
 from meshtwin.mesh.kpis import FlowKpis, Interval, NetworkKpis, Prediction
 from meshtwin.recipes.difference_figures import FlowDifferenceModel
+from meshtwin.recipes.telling import Told, choose_told
 
 __all__ = [
     "FlowFiguresModel",
@@ -87,6 +89,7 @@ class FlowFiguresModel(WireModel):
     ``...Bounds``: the interval of a time, over replications, as the model gave it.
     ``onTime``: messages that reached every member within the deadline; left out where nodes share no clock.
     ``reachedAll``: messages that reached every member, however late; left out where ``onTime`` was measured.
+    ``answered``: pairs of an acknowledged flow whose answer came back to the source, as the model gave it.
     Of ``roundTrip`` figures a pair is delivered if its answer came, and times are those until the answer.
     """
 
@@ -95,6 +98,7 @@ class FlowFiguresModel(WireModel):
     on_time: PerMilleModel | None = None
     reached_all: PerMilleModel | None = None
     delivery: PerMilleModel
+    answered: PerMilleModel | None = None
     on_time_by_model: PerMilleModel | None = None
     delivery_by_model: PerMilleModel | None = None
     latency_p50_milliseconds: int | None = Field(default=None, ge=0)
@@ -116,6 +120,7 @@ class FlowFiguresModel(WireModel):
             on_time=PerMilleModel.from_value(value.on_time),
             reached_all=None if value.reached_all is None else PerMilleModel.from_value(value.reached_all),
             delivery=PerMilleModel.from_value(value.delivery),
+            answered=None if value.answered is None else PerMilleModel.from_value(value.answered),
             latency_p50_milliseconds=_rounded(value.latency_p50_ms),
             latency_p95_milliseconds=_rounded(value.latency_p95_ms),
             latency_p99_milliseconds=_rounded(value.latency_p99_ms),
@@ -159,14 +164,17 @@ class KpiFiguresModel(WireModel):
     battery_millijoules_per_hour: int | None = Field(default=None, ge=0)
 
     @classmethod
-    def from_value(cls, value: NetworkKpis) -> Self:
-        """The wire form of a value; of more than 64 flows the first, which is what a resource can hold."""
+    def from_value(cls, value: NetworkKpis, told: Told | None = None) -> Self:
+        """The wire form of a value: of the flows and nodes that are ``told``; None: of the worst there is room for."""
+        told = told or choose_told(value, value)
+        flows = [f for f in value.flows if f.flow in told.flows]
         return cls(
-            flows=[FlowFiguresModel.from_value(f) for f in value.flows[:64]],
+            flows=[FlowFiguresModel.from_value(f) for f in flows],
             airtime_per_mille=_rounded(value.airtime_ratio.estimate * 1000),
             airtime_bounds=PerMilleBoundsModel.from_value(value.airtime_ratio),
-            airtime_at=[NodeAirtimeModel.from_value(node, ratio) for node, ratio in value.airtime_at[:64]] or None,
-            open_because=_why_open(value),
+            airtime_at=[NodeAirtimeModel.from_value(n, ratio) for n, ratio in value.airtime_at if n in told.nodes]
+            or None,
+            open_because=_why_open(flows, value.airtime_ratio),
             redundancy=value.redundancy,
             battery_millijoules_per_hour=_rounded(value.battery_energy_mj_per_h),
         )
@@ -187,7 +195,11 @@ class ScorecardUsedModel(WireModel):
 
 
 class PredictionModel(WireModel):
-    """Predicted effect of a change, before and after on the same states."""
+    """Predicted effect of a change, before and after on the same states.
+
+    ``flowsLeftOut``, ``nodesLeftOut``: flows, and nodes of gateways, of which there is no room to tell; they change
+    less, or are better off, than those that are told. Left out: none are.
+    """
 
     before: KpiFiguresModel
     after: KpiFiguresModel
@@ -200,20 +212,25 @@ class PredictionModel(WireModel):
     predicted_at: AwareDatetime | None = None
     scorecard: ScorecardUsedModel | None = None  # None: the intervals are the model's own
     differences: list[FlowDifferenceModel] | None = Field(default=None, max_length=64)  # None: none are told
+    flows_left_out: int | None = Field(default=None, ge=1)
+    nodes_left_out: int | None = Field(default=None, ge=1)
 
     @classmethod
     def from_value(cls, value: Prediction) -> Self:
-        """The wire form of a value."""
+        """The wire form of a value; where there is no room for all flows, see `choose_told`."""
+        told = choose_told(value.before, value.after, own_flows=value.own_flows, own_nodes=value.own_nodes)
         return cls(
-            before=KpiFiguresModel.from_value(value.before),
-            after=KpiFiguresModel.from_value(value.after),
+            before=KpiFiguresModel.from_value(value.before, told),
+            after=KpiFiguresModel.from_value(value.after, told),
             model=value.model,
             profile=value.profile,
             seed=value.seed,
             replications=value.replications,
             snapshot_fingerprint=value.snapshot_fingerprint,
             provisional=True if value.provisional else None,
-            differences=None if value.differences is None else FlowDifferenceModel.of(value.differences),
+            differences=None if value.differences is None else FlowDifferenceModel.of(value.differences, told.flows),
+            flows_left_out=told.flows_left_out or None,
+            nodes_left_out=told.nodes_left_out or None,
         )
 
 
@@ -224,14 +241,14 @@ class ProvisionalModel(WireModel):
     message: str = Field(default="", max_length=1024)  # what it is about
 
 
-def _why_open(value: NetworkKpis) -> str | None:
+def _why_open(flows: Sequence[FlowKpis], airtime: Interval) -> str | None:
     """The reasons, each once; of a model that tells no intervals of times: that."""
-    times = [(i, ms) for f in value.flows[:64] for i, ms in (
+    times = [(i, ms) for f in flows for i, ms in (
         (f.latency_p50, f.latency_p50_ms), (f.latency_p95, f.latency_p95_ms), (f.latency_p99, f.latency_p99_ms),
         (f.spread_p95, f.spread_p95_ms),
     )]  # fmt: skip
-    shares = [i for f in value.flows[:64] for i in (f.on_time, f.delivery)]
-    told = [i for i, _ in times if i is not None] + [value.airtime_ratio, *shares]
+    shares = [i for f in flows for i in (f.on_time, f.delivery, f.answered) if i is not None]
+    told = [i for i, _ in times if i is not None] + [airtime, *shares]
     reasons = dict.fromkeys(i.open_because for i in told if i.open_because)
     if any(i is None and ms is not None for i, ms in times):
         reasons["the model tells no intervals of some times"] = None

@@ -1,7 +1,7 @@
 """All that a run has judged, and where each candidate was judged last."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from meshtwin.mesh.configuration import Configuration
@@ -56,6 +56,24 @@ class Found:
             key=lambda c: (c.distance, not c.is_worth_a_push(question), c.doubtful),
             default=None,
         )
+
+    def closest_for(self, question: Question, best: Confirmation) -> Confirmation:
+        """Where nothing is proposed: ``best``, or one of the alternatives that misses less on the same states.
+
+        It is for telling alone: an alternative was not held against troubles, which are left out of the comparison.
+        One that misses nothing there is passed over for the same reason.
+        """
+        misses = Confirmation.of(question, replace(best.finalist, worst=None), best.prediction, best.believed).distance
+        others = [
+            Confirmation.of(
+                question,
+                Finalist(judged=judged, worst=None, plain=judged, lacked=None),
+                replace(best.prediction, after=judged.kpis),
+                judged.kpis,
+            )
+            for judged in self.alternatives
+        ]
+        return min((o for o in others if 0.0 < o.distance < misses), key=lambda o: o.distance, default=best)
 
     def last_judged(self) -> tuple[LastJudged, ...]:
         """Every candidate once: finalists on fresh states, then from the last round to the first, then fast figures."""

@@ -176,7 +176,8 @@ class Losing:
 
 def describe_trials(losing: Losing) -> tuple[tuple[TrialRecord, ...], int]:
     """Candidates with their verdicts, the best first and then as far as they came; and how many were left out."""
-    every = sorted(losing.found.last_judged(), key=lambda last: last.confirmation is not losing.best)
+    best = None if losing.best is None else losing.best.judged.candidate.configuration
+    every = sorted(losing.found.last_judged(), key=lambda last: last.judged.candidate.configuration != best)
     records = tuple(
         TrialRecord(
             recipe=last.judged.candidate.recipe,

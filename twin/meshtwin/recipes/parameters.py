@@ -11,7 +11,11 @@ from typing import Final
 
 from meshtwin.errors import InvalidInput
 
-__all__ = ["BUILT_IN_PARAMETERS", "ParameterBounds", "check_built_in", "check_values"]
+__all__ = ["BUILT_IN_PARAMETERS", "ENTRY_POINT_GROUP", "ParameterBounds", "check_built_in", "check_values"]
+
+# Packages name an object with the methods of `meshtwin.recipes.values.Recipe` under this group; the entry point's
+# name is ignored in favour of the recipe's own, so that both can't disagree.
+ENTRY_POINT_GROUP: Final = "meshtwin.recipes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,6 +117,9 @@ def _result(rounds: Rounds, found: Found, pareto_left_out: int) -> PipelineResul
     verdict = decide(question, pool, best)
     base = question.snapshot.configuration.restricted(question.segment.addresses)
     proposed = best is not None and verdict.outcome is Outcome.PROPOSED
+    if best is not None and not proposed:
+        best = found.closest_for(question, best)
+        verdict = decide(question, pool, best)  # the same outcome: it misses something, too
     chosen = best.judged.candidate.configuration if best is not None and proposed else None
     losing = Losing(question=question, found=found, best=best, is_proposed=proposed)
     trials, trials_left_out = describe_trials(losing)
@@ -129,7 +132,7 @@ def _result(rounds: Rounds, found: Found, pareto_left_out: int) -> PipelineResul
         configuration=chosen,
         digest=None if chosen is None else compute_digest(base.overlaid(chosen)),
         changed_nodes=() if chosen is None else base.changed_nodes(chosen),
-        prediction=None if best is None else best.prediction,
+        prediction=None if best is None else question.focus(best.prediction),
         base_digest=compute_digest(base),
         base_revision=question.segment.revision,
         inventory_hash=question.segment.inventory_hash,

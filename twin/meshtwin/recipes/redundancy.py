@@ -18,6 +18,7 @@ from meshtwin.recipes.building import (
 )
 from meshtwin.recipes.parameters import BUILT_IN_PARAMETERS, ParameterBounds
 from meshtwin.recipes.values import Candidate, Trial
+from meshtwin.wording import counted
 
 __all__ = ["PathRedundancy"]
 
@@ -59,13 +60,13 @@ class PathRedundancy:
             if not added:
                 continue
             cut = sum(len(articulation_relays(graph, relays, s)) for s in sources)
-            missing = f"; {len(beyond)} nodes can't have them" if beyond else ""
+            missing = f"; {counted(len(beyond), 'node')} can't have them" if beyond else ""
             richer = replace(design, relays=design.relays | added)
             yield Candidate(
                 configuration=complete_configuration(question, richer),
                 recipe=self.name,
-                reason=f"{richer}: {len(added)} relays more for {paths} disjoint paths{missing}; "
-                f"{cut} articulation relays left",
+                reason=f"{richer}: {counted(len(added), 'more relay')} for {paths} disjoint paths{missing}; "
+                f"{counted(cut, 'articulation relay')} left",
             )
 
 

@@ -76,9 +76,9 @@ class TrialRecord:
 class ParetoPoint:
     """A configuration that no other beats in every respect, all on the same fresh states; ``digest`` None: in force.
 
-    What is proposed and what is in force are there in any case; ``is_beaten``: another point is better in something
-    and worse in nothing. Airtime is with reports, as in predictions. ``messages``: of each flow, that the figures rest
-    on. ``verdict``: why it is not what is proposed; empty: it is.
+    What is proposed, or was the best where nothing is, and what is in force are there in any case; ``is_beaten``:
+    another point is better in something and worse in nothing. Airtime is with reports, as in predictions.
+    ``messages``: of each flow, that the figures rest on. ``verdict``: why it is not what is proposed; empty: it is.
     """
 
     digest: str | None

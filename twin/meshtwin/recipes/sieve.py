@@ -89,4 +89,4 @@ class Sieve:
             snapshot_fingerprint=self.question.snapshot.fingerprint,
             provisional=True,
         )
-        self.provisional(prediction, best.candidate.reason)
+        self.provisional(self.question.focus(prediction), best.candidate.reason)

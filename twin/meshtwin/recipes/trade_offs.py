@@ -40,13 +40,17 @@ def choose_alternatives(question: Question, found: Found) -> tuple[tuple[Candida
 
 
 def find_pareto_points(losing: Losing) -> tuple[ParetoPoint, ...]:
-    """The Pareto set of what was judged on fresh states, with what is proposed and in force, the most on time first."""
+    """The Pareto set of what was judged on fresh states, with what is proposed and in force, the most on time first.
+
+    Where nothing is proposed, the best is there, too, though another may beat it.
+    """
     points = _points(losing)
+    best = None if losing.best is None else compute_digest(losing.best.judged.candidate.configuration)
     chosen = set(pareto_indices([p.merits for p in points]))
     told = [
         replace(point, is_beaten=index not in chosen)
         for index, point in enumerate(points)
-        if index in chosen or point.role is not Role.ALTERNATIVE
+        if index in chosen or point.role is not Role.ALTERNATIVE or point.digest == best
     ]
     return tuple(sorted(told, key=lambda p: (-p.merits.on_time, p.merits.airtime_ratio, p.digest or "")))
 

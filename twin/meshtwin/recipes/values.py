@@ -1,17 +1,18 @@
 """What recipes are given, and what they propose."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Configuration
-from meshtwin.mesh.kpis import FlowKpis, NetworkKpis, Objectives
+from meshtwin.mesh.kpis import FlowKpis, NetworkKpis, Objectives, Prediction
 from meshtwin.mesh.nodes import Flow, Node
 from meshtwin.mesh.snapshots import SegmentView, Snapshot
 from meshtwin.ports import QuickJudge
 from meshtwin.recipes.parameters import ParameterBounds, check_values
+from meshtwin.recipes.telling import is_too_large
 from meshtwin.whatif.forks import flow_members
 
 __all__ = [
@@ -71,6 +72,20 @@ class Question:
             f
             for f in self.snapshot.flows
             if f.source in mine or mine.intersection(flow_members(self.snapshot.nodes, f))
+        )
+
+    def focus(self, prediction: Prediction) -> Prediction:
+        """``prediction`` that knows which flows touch the segment, and which node is its gateway's.
+
+        Where there is room to tell all of it, it is left as it is: a first answer waits for nothing it does not need.
+        """
+        if not any(is_too_large(side) for side in (prediction.before, prediction.after)):
+            return prediction
+        gateway = self.segment.gateway_address
+        return replace(
+            prediction,
+            own_flows=prediction.own_flows.union(f.name for f in self.touching_flows),
+            own_nodes=prediction.own_nodes.union(() if gateway is None else (gateway,)),
         )
 
     def touching(self, kpis: NetworkKpis) -> tuple[FlowKpis, ...]:

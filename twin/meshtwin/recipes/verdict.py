@@ -10,6 +10,7 @@ from meshtwin.recipes.results import Outcome
 from meshtwin.recipes.rounds import Finalist, Pool
 from meshtwin.recipes.scoring import Gap, count_doubtful, find_falls, find_gaps, find_harm, find_sure_gaps
 from meshtwin.recipes.values import Judged, Question
+from meshtwin.wording import counted
 
 __all__ = ["BETTER_BY", "Confirmation", "Verdict", "decide", "find_warnings"]
 
@@ -128,7 +129,7 @@ def find_warnings(question: Question, believed: NetworkKpis | None) -> tuple[str
     heard = {a for link in question.snapshot.links for a in (link.source, link.target)}
     if silent := [n.address for n in question.nodes if n.address not in heard]:
         names = ", ".join(format_address(a) for a in silent[:8])
-        warnings.append(f"{len(silent)} nodes have no known link: {names}")
+        warnings.append(f"{counted(len(silent), 'node has', 'nodes have')} no known link: {names}")
     least = question.objectives.on_time_at_least
     if believed is not None and least is not None:
         warnings += [

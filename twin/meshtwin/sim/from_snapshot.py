@@ -12,7 +12,7 @@ from meshtwin.mesh.snapshots import LinkEstimate, Snapshot
 from meshtwin.radio.survivors import estimate_received_power
 from meshtwin.sim.background import DEFAULT_SETTINGS, NOTIFICATION_BYTES, background_of
 from meshtwin.sim.profiles import get_profile
-from meshtwin.sim.scenario import Scenario, ScenarioFlow, ScenarioLink, ScenarioNode
+from meshtwin.sim.scenario import ACCESS_PDU_BYTES, Scenario, ScenarioFlow, ScenarioLink, ScenarioNode
 
 __all__ = ["DEFAULT_SETTINGS", "reconfigured_scenario", "scenario_from_snapshot"]
 
@@ -80,6 +80,7 @@ def scenario_from_snapshot(
                 start_s=WARM_UP_S + turn * PRESS_SPACING_S,
                 deadline_ms=flow.deadline_ms if deadline_ms is None else deadline_ms,
                 rate_per_s=flow.rate_per_minute / 60.0,
+                response_pdu_bytes=ACCESS_PDU_BYTES if flow.is_acknowledged else None,
             )
             for turn, (flow, members) in enumerate(judged)
         ),
