@@ -67,6 +67,13 @@ def test_node_that_is_off_neither_relays_nor_hears() -> None:
     assert found.delivery.estimate == 0.0
 
 
+def test_spread_is_none_where_no_message_reaches_all() -> None:
+    found = answer(line(3, flow(1, 2, 3)).without_node(UnicastAddress(3)))
+
+    assert found.delivery.estimate == 0.5
+    assert (found.spread_p95, found.spread_p95_ms) == (None, None)
+
+
 def test_source_that_is_off_sends_nothing() -> None:
     assert answer(line(2).without_node(UnicastAddress(1))).delivery.estimate == 0.0
 
@@ -77,6 +84,20 @@ def test_airtime_is_the_sum_over_all_who_hear() -> None:
     # the destination does not relay: nodes 1 and 2 send three times, heard by two and three nodes
     assert kpis is not None
     assert kpis.airtime_ratio.estimate == pytest.approx(3 * AIRTIME_MS * 1e-3 * (2 + 3) / 3, rel=0.01)
+
+
+@pytest.mark.parametrize(("destinations", "events"), [((), 3 * (2 + 3 + 2)), ((2,), 3 * 2), ((3,), 3 * (2 + 3))])
+@pytest.mark.parametrize("rate_per_s", [2.0, 0.001])
+def test_airtime_of_a_background_is_that_of_who_relays_it(
+    rate_per_s: float, destinations: tuple[int, ...], events: int
+) -> None:
+    """Its destination does not; a stream too rare to be on the air in the stretch that is looked at counts, too."""
+    others = replace(background(rate_per_s, 1), destinations=tuple(UnicastAddress(address) for address in destinations))
+
+    kpis = estimate(line(3, flow(1, 3, rate_per_s=1e-9), background=(others,))).kpis
+
+    assert kpis is not None
+    assert kpis.airtime_ratio.estimate == pytest.approx(rate_per_s * events * AIRTIME_MS * 1e-3 / 3, rel=0.02)
 
 
 def test_wait_behind_other_messages_is_that_of_a_single_server() -> None:
@@ -104,6 +125,21 @@ def test_all_destinations_of_one_source_come_out_of_the_same_floods() -> None:
     assert found[1].delivery_ratio == pytest.approx(0.9 * (1.0 - AIRTIME_MS / SCAN_MS), abs=0.05)
     assert found[0].delivery_ratio < found[1].delivery_ratio
     assert (found[0].latency_p50_ms or 0.0) > (found[1].latency_p50_ms or 0.0)
+
+
+def test_every_destination_has_intervals_that_hold_the_closed_form() -> None:
+    scenario = line(4, delivery=0.9, transmissions=1)
+    cut = replace(scenario, nodes=(*scenario.nodes[:2], node(3, relay=False), scenario.nodes[3]))
+
+    near, hardly, never = prepare(cut, states=128).reach_from(UnicastAddress(1)).destinations
+
+    assert near.delivery.low <= 0.9 * (1.0 - AIRTIME_MS / SCAN_MS) <= near.delivery.high
+    assert hardly.delivery.high < near.delivery.low + 0.05
+    for interval in (near.latency_p50, near.latency_p95, hardly.latency_p50, hardly.latency_p95):
+        assert interval is not None
+        assert 0.0 < interval.low < interval.estimate < interval.high < 1000.0
+    assert never.delivery.estimate == 0.0
+    assert (never.latency_p50, never.latency_p95_ms) == (None, None)
 
 
 def test_reach_from_a_source_is_declined_where_an_estimate_is() -> None:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,6 +69,26 @@ def test_a_node_that_is_off_changes_nothing_that_others_send() -> None:
     )
 
     assert sent_without == [row for row in sent if row[1] != index[3]]
+
+
+def test_messages_for_one_of_several_nodes_are_for_each_equally_often() -> None:
+    others = replace(background(20.0, 1, 2), destinations=(2, 3, 4))
+    scenario = line(4, background=(others,))
+    index = {n.address: place for place, n in enumerate(scenario.nodes)}
+
+    table = make_messages(scenario, find_streams(scenario)[:1], index, 7, 6.0)
+
+    found = Counter(table.lone.tolist())
+    assert set(found) == {index[2], index[3], index[4]}
+    assert max(found.values()) - min(found.values()) <= 4
+
+
+def test_a_message_to_one_member_and_its_answer_are_each_for_one_node() -> None:
+    asked = line(4, flow(1, 4, response_pdu_bytes=20), background=(background(1.0, 2),))
+
+    streams = {stream.name: stream.destinations for stream in find_streams(asked)}
+
+    assert streams == {"background/others": (), "flow/flow": (4,), "answer/flow": (1,)}
 
 
 @pytest.mark.parametrize(("period_s", "expected"), [(2.5, False), (0.4, True)])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshtwin.mesh.addresses import UnicastAddress
-from meshtwin.mesh.kpis import NetworkKpis
+from meshtwin.mesh.kpis import Interval, NetworkKpis
 
 __all__ = ["MODEL_NAME", "DestinationFigures", "FastAnswer", "ReachAnswer"]
 
@@ -35,12 +35,30 @@ class FastAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DestinationFigures:
-    """How one node is reached by one source; the ratio 0..1, times in milliseconds, None if it is never reached."""
+    """How one node is reached by one source, with 90 % intervals; ratio 0..1, times in milliseconds.
+
+    Times are None if it is never reached, and have open bounds (`Interval.open_because`) if it hardly is.
+    """
 
     destination: UnicastAddress
-    delivery_ratio: float
-    latency_p50_ms: float | None
-    latency_p95_ms: float | None
+    delivery: Interval
+    latency_p50: Interval | None
+    latency_p95: Interval | None
+
+    @property
+    def delivery_ratio(self) -> float:
+        """The estimate alone."""
+        return self.delivery.estimate
+
+    @property
+    def latency_p50_ms(self) -> float | None:
+        """The estimate alone."""
+        return None if self.latency_p50 is None else self.latency_p50.estimate
+
+    @property
+    def latency_p95_ms(self) -> float | None:
+        """The estimate alone."""
+        return None if self.latency_p95 is None else self.latency_p95.estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -125,6 +125,7 @@ class BackgroundTable(NamedTuple):
     ttl: Ints
     airtime_ns: Ints
     group: Ints  # which part of the traffic it belongs to
+    lone: Ints  # the node that it is for, which does not relay it; -1: several
 
 
 class Air(NamedTuple):

@@ -46,7 +46,6 @@ KNOWN: Final[Mapping[type, frozenset[str]]] = {
         """name source members count period_s deadline_ms start_s spread_in_period spread_s pdu_bytes
         response_pdu_bytes ttl rate_per_s"""
     ),
-    # destinations: not obeyed, which makes the airtime of such a background too large by one relay of all
     ScenarioBackground: _names("name sources rate_per_s ttl pdu_bytes is_reporting is_counted destinations"),
     StackProfile: _names(
         """name source processing_ns jitter_ns originated_extra_ns originated_jitter_ns own_delay_ns

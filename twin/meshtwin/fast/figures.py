@@ -1,12 +1,14 @@
 """Key figures of the states of a flow, with intervals that hold the model's own error.
 
-An interval at 90 % has two parts, added as squares: chance (Wilson over messages, widened where blocks of states
-differ more than chance) and the error of the model, seen on the development networks beside the packet simulator
-(`tests/benchmarks/bench_fast.py`, seeds below 1000) and held against others.
+An interval at 90 % has two parts, added as squares. Chance: Wilson over messages for shares, Woodruff for times
+(`meshtwin.fast.quantiles`), both widened where blocks of states differ more than chance. The error of the model, which
+grows with how much of the time advertising sets are taken, and for few states because the stretch of air that they
+meet is short; seen on the development networks beside the packet simulator (`tests/benchmarks/bench_fast.py`, seeds
+below 1000) and held against others.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -14,32 +16,64 @@ import numpy.typing as npt
 
 from meshtwin.fast.answer import DestinationFigures
 from meshtwin.fast.arrays import Floats, Ints
+from meshtwin.fast.quantiles import (
+    compute_bounds,
+    compute_clustered_half_share,
+    compute_half_share,
+    compute_quantiles,
+    make_intervals,
+    rank,
+)
 from meshtwin.mesh.kpis import FlowKpis, HowKnown, Interval
-from meshtwin.sim.intervals import compute_mean_interval, compute_ratio_interval
+from meshtwin.sim.intervals import compute_ratio_interval
 from meshtwin.sim.scenario import ScenarioFlow
 
-__all__ = ["make_airtime", "summarise_destinations", "summarise_flow", "widen"]
+__all__ = ["find_errors", "make_airtime", "summarise_destinations", "summarise_flow", "widen"]
 
 BLOCKS: Final = 8  # neighbouring states share the background
-ONE_BLOCK: Final = "too few states reached anybody"
 
 
 class _Errors(NamedTuple):
-    """Half widths at 90 % of the model's own error: of shares as such, of all else as a share of the figure."""
+    """Half widths at 90 % of the model's own error: of shares as such, of all else as a share of the figure.
+
+    ``lone_median``: of one destination; where half of its messages wait, that is in the gap to those that do not.
+    """
 
     share: float
+    on_time: float
     median: float
+    lone_median: float
     p95: float
     p99: float
     spread: float
     airtime: float
 
 
-# 90th percentile of the error on the development networks (120 flows at light load, 138 under load), the states' own
-# chance taken off as squares; the simulator's is left in. Median and p95 at light load: chance alone holds 91 % and
-# 86 %, and what it was set to before is kept.
-LIGHT: Final = _Errors(share=0.01, median=0.04, p95=0.04, p99=0.06, spread=0.04, airtime=0.08)
-LOADED: Final = _Errors(share=0.04, median=0.10, p95=0.15, p99=0.25, spread=0.20, airtime=0.19)
+# The error is hypot(QUIET + BUSY * busiest, (FEW + FEW_BUSY * busiest^2) / sqrt(states)), ``busiest`` being the share
+# of time in which the sets of the busiest node are taken. Set so that chance and error together hold nine in ten
+# figures of the development networks (40 light ones, 36 with channels busy 0.5 to 10 %, 55 with 10 to 30 %), with 32 to
+# 256 states alike.
+QUIET: Final = _Errors(
+    share=0.005, on_time=0.005, median=0.01, lone_median=0.01, p95=0.01, p99=0.03, spread=0.03, airtime=0.05
+)
+BUSY: Final = _Errors(
+    share=0.05, on_time=0.065, median=0.10, lone_median=0.30, p95=0.37, p99=0.28, spread=0.30, airtime=0.40
+)
+FEW: Final = _Errors(share=0.0, on_time=0.0, median=0.0, lone_median=0.0, p95=0.0, p99=0.0, spread=0.4, airtime=0.0)
+FEW_BUSY: Final = _Errors(
+    share=0.9, on_time=2.0, median=3.5, lone_median=4.5, p95=5.3, p99=7.2, spread=6.0, airtime=0.0
+)
+
+
+def find_errors(states: int, busiest_ratio: float) -> _Errors:
+    """The model's own error with ``states`` states, where the sets of the busiest node are taken for that share."""
+    load, root = min(1.0, busiest_ratio), math.sqrt(states)
+    return _Errors(
+        *(
+            math.hypot(quiet + busy * load, (few + few_busy * load**2) / root)
+            for quiet, busy, few, few_busy in zip(QUIET, BUSY, FEW, FEW_BUSY, strict=True)
+        )
+    )
 
 
 def widen(interval: Interval, error: float, least: float = 0.0, most: float = 1.0) -> Interval:
@@ -49,14 +83,14 @@ def widen(interval: Interval, error: float, least: float = 0.0, most: float = 1.
     return Interval(estimate=interval.estimate, low=max(least, low), high=min(most, high), level=interval.level)
 
 
-def make_airtime(ratio: float, *, is_loaded: bool) -> Interval:
-    """The airtime ratio with its interval, which is the model's error alone."""
+def make_airtime(ratio: float, error: float) -> Interval:
+    """The airtime ratio with its interval, which is the model's ``error`` alone, as a share of it."""
     ratio = min(1.0, float(ratio))
-    half = (LOADED if is_loaded else LIGHT).airtime * ratio
+    half = error * ratio
     return Interval(estimate=ratio, low=max(0.0, ratio - half), high=min(1.0, ratio + half))
 
 
-def summarise_flow(flow: ScenarioFlow, latency_ns: Ints, *, is_loaded: bool) -> FlowKpis:
+def summarise_flow(flow: ScenarioFlow, latency_ns: Ints, busiest_ratio: float) -> FlowKpis:
     """Figures of one flow from (states, members) latencies in nanoseconds, -1: not reached.
 
     They mean what those of `meshtwin.sim.results.summarise` mean; ``sent`` is the number of states.
@@ -66,18 +100,14 @@ def summarise_flow(flow: ScenarioFlow, latency_ns: Ints, *, is_loaded: bool) -> 
     reached_all = reached.all(axis=1)
     last = latency_ns.max(axis=1, initial=0)
     on_time = reached_all & (last <= flow.deadline_ms * 1_000_000)
-    errors = LOADED if is_loaded else LIGHT
+    errors = find_errors(states, busiest_ratio)
     shares = reached.mean(axis=1) if reached.shape[1] else np.ones(states)
-    parts = np.array_split(latency_ns, BLOCKS)
-    latencies = [part[part >= 0] for part in parts]
-    median, p95, p99 = _to_intervals(
-        latency_ns[reached], latencies, (0.50, 0.95, 0.99), (errors.median, errors.p95, errors.p99)
-    )
-    (spread,) = _to_intervals(_spreads_ns(latency_ns), [_spreads_ns(part) for part in parts], (0.95,), (errors.spread,))
+    median, p95, p99 = _pool(latency_ns, {0.50: errors.median, 0.95: errors.p95, 0.99: errors.p99})
+    (spread,) = _pool(_spreads_ns(latency_ns), {0.95: errors.spread})
     return FlowKpis(
         flow=flow.name,
         sent=states,
-        on_time=widen(_to_interval(on_time), errors.share),
+        on_time=widen(_to_interval(on_time), errors.on_time),
         delivery=widen(_to_interval(shares), errors.share),
         latency_p50_ms=None if median is None else median.estimate,
         latency_p95_ms=None if p95 is None else p95.estimate,
@@ -93,28 +123,40 @@ def summarise_flow(flow: ScenarioFlow, latency_ns: Ints, *, is_loaded: bool) -> 
 
 
 def _spreads_ns(latency_ns: Ints) -> Ints:
-    """From first to last member, of the states that reached all; none where there is one member."""
+    """(states, 1) from first to last member, -1: some were not reached; (states, 0) where there is one member."""
     if latency_ns.shape[1] < 2:
-        return np.empty(0, np.int64)
-    reached = latency_ns[(latency_ns >= 0).all(axis=1)]
-    return np.asarray(reached.max(axis=1, initial=0) - reached.min(axis=1, initial=1 << 60))
+        return latency_ns[:, :0]
+    spreads = latency_ns.max(axis=1) - latency_ns.min(axis=1)
+    return np.where((latency_ns >= 0).all(axis=1), spreads, -1)[:, np.newaxis]
 
 
-def summarise_destinations(flow: ScenarioFlow, latency_ns: Ints) -> tuple[DestinationFigures, ...]:
-    """Figures of each member, in the order of the flow's members; ``latency_ns`` as in `summarise_flow`."""
-    found = []
-    for place, member in enumerate(m for m in flow.members if m != flow.source):
-        reached = latency_ns[latency_ns[:, place] >= 0, place]
-        median_ms, p95_ms = _quantiles_ms(reached, (0.50, 0.95))
-        found.append(
-            DestinationFigures(
-                destination=member,
-                delivery_ratio=len(reached) / len(latency_ns),
-                latency_p50_ms=median_ms,
-                latency_p95_ms=p95_ms,
-            )
-        )
-    return tuple(found)
+def summarise_destinations(
+    flow: ScenarioFlow, latency_ns: Ints, busiest_ratio: float
+) -> tuple[DestinationFigures, ...]:
+    """Figures of each member, in the order of the flow's members; ``latency_ns`` as in `summarise_flow`.
+
+    States are taken for independent of each other: those of one block have too few values of one destination to tell.
+    """
+    errors = find_errors(len(latency_ns), busiest_ratio)
+    ranked = rank(latency_ns)
+    medians, p95s = (
+        make_intervals(compute_bounds(ranked, share, compute_half_share(ranked.counts, share), ranked.counts), error)
+        for share, error in ((0.50, errors.lone_median), (0.95, errors.p95))
+    )
+    deliveries = _deliveries(ranked.counts, len(latency_ns), errors.share)
+    members = (member for member in flow.members if member != flow.source)
+    return tuple(
+        DestinationFigures(destination=member, delivery=delivery, latency_p50=median, latency_p95=p95)
+        for member, delivery, median, p95 in zip(members, deliveries, medians, p95s, strict=True)
+    )
+
+
+def _deliveries(counts: Ints, states: int, error: float) -> list[Interval]:
+    """One for each of ``counts``, most of which are equal."""
+    known = {
+        count: widen(compute_ratio_interval([(float(count), float(states))]), error) for count in set(counts.tolist())
+    }
+    return [known[count] for count in counts.tolist()]
 
 
 def _to_interval(shares: Floats | npt.NDArray[np.bool_]) -> Interval:
@@ -122,34 +164,16 @@ def _to_interval(shares: Floats | npt.NDArray[np.bool_]) -> Interval:
     return compute_ratio_interval([(float(block.sum()), float(len(block))) for block in blocks if len(block)])
 
 
-def _to_intervals(
-    values_ns: Ints, blocks: Sequence[Ints], shares: tuple[float, ...], errors: tuple[float, ...]
-) -> list[Interval | None]:
-    """Quantiles of ``values_ns``: chance from how the ``blocks`` differ, and the model's ``errors``; None: no value."""
-    own = np.asarray([_quantiles_ms(block, shares) for block in blocks if len(block)], np.float64)
+def _pool(values_ns: Ints, errors: Mapping[float, float]) -> list[Interval | None]:
+    """Quantiles of all of ``values_ns``, (states, columns), below 0: none; ``errors``: the model's, by share."""
+    blocks = [block[block >= 0] for block in np.array_split(values_ns, BLOCKS)]
+    if not (values_ns >= 0).any():
+        return [None for _ in errors]
+    ranked = rank(values_ns.reshape(-1, 1))
+    states = np.asarray([(values_ns >= 0).any(axis=1).sum()], np.int64)
     told: list[Interval | None] = []
-    for place, (estimate_ms, error) in enumerate(zip(_quantiles_ms(values_ns, shares), errors, strict=True)):
-        if estimate_ms is None:
-            told.append(None)
-            continue
-        mean = compute_mean_interval(own[:, place].tolist(), least=0.0)
-        if mean.open_because is not None:  # one block alone was reached
-            told.append(Interval(estimate=estimate_ms, low=0.0, high=math.inf, open_because=ONE_BLOCK))
-            continue
-        half_ms = float(np.hypot((mean.high - mean.low) / 2.0, error * estimate_ms))
-        told.append(Interval(estimate=estimate_ms, low=max(0.0, estimate_ms - half_ms), high=estimate_ms + half_ms))
+    for share, error in errors.items():
+        limit_ns = float(compute_quantiles(ranked, share)[0]) * 1e6
+        half = compute_clustered_half_share(blocks, limit_ns, share)
+        told += make_intervals(compute_bounds(ranked, share, np.asarray([half]), states), error)
     return told
-
-
-def _quantiles_ms(values_ns: Ints | Floats, shares: tuple[float, ...]) -> tuple[float | None, ...]:
-    """Quantiles by linear interpolation, as of `numpy.quantile`, which takes five times as long for a few values."""
-    if not len(values_ns):
-        return tuple(None for _ in shares)
-    ranked = np.sort(values_ns)
-    places = [share * (len(ranked) - 1) for share in shares]
-    found = []
-    for place in places:
-        low = int(place)
-        high = min(low + 1, len(ranked) - 1)
-        found.append(float(ranked[low] + (ranked[high] - ranked[low]) * (place - low)) / 1e6)
-    return tuple(found)

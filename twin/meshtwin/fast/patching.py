@@ -19,12 +19,11 @@ from meshtwin.fast.surroundings import Surroundings
 from meshtwin.fast.traffic import Stream
 from meshtwin.sim.scenario import Scenario
 
-__all__ = ["AIRTIME_CHANGE_MOST", "NODES_MOST", "QUIET_FLOODS", "Base", "find_patch", "scale_busy", "without_relayed"]
+__all__ = ["AIRTIME_CHANGE_MOST", "NODES_MOST", "Base", "find_patch", "scale_busy", "without_relayed"]
 
 NODES_MOST: Final = 8  # changed at once: a handful
 AIRTIME_CHANGE_MOST: Final = 0.03  # share of that of all else on the air; at 0.10 on-time shares erred by 0.1 and more
 BUSIEST_MOST: Final = 0.8  # sets of the busiest node; beyond it queues turn a small change into a large one
-QUIET_FLOODS: Final = 8  # of each stream, for the airtime they take; the same ones for both configurations
 NEVER_NS: Final = -(1 << 60)  # start of a PDU that is not sent; overlaps nothing
 
 

@@ -17,15 +17,16 @@ import numpy as np
 from meshtwin.errors import InvalidInput
 from meshtwin.fast.airtime import compute_airtime_ratio, compute_reporting_ratio
 from meshtwin.fast.answer import DestinationFigures, FastAnswer, ReachAnswer
-from meshtwin.fast.arrays import Floats, SettingsTable
+from meshtwin.fast.arrays import SettingsTable
 from meshtwin.fast.declining import find_links_reason, find_reason
-from meshtwin.fast.figures import make_airtime, summarise_destinations, summarise_flow
-from meshtwin.fast.patching import QUIET_FLOODS, Base, find_patch, scale_busy, without_relayed
+from meshtwin.fast.figures import find_errors, make_airtime, summarise_destinations, summarise_flow
+from meshtwin.fast.patching import Base, find_patch, scale_busy, without_relayed
+from meshtwin.fast.quiet import Flood, QuietFloods
 from meshtwin.fast.reusing import FlowRun, begin_patched_run, begin_run
 from meshtwin.fast.room import make_quiet_air, make_work
-from meshtwin.fast.surroundings import BUSY_STATES, QUIET_START_NS, Surroundings, SurroundingsMaker
+from meshtwin.fast.surroundings import BUSY_STATES, Surroundings, SurroundingsMaker
 from meshtwin.fast.tables import build_links, build_rules, build_settings
-from meshtwin.fast.traffic import Stream, compute_airtime, find_streams, is_relayed
+from meshtwin.fast.traffic import Stream, compute_airtime, find_streams
 from meshtwin.mesh.addresses import UnicastAddress, format_address
 from meshtwin.mesh.configuration import NodeSettings, Transmit
 from meshtwin.mesh.kpis import NetworkKpis
@@ -86,7 +87,8 @@ class Prepared:
         self._scenario = scenario
         self._without_links = replace(scenario, links=())  # checks of links are most of a new scenario's cost
         self._links_reason = find_links_reason(scenario)
-        self._quiet = make_quiet_air(len(scenario.nodes))
+        self._reason = find_reason(scenario) or self._links_reason
+        self._settings = build_settings(scenario)
         self._base: Base | None = None  # of `estimate_near`
         self._states = states
         self._seed = seed
@@ -94,15 +96,16 @@ class Prepared:
         self._links = build_links(scenario, self._index)
         self._rules = build_rules(scenario.profile, scenario.capture)
         self._work = make_work(len(scenario.nodes))
-        self._runs: dict[tuple[str, int], list[FlowRun]] = {}  # by flow and surroundings
-        self._surroundings = SurroundingsMaker(
+        self._quiet = QuietFloods(
             links=self._links,
             rules=self._rules,
             work=self._work,
+            air=make_quiet_air(len(scenario.nodes)),
             index=self._index,
             seed=seed,
-            states=states,
         )
+        self._runs: dict[tuple[str, int], list[FlowRun]] = {}  # by flow and surroundings
+        self._surroundings = SurroundingsMaker(quiet=self._quiet, states=states)
 
     def estimate(self, change: Mapping[UnicastAddress, NodeSettings] | Scenario | None = None) -> FastAnswer:
         """The answer with ``change`` put on top of the prepared scenario, or for a scenario of the same network.
@@ -114,7 +117,7 @@ class Prepared:
         if reason := self._find_reason(scenario):
             return self._decline(reason)
         streams = find_streams(scenario)
-        settings = build_settings(scenario)
+        settings = self._build_settings(scenario)
         around = self._surround(scenario, settings, streams)
         if around.declined is not None:
             return self._decline(around.declined, around.busiest_ratio)
@@ -131,9 +134,11 @@ class Prepared:
             return self.estimate(change)
         if self._base is None:
             self._base = self._make_base()
-        base, streams, settings = self._base, find_streams(scenario), build_settings(scenario)
+        base, streams, settings = self._base, find_streams(scenario), self._build_settings(scenario)
         places = find_patch(base, scenario, settings, streams)
-        busy_s = scale_busy(base, self._quiet_busy_s(scenario, settings, streams)) if len(places) else None
+        busy_s = (
+            scale_busy(base, self._quiet.compute_streams_busy_s(scenario, settings, streams)) if len(places) else None
+        )
         if busy_s is None:
             return self.estimate(change)
         around = replace(base.around, busy_s=busy_s)
@@ -146,7 +151,7 @@ class Prepared:
 
     def _make_base(self) -> Base:
         scenario = self._scenario
-        settings, streams = build_settings(scenario), find_streams(scenario)
+        settings, streams = self._build_settings(scenario), find_streams(scenario)
         around = self._surround(scenario, settings, streams)
         flows = scenario.flows if around.declined is None else ()
         return Base(
@@ -155,7 +160,7 @@ class Prepared:
             streams=streams,
             around=around,
             runs=tuple(self._run_flow(scenario, flow, settings, around)[0] for flow in flows),
-            quiet_s=self._quiet_busy_s(scenario, settings, streams),
+            quiet_s=self._quiet.compute_streams_busy_s(scenario, settings, streams),
         )
 
     def _answer(
@@ -167,15 +172,16 @@ class Prepared:
         told: Sequence[tuple[FlowRun, int]],
     ) -> FastAnswer:
         """The answer from the runs of the flows, each with how many states were run afresh."""
-        busy_s, is_loaded = around.busy_s, is_relayed(scenario, streams)
+        busy_s = around.busy_s
         runs = [run for run, _ in told]
         answers = self._answer_busy_s(scenario, settings)
         fresh = sum(count for _, count in told) / max(1, self._states * len(told))
         return FastAnswer(
             kpis=NetworkKpis(
-                flows=tuple(summarise_flow(r.flow, r.latency_ns, is_loaded=is_loaded) for r in runs),
+                flows=tuple(summarise_flow(r.flow, r.latency_ns, around.busiest_ratio) for r in runs),
                 airtime_ratio=make_airtime(
-                    compute_airtime_ratio(scenario, streams, busy_s, runs, answers), is_loaded=is_loaded
+                    compute_airtime_ratio(scenario, streams, busy_s, runs, answers),
+                    find_errors(self._states, around.busiest_ratio).airtime,
                 ),
                 reporting_airtime_ratio=compute_reporting_ratio(scenario, streams, busy_s),
             ),
@@ -200,7 +206,7 @@ class Prepared:
             raise InvalidInput(f"unknown node {format_address(source)}", place=scenario.name)
         if reason := self._find_reason(scenario):
             return self._reach((), reason)
-        settings = build_settings(scenario)
+        settings = self._build_settings(scenario)
         around = self._surround(scenario, settings, find_streams(scenario))
         if around.declined is not None:
             return self._reach((), around.declined)
@@ -208,7 +214,7 @@ class Prepared:
         name = f"from/{format_address(source)}"
         flow = ScenarioFlow(name=name, source=source, members=members, count=1, period_s=60.0)
         run, _ = self._run_flow(scenario, flow, settings, around)
-        return self._reach(summarise_destinations(flow, run.latency_ns))
+        return self._reach(summarise_destinations(flow, run.latency_ns, around.busiest_ratio))
 
     def _reach(self, destinations: tuple[DestinationFigures, ...], declined: str | None = None) -> ReachAnswer:
         return ReachAnswer(
@@ -247,7 +253,10 @@ class Prepared:
         return replace(self._without_links, nodes=nodes)
 
     def _find_reason(self, scenario: Scenario) -> str | None:
-        return find_reason(scenario) or self._links_reason
+        return self._reason if scenario is self._scenario else find_reason(scenario) or self._links_reason
+
+    def _build_settings(self, scenario: Scenario) -> SettingsTable:
+        return self._settings if scenario is self._scenario else build_settings(scenario)
 
     def _surround(self, scenario: Scenario, settings: SettingsTable, streams: Sequence[Stream]) -> Surroundings:
         around = self._surroundings.make(scenario, settings, streams)
@@ -293,46 +302,11 @@ class Prepared:
         taken = {}
         for flow in scenario.flows:
             if flow.response_pdu_bytes:
-                source, key = flow.members[0], make_key(self._seed, "fast/answer", flow.name)
+                key = make_key(self._seed, "fast/answer", flow.name)
                 airtime_ns = compute_airtime(scenario, flow.response_pdu_bytes)
-                taken[flow.name] = self._flood_busy_s(settings, (source, None, airtime_ns), key, BUSY_STATES)
+                answer = Flood(flow.members[0], flow.source, None, airtime_ns)
+                taken[flow.name] = self._quiet.compute_busy_s(settings, answer, key, BUSY_STATES)
         return taken
-
-    def _quiet_busy_s(self, scenario: Scenario, settings: SettingsTable, streams: Sequence[Stream]) -> Floats:
-        """(streams,) seconds of a channel that one message takes, alone on the air."""
-        taken = []
-        for stream in streams:
-            airtime_ns, key = (
-                compute_airtime(scenario, stream.pdu_bytes),
-                make_key(self._seed, "fast/quiet", stream.name),
-            )
-            sources = stream.sources[:: -(-len(stream.sources) // QUIET_FLOODS) or 1]
-            each = [
-                self._flood_busy_s(settings, (source, stream.ttl, airtime_ns), key, QUIET_FLOODS // len(sources))
-                for source in sources
-            ]
-            taken.append(sum(each) / max(1, len(each)))
-        return np.asarray(taken, np.float64)
-
-    def _flood_busy_s(
-        self, settings: SettingsTable, flow: tuple[UnicastAddress, int | None, int], key: int, floods: int
-    ) -> float:
-        """Mean seconds of a channel that a flood takes, alone on the air.
-
-        ``flow``: source, TTL (None: the source's) and nanoseconds of a PDU.
-        """
-        from meshtwin.fast.runner import run_states  # deferred: numba
-
-        address, ttl, airtime_ns = flow
-        source, nodes = self._index[address], len(self._index)
-        busy_ns, nobody = np.zeros(floods, np.int64), np.zeros(nodes, np.uint8)
-        run_states(
-            self._links, self._rules, settings, self._quiet, self._work, np.uint64(key),
-            np.full(floods, QUIET_START_NS, np.int64), source, int(settings.ttl[source]) if ttl is None else ttl,
-            airtime_ns, 0, nobody, np.zeros(0, np.int64), np.ones(floods, np.uint8), np.zeros((floods, 0), np.int64),
-            np.zeros((floods, nodes), np.uint8), busy_ns,
-        )  # fmt: skip
-        return float(busy_ns.mean()) * 1e-9
 
 
 def _overlay(node: ScenarioNode, settings: NodeSettings) -> ScenarioNode:

@@ -34,7 +34,7 @@ def run_background(
         airtime_ns = table.airtime_ns[number]
         flood(
             links, rules, settings, air, work, table.start_ns[number], table.source[number], table.ttl[number],
-            airtime_ns, extend(key, number), number, 0, nobody, 0, -1, True,
+            airtime_ns, extend(key, number), number, 0, nobody, 0, table.lone[number], True,
         )  # fmt: skip
         group = table.group[number]
         if busy[group, 1] < most:

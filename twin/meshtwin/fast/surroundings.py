@@ -15,26 +15,23 @@ from meshtwin.fast.arrays import (
     BackgroundTable,
     Floats,
     Ints,
-    Links,
-    Rules,
     SettingsTable,
-    Work,
 )
 from meshtwin.fast.declining import find_overload
-from meshtwin.fast.room import find_excess, make_air, make_quiet_air
+from meshtwin.fast.quiet import QUIET_START_NS, QuietFloods
+from meshtwin.fast.room import find_excess, make_air
 from meshtwin.fast.traffic import APART_S, Stream, make_messages
-from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.sim.draws import make_key
 from meshtwin.sim.scenario import Scenario
 
 __all__ = ["BUSY_STATES", "Surroundings", "SurroundingsMaker"]
 
 BUSY_STATES: Final = 4  # floods that are run to their end for the airtime they take
+RARE_FLOODS: Final = 2  # likewise of a stream too rare to be on the air in the stretch; its airtime counts little
 KEPT: Final = 2  # what is in force and the last candidate; each takes megabytes
 WARM_UP_S: Final = 1.0  # queues fill before the first judged message
 TAIL_S: Final = 0.5  # and go on after the last
 SPACING_S: Final = 0.1  # between judged messages; nearer ones would meet the same background
-QUIET_START_NS: Final = 1_000_000_000  # of a flood alone on the air; any instant gives the same, seen at three
 BEFORE_S: Final = 0.25  # a judged message and the next of a flow that keeps apart from it: half of `APART_S`
 STEP_S: Final = 0.005  # to which free times are known
 
@@ -60,11 +57,7 @@ class Surroundings:
 class SurroundingsMaker:
     """Makes the surroundings of configurations of one network, and keeps the latest."""
 
-    links: Links
-    rules: Rules
-    work: Work
-    index: dict[UnicastAddress, int]
-    seed: int
+    quiet: QuietFloods
     states: int
     _made: int = field(default=0, init=False)
     _kept: list[tuple[object, Surroundings]] = field(default_factory=list, init=False)
@@ -92,7 +85,7 @@ class SurroundingsMaker:
         sends = np.zeros(len(settings.relay), bool)
         asks_ttl = sends.copy()
         for stream in streams:
-            places = [self.index[a] for a in stream.sources]
+            places = [self.quiet.index[a] for a in stream.sources]
             sends[places] = True
             asks_ttl[places] |= stream.ttl is None
         relevant = (
@@ -106,25 +99,34 @@ class SurroundingsMaker:
     def _make(self, scenario: Scenario, settings: SettingsTable, streams: Sequence[Stream]) -> Surroundings:
         from meshtwin.fast.runner import run_background  # deferred: numba
 
+        quiet = self.quiet
         span_s = WARM_UP_S + self.states * SPACING_S + TAIL_S
         nodes, span_ns = len(scenario.nodes), int(span_s * 1e9)
-        table = make_messages(scenario, tuple(streams), self.index, self.seed, span_s)
-        reason = find_excess(self.rules, settings, table, span_ns) if len(table.start_ns) else None
+        table = make_messages(scenario, tuple(streams), quiet.index, quiet.seed, span_s)
+        reason = find_excess(quiet.rules, settings, table, span_ns) if len(table.start_ns) else None
         if reason or not len(table.start_ns):
             starts_ns = np.full(self.states, QUIET_START_NS, np.int64)
-            air = make_quiet_air(nodes)
-            return Surroundings(air=air, starts_ns=starts_ns, busy_s=np.zeros(len(streams)), declined=reason)
-        air = make_air(self.rules, settings, table, span_ns)
+            busy_s = np.zeros(len(streams)) if reason else quiet.compute_streams_busy_s(scenario, settings, streams)
+            return Surroundings(air=quiet.air, starts_ns=starts_ns, busy_s=busy_s, declined=reason)
+        air = make_air(quiet.rules, settings, table, span_ns)
         busy = np.zeros((len(streams), 2), np.int64)
-        key = np.uint64(make_key(self.seed, "fast/background"))
+        key = np.uint64(make_key(quiet.seed, "fast/background"))
         nobody = np.zeros(nodes, np.uint8)
-        run_background(self.links, self.rules, settings, air, self.work, table, key, nobody, busy, BUSY_STATES)
-        relays, own = compute_busiest(self.rules, air, settings, span_s)
+        run_background(quiet.links, quiet.rules, settings, air, quiet.work, table, key, nobody, busy, BUSY_STATES)
+        relays, own = compute_busiest(quiet.rules, air, settings, span_s)
         refused, sent = int(air.counts[REFUSED]), int(air.job_count.sum())
         return Surroundings(
             air=air,
             starts_ns=_lay_starts(self.states, streams, table),
-            busy_s=busy[:, 0] * 1e-9 / np.maximum(busy[:, 1], 1),
+            busy_s=np.asarray(
+                [
+                    taken_ns * 1e-9 / count
+                    if count
+                    else quiet.compute_stream_busy_s(scenario, settings, stream, RARE_FLOODS)
+                    for stream, (taken_ns, count) in zip(streams, busy.tolist(), strict=True)
+                ],
+                np.float64,
+            ),
             busiest_ratio=max(relays, own),
             declined=find_overload(
                 scenario.profile,

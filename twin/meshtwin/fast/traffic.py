@@ -36,12 +36,14 @@ APART_S: Final = 0.5  # a flood of a dozen hops with repeats is over by then in 
 TOGETHER_S: Final = 0.05  # messages that start so near to each other meet in their first hops
 GOLDEN_RATIO: Final = (1.0 + 5.0**0.5) / 2.0  # its multiples, less whole numbers, are spread most evenly
 MOST_LISTED: Final = 2_000  # messages of a flow looked at when flows are laid beside each other
+LONE_PART: Final = 1 << 40  # draw of a source's destinations; its messages take those from 0 on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
     """Messages of one kind on the air: at Poisson times, or every ``period_s`` with ``spread_s`` of chance.
 
+    ``destinations``: each message is for one of them by chance, which does not relay it; (): for several nodes.
     ``start_s``: when the first of a period begins, from which judged messages keep apart; None: drawn.
     """
 
@@ -50,6 +52,7 @@ class Stream:
     rate_per_s: float
     ttl: int | None
     pdu_bytes: int
+    destinations: tuple[UnicastAddress, ...] = ()
     period_s: float | None = None
     spread_s: float = 0.0
     start_s: float | None = None
@@ -70,6 +73,7 @@ def find_streams(scenario: Scenario) -> tuple[Stream, ...]:
             rate_per_s=scenario.sending_rate_per_s(b),
             ttl=b.ttl,
             pdu_bytes=b.pdu_bytes,
+            destinations=b.destinations,
         )
         for b in scenario.background
     ]
@@ -99,7 +103,14 @@ def _of_flow(flow: ScenarioFlow, on: set[UnicastAddress], start_s: float | None)
     }
     if not flow.count or flow.source not in on:
         return
-    yield Stream(name=f"flow/{flow.name}", sources=(flow.source,), ttl=flow.ttl, pdu_bytes=flow.pdu_bytes, **asked)
+    yield Stream(
+        name=f"flow/{flow.name}",
+        sources=(flow.source,),
+        ttl=flow.ttl,
+        pdu_bytes=flow.pdu_bytes,
+        destinations=flow.members if len(flow.members) == 1 else (),
+        **asked,
+    )
     for member in flow.members if flow.response_pdu_bytes else ():
         if member in on and member != flow.source:
             yield Stream(
@@ -107,6 +118,7 @@ def _of_flow(flow: ScenarioFlow, on: set[UnicastAddress], start_s: float | None)
                 sources=(member,),
                 ttl=None,
                 pdu_bytes=flow.response_pdu_bytes or 0,
+                destinations=(flow.source,),
                 **asked,
             )
 
@@ -147,19 +159,29 @@ def make_messages(
     scenario: Scenario, streams: tuple[Stream, ...], index: dict[UnicastAddress, int], seed: int, span_s: float
 ) -> BackgroundTable:
     """All messages of ``streams`` within ``span_s``, from draws keyed by stream, source and their number."""
-    rows: list[tuple[int, int, int, int, int]] = []
+    rows: list[tuple[int, int, int, int, int, int]] = []
     for group, stream in enumerate(streams):
         airtime_ns = compute_airtime(scenario, stream.pdu_bytes)
-        for start_s, address in _iter_starts(stream, make_key(seed, "fast/stream", stream.name), span_s):
+        key = make_key(seed, "fast/stream", stream.name)
+        for start_s, address, number in _iter_starts(stream, key, span_s):
             source = index[address]
             ttl = scenario.nodes[source].ttl if stream.ttl is None else stream.ttl
-            rows.append((int(start_s * 1e9), source, ttl, airtime_ns, group))
-    table = np.asarray(sorted(rows), np.int64).reshape(-1, 5)
+            lone = _find_lone(stream, index, extend_key(key, address), number)
+            rows.append((int(start_s * 1e9), source, ttl, airtime_ns, group, lone))
+    table = np.asarray(sorted(rows), np.int64).reshape(-1, 6)
     return BackgroundTable(*(np.ascontiguousarray(column) for column in table.T))
 
 
-def _iter_starts(stream: Stream, key: int, span_s: float) -> Iterator[tuple[float, UnicastAddress]]:
-    """Starts and sources of a stream's messages; those of one source hang on no other.
+def _find_lone(stream: Stream, index: dict[UnicastAddress, int], own: int, number: int) -> int:
+    """Place of the one node that a source's message is for, evenly over all of them; -1: it is for several."""
+    if not stream.destinations:
+        return -1
+    share = (draw(own, LONE_PART) + number * GOLDEN_RATIO) % 1.0
+    return index[stream.destinations[int(share * len(stream.destinations))]]
+
+
+def _iter_starts(stream: Stream, key: int, span_s: float) -> Iterator[tuple[float, UnicastAddress, int]]:
+    """Starts, sources and the sources' own numbers of a stream's messages; those of one source hang on no other.
 
     Of a Poisson stream each source sends as often as its share of the rate says, rounded up or down as its address
     decides; over many addresses the rest evens out, so that chance hardly changes the load.
@@ -169,10 +191,10 @@ def _iter_starts(stream: Stream, key: int, span_s: float) -> Iterator[tuple[floa
         for address in stream.sources:
             own = extend_key(key, address)
             count = math.floor(each + (draw(key, 0) + address * GOLDEN_RATIO) % 1.0)
-            yield from ((draw(own, number) * span_s, address) for number in range(count))
+            yield from ((draw(own, number) * span_s, address, number) for number in range(count))
         return
     phase_s = (draw(key, 0) * stream.period_s) if stream.start_s is None else stream.start_s % stream.period_s
     for number in range(math.ceil(span_s / stream.period_s)):
         start_s = phase_s + number * stream.period_s + draw(extend_key(key, number), 0) * stream.spread_s
         if start_s < span_s:
-            yield start_s, stream.sources[number % len(stream.sources)]
+            yield start_s, stream.sources[number % len(stream.sources)], number
