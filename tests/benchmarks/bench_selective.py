@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from tests.benchmarks.figures import Figure, at_least, is_full, told
 from tests.benchmarks.following import follow
 
+import meshtwin
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Transmit
 from meshtwin.sim.engine import simulate
@@ -348,9 +349,7 @@ def _core_figures() -> Iterator[Figure]:
     Processor time tells what two free processors can give, whatever else the machine does: one process is as fast as
     its simulations, and two have the parent's work to share with them.
     """
-    scenario = make_field(SEEDS[0], relay_share=1.0, degree=8, nodes=300)
-    flow = replace(scenario.flows[0], members=scenario.flows[0].members[9::30], count=256)
-    scenario = replace(scenario, flows=(flow,))
+    scenario = make_wide_field()
     seconds, used_s = [], (0.0, 0.0)
     load = os.getloadavg()[0]
     for workers in (1, 2):
@@ -368,3 +367,31 @@ def _core_figures() -> Iterator[Figure]:
     yield told(f"{name}, as processor time allows", 2.0 * used_s[1] / sum(used_s), "times", COMMAND)
     yield told("load of the machine before it", load, "processes", COMMAND)
     yield told(f"{CORE_REPLICATIONS} replications of 300 nodes, two processes", seconds[1], "s", COMMAND)
+    chain = make_chain(9, 0.9)
+    small = replace(chain, flows=(replace(chain.flows[0], count=2000),))
+    yield from _asked_figures("300 nodes", scenario, 4 * CORE_REPLICATIONS)
+    yield from _asked_figures("9 nodes, 2,000 messages", small, 8 * CORE_REPLICATIONS)
+    yield from _asked_figures("9 nodes, 2,000 messages", small, 8)
+
+
+def make_wide_field() -> Scenario:
+    """300 nodes and a group of ten among them, which is sent 256 messages."""
+    scenario = make_field(SEEDS[0], relay_share=1.0, degree=8, nodes=300)
+    flow = replace(scenario.flows[0], members=scenario.flows[0].members[9::30], count=256)
+    return replace(scenario, flows=(flow,))
+
+
+def _asked_figures(name: str, scenario: Scenario, replications: int) -> Iterator[Figure]:
+    """As ``meshtwin.simulate`` is asked, a second process being started where it pays; with its document."""
+    meshtwin.simulate(scenario, replications=1)  # loaded here, and the kernels compiled
+    seconds, processes = [], 1
+    for workers in (1, 2):
+        start = time.perf_counter()
+        done = meshtwin.simulate(scenario, replications=replications, workers=workers, is_selective=True)
+        assert done.document.replications == replications
+        seconds.append(time.perf_counter() - start)
+        processes = done.processes
+    name = f"{replications} replications of {name} as `simulate` is asked"
+    yield told(f"{name}, one worker", seconds[0], "s", COMMAND)
+    yield told(f"{name}, one worker / two", seconds[0] / seconds[1], "times", COMMAND)
+    yield told(f"{name}, two workers: processes that worked", processes, "processes", COMMAND)

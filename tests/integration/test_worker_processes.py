@@ -12,9 +12,10 @@ import pytest
 
 import meshtwin
 from meshtwin.errors import InvalidInput, Unavailable
-from meshtwin.ports import Cancelled
+from meshtwin.ports import Cancelled, no_progress
 from meshtwin.processes import Workers
-from meshtwin.sim.replications import replicate, replicate_sides
+from meshtwin.sides import Effort, run_sides
+from meshtwin.sim.replications import replicate
 
 CHAIN = """
 format: meshtwin.dev/scenario/v1
@@ -32,27 +33,31 @@ def chain(count):
     return CHAIN.replace("COUNT", str(count)).replace("NODES", NODES)
 
 
-def test_number_of_workers_changes_no_figure():
-    alone = meshtwin.simulate(chain(5), replications=5, engine="reference")
-    shared = meshtwin.simulate(chain(5), replications=5, engine="reference", workers=2)
+def both_ways(*sides, **effort):
+    """One process, and two however little there is to do."""
+    scenarios = [meshtwin.read_scenario(side) if isinstance(side, str) else side for side in sides]
+    efforts = (Effort(engine="reference", workers=workers, pays_from_s=0.0, **effort) for workers in (1, 2))
+    alone, shared = (run_sides(scenarios, each, no_progress) for each in efforts)
+    assert (alone.processes, shared.processes) == (1, 2)
+    return alone, shared
+
+
+def test_number_of_workers_changes_no_result():
+    alone, shared = both_ways(chain(150), replications=40)
     assert shared.runs == alone.runs
-    assert shared.document == alone.document
 
 
-def test_number_of_workers_changes_no_difference_on_preset_states():
-    words = {"replications": 3, "engine": "reference", "is_selective": True}
-    before = meshtwin.read_scenario(chain(4))
-    alone, shared = (meshtwin.compare(before, before.without_node(3), workers=workers, **words) for workers in (1, 2))
-    assert shared.differences == alone.differences
-    assert shared.first.runs == alone.first.runs
+def test_number_of_workers_changes_no_comparison_on_preset_states():
+    before = meshtwin.read_scenario(chain(150))
+    alone, shared = both_ways(before, before.without_node(3), replications=20, is_selective=True)
+    assert shared.runs == alone.runs
 
 
 def test_precision_takes_as_many_replications_whatever_the_workers():
-    words = {"precision": 0.5, "precision_of": "latency", "engine": "reference"}
-    alone, shared = (meshtwin.simulate(chain(8), workers=workers, **words) for workers in (1, 2))
+    alone, shared = both_ways(chain(80), precision=0.2, precision_of="latency")
     assert shared.runs == alone.runs
     assert len(alone.runs) > 8
-    assert alone.gaps == ()
+    assert alone.gaps == shared.gaps == ()
 
 
 def test_worker_that_dies_is_told():
@@ -78,12 +83,29 @@ def test_leaving_ends_workers_whatever_they_do():
 
 def test_cancelled_simulation_over_processes_keeps_what_is_finished():
     def progress(share, stage):
-        if share > 0.0:
+        if share > 0.05:
             raise Cancelled("no longer wanted")
 
     kept = meshtwin.simulate(chain(150), replications=400, engine="reference", workers=2, progress=progress)
-    assert 1 <= len(kept.runs) < 400
-    assert f"{len(kept.runs)} of 400" in kept.gaps[0]
+    assert kept.processes == 2
+    assert 20 <= len(kept.runs) < 400
+    assert "interrupted" in kept.gaps[0]
+
+
+def test_time_that_is_over_ends_the_work_of_all_processes():
+    """Some 400 replications of a tenth of a second and more: workers start, and are ended by the time."""
+    told = meshtwin.simulate(chain(150), replications=4000, engine="reference", workers=2, within_s=6.0)
+    assert told.processes == 2
+    assert 2 <= len(told.runs) < 4000
+    assert "6 s are over" in told.gaps[-1]
+
+
+def test_time_shortens_the_replications_of_all_processes():
+    told = meshtwin.simulate(chain(20_000), replications=400, engine="reference", workers=2, within_s=6.0)
+    sent = {len(run.messages) for run in told.runs}
+    assert len(sent) == 1
+    assert sent.pop() < 20_000
+    assert "of 20000 messages of press: a whole one takes about" in told.gaps[0]
 
 
 class Inline(Executor):
@@ -108,9 +130,7 @@ def test_chunks_of_slow_replications_are_small_however_many_are_asked_for():
             raise Cancelled("enough")
 
     scenario = meshtwin.read_scenario(chain(150))
-    kept = replicate_sides(
-        [scenario], seed=1, replications=4000, engine="reference", executor=executor, progress=progress
-    )
+    kept = replicate(scenario, seed=1, replications=4000, engine="reference", executor=executor, progress=progress)
     assert max(executor.sizes) <= 40
     assert len(kept.results) == sum(executor.sizes)
 
@@ -131,7 +151,7 @@ def test_interrupt_of_the_whole_process_group_keeps_the_finished_replications(tm
     document = json.loads(told)
     assert process.returncode == 130
     assert 1 <= document["replications"] < 4000
-    assert "interrupted after" in document["gaps"][0]
+    assert "interrupted" in document["gaps"][0]
     assert b"Traceback" not in said
     assert children_of(process.pid) == []
 

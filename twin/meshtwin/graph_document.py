@@ -6,6 +6,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from meshtwin.wording import counted
+
 __all__ = ["BackboneDocument", "GraphDocument", "GraphFlowDocument", "GraphLinkDocument", "GraphNodeDocument"]
 
 Address = str  # four hexadecimal digits
@@ -87,8 +89,9 @@ class GraphDocument(Document):
     def _lines(self) -> Iterator[str]:
         reached = sum(node.is_reached for node in self.nodes)
         yield (
-            f"{self.name}: {len(self.nodes) + 1} nodes, {len(self.relays)} relays, {self.usable_links} links that "
-            f"deliver {100 * self.threshold:.12g}% or more"
+            f"{self.name}: {counted(len(self.nodes) + 1, 'node')}, {counted(len(self.relays), 'relay')}, "
+            f"{counted(self.usable_links, 'link that delivers', 'links that deliver')} "
+            f"{100 * self.threshold:.12g}% or more"
         )
         least = "no TTL reaches all" if self.minimal_ttl is None else f"TTL {self.minimal_ttl} reaches all"
         yield f"  from {self.node} with TTL {self.ttl}: {reached} of {len(self.nodes)} nodes; {least}"
@@ -103,7 +106,7 @@ class GraphDocument(Document):
 def _backbone_lines(told: BackboneDocument) -> Iterator[str]:
     yield (
         f"  backbone, {told.connected}-connected, every other node hears {told.dominating}: "
-        f"{len(told.relays)} relays: {', '.join(told.relays)}"
+        f"{counted(len(told.relays), 'relay')}: {', '.join(told.relays)}"
     )
     if told.connected_reached < told.connected:
         yield f"  missing: the links allow no more than {told.connected_reached}-connected relays"

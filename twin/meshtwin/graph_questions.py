@@ -26,10 +26,12 @@ from meshtwin.graph_document import (
 from meshtwin.mesh.addresses import UNICAST_MAX, UnicastAddress, format_address, parse_unicast
 from meshtwin.mesh.configuration import TTL_MAX
 from meshtwin.mesh.snapshots import Snapshot
+from meshtwin.ports import Progress, no_progress
 from meshtwin.sim.air import mean_delivery
 from meshtwin.sim.arguments import check_number, check_whole, read_any_scenario
 from meshtwin.sim.scenario import Scenario, ScenarioNode
 from meshtwin.whatif.forks import flow_members
+from meshtwin.wording import counted
 
 __all__ = ["GRAPH_NODES_MAX", "THRESHOLD", "BackboneWish", "graph_of"]
 
@@ -37,6 +39,7 @@ THRESHOLD: Final = 0.5  # a link that fails more often than not carries no promi
 GRAPH_NODES_MAX: Final = 1500  # a maximum flow for each node: half a minute for 1,000, more than a minute here
 ASSUMED_TTL: Final = 7  # where a configuration is silent: Zephyr's default
 DOMINATING_MAX: Final = 8
+PATHS_SHARE: Final = 0.9  # of the time, where there are many nodes
 SENDS_MAX: Final = 8  # a count of 0..7, and the first: Mesh Protocol 1.1, 4.2.20
 
 
@@ -81,12 +84,14 @@ def graph_of(
     threshold: float = THRESHOLD,
     transmissions: int | None = None,
     backbone: BackboneWish | None = None,
+    progress: Progress = no_progress,
 ) -> GraphDocument:
     """Reach within a TTL, relays and links that nothing can stand in for, disjoint paths, backbones.
 
     ``what``: a scenario (a file or YAML text as well) or a snapshot. ``to``: the node that all is asked about, as a
     number or like ``"0012"``; None: the snapshot's gateway, else the source of the first flow. ``ttl`` None: that
     node's. A link counts if it delivers at least ``threshold`` within the sends of its sender, or ``transmissions``.
+    ``progress`` is told the share and what is being done; what it raises ends the work.
     Raises `InvalidInput` for an unknown node, values out of bounds, or more than `GRAPH_NODES_MAX` nodes.
     """
     ttl = None if ttl is None else _check_within("ttl", ttl, 0, TTL_MAX)
@@ -115,7 +120,8 @@ def graph_of(
         raise InvalidInput(
             f"node {format_address(hub)} is not there, or switched off", reason="UnknownNode", place=view.name
         )
-    return _answer(view, hub, view.ttl_of.get(hub, ASSUMED_TTL) if ttl is None else ttl, threshold, backbone)
+    ttl = view.ttl_of.get(hub, ASSUMED_TTL) if ttl is None else ttl
+    return _answer(view, hub, ttl, threshold, backbone, progress=progress)
 
 
 def _check_within(name: str, value: object, least: int, most: int) -> int:
@@ -153,7 +159,7 @@ def _view_scenario(scenario: Scenario, threshold: float, transmissions: int | No
         ttl_of={address: node.ttl for address, node in on.items()},
         flows=[(flow.name, flow.source, flow.members, flow.ttl) for flow in scenario.flows],
         hub=scenario.flows[0].source,
-        gaps=(*scenario.gaps, *((f"{off} nodes are switched off and left out",) if off else ())),
+        gaps=(*scenario.gaps, *((f"{counted(off, 'node is', 'nodes are')} switched off and left out",) if off else ())),
     )
 
 
@@ -186,10 +192,14 @@ def _view_snapshot(snapshot: Snapshot, threshold: float, transmissions: int | No
     )
 
 
-def _answer(view: _View, hub: UnicastAddress, ttl: int, threshold: float, wish: BackboneWish | None) -> GraphDocument:
+def _answer(
+    view: _View, hub: UnicastAddress, ttl: int, threshold: float, wish: BackboneWish | None, *, progress: Progress
+) -> GraphDocument:
     graph, relays = view.graph, view.relays
     hops = hops_from(graph, relays, hub)
-    paths = gateway_redundancy(graph, relays, hub)
+    counting = f"counting disjoint paths of {counted(len(graph), 'node')}"
+    paths = gateway_redundancy(graph, relays, hub, lambda share: progress(PATHS_SHARE * share, counting))
+    progress(PATHS_SHARE, "flows, and what nothing can stand in for" + ("" if wish is None else "; a relay backbone"))
     told = format_address
     return GraphDocument(
         name=view.name,

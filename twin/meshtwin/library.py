@@ -24,6 +24,7 @@ from meshtwin.sim.result_file import ResultDocument, describe_result, write_comp
 from meshtwin.sim.results import RunResult, summarise
 from meshtwin.sim.scenario import Scenario
 from meshtwin.sim.summaries import tell_apart, tell_comparison, tell_result
+from meshtwin.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,7 +39,8 @@ DEFAULT_ENGINE: Final = "auto"  # the compiled engine where it knows the scenari
 class Simulation:
     """A scenario and its finished replications; ``asked`` is how many were wanted, ``engine`` the one that ran.
 
-    ``share`` 0..1 of each flow's messages was simulated; ``gaps`` tell what is missing and why.
+    ``share`` 0..1 of each flow's messages was simulated; ``gaps`` tell what is missing and why. ``processes`` have
+    worked, one where more would not have paid.
     """
 
     scenario: Scenario
@@ -48,6 +50,7 @@ class Simulation:
     asked: int
     share: float = 1.0
     gaps: tuple[str, ...] = ()
+    processes: int = 1
 
     @property
     def is_complete(self) -> bool:
@@ -75,9 +78,10 @@ class Simulation:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        part = "" if self.is_complete else f" of {self.asked}"
+        done = len(self.runs)
+        told = counted(done, "replication") if done == self.asked else f"{done} of {self.asked} replications"
         yield (
-            f"{self.scenario.name}: {len(self.runs)}{part} replications, profile {self.scenario.profile.name}, "
+            f"{self.scenario.name}: {told}, profile {self.scenario.profile.name}, "
             f"engine {self.engine}, seed {self.seed}{'' if len(self.runs) < 2 else '; 90 % intervals over them'}"
         )
         yield from tell_result(self.document)
@@ -116,7 +120,8 @@ class Comparison:
     def _lines(self) -> Iterator[str]:
         one, other = self.names
         count = len(self.second.runs)
-        yield f"{other} less {one}: {count} replications on the same states{'' if count < 2 else '; 90 % intervals'}"
+        intervals = "" if count < 2 else "; 90 % intervals"
+        yield f"{other} less {one}: {counted(count, 'replication')} on the same states{intervals}"
         yield from tell_comparison(self.document)
         if count < 2:
             yield f"  no intervals: {ONE_REPLICATION}"
@@ -154,11 +159,12 @@ def simulate(
     ``is_selective``: preset states in place of draws, which need fewer replications for the same precision.
     Interrupted by Ctrl-C, or by a ``progress`` that raises `meshtwin.ports.Cancelled`, it keeps what is finished, as
     long as that is one replication. ``within_s``: ends after so many seconds with what is done; replications that
-    would not fit are shortened, in one process. See `Simulation.gaps`. ``workers``: processes that share the work; the
-    result does not depend on them. ``precision``: as many replications as the 90 % interval of each flow's
-    ``precision_of`` takes to be so wide to either side, ``replications`` (256) at most: ``"on-time"`` and
-    ``"delivery"`` are shares 0..1, ``"latency"`` is the mean in ms. ``progress``: told the share and what is being
-    done; True: a line on standard error. ``run`` runs one replication in place of the simulator.
+    would not fit are shortened. See `Simulation.gaps`. ``workers``: processes that share the work, this one among
+    them, as soon as it is seen that more than one pay; the result does not depend on them. ``precision``: as many
+    replications as the 90 % interval of each flow's ``precision_of`` takes to be so wide to either side,
+    ``replications`` (256) at most: ``"on-time"`` and ``"delivery"`` are shares 0..1, ``"latency"`` is the mean in ms.
+    ``progress``: told the share and what is being done; True: a line on standard error. ``run`` runs one replication
+    in place of the simulator.
     Raises `InvalidInput` for fewer than one replication, or if none is finished in time.
     """
     effort = Effort(
@@ -176,6 +182,7 @@ def _simulations(scenarios: Sequence[Scenario], done: Sides, seed: int) -> tuple
         Simulation(
             scenario=scenario, runs=tuple(results[index] for results in done.runs), seed=seed,
             engine=done.engines[index], asked=done.asked, share=done.share, gaps=(*scenario.gaps, *done.gaps),
+            processes=done.processes,
         )
         for index, scenario in enumerate(scenarios)
     )  # fmt: skip
@@ -207,17 +214,20 @@ def compare(
     is_selective: bool = False,
     within_s: float | None = None,
     workers: int = 1,
+    precision: float | None = None,
+    precision_of: str = "on-time",
     progress: Progress | bool = False,
     run: RunOnce | None = None,
 ) -> Comparison:
     """Both scenarios on the same states, replication by replication; flows are matched by name.
 
     Interrupted by Ctrl-C, or when ``within_s`` are over, it compares the replications that are finished, which are as
-    many on both sides. The rest is as for `simulate`. Raises `InvalidInput`, too, if no flow is in both.
+    many on both sides. ``precision`` is of the difference, for every flow that both have; latency is that of what both
+    delivered. The rest is as for `simulate`. Raises `InvalidInput`, too, if no flow is in both.
     """
     effort = Effort(
         replications=replications, seed=seed, engine=engine, is_selective=is_selective, within_s=within_s,
-        workers=workers, run=run,
+        workers=workers, precision=precision, precision_of=precision_of, run=run,
     )  # fmt: skip
     sides = tuple(take_scenario(side) for side in (first, second))
     find_shared_flows(*sides)  # before the work, not after it

@@ -2,6 +2,8 @@
 
 Not `multiprocessing`: that runs the caller's own program again in every process unless it is guarded against it, which
 a notebook or a script of five lines is not. Here a worker is this same Python with the same paths, asked over a pipe.
+For that reason `meshtwin.app.crew.Crew`, which forks by `multiprocessing`, can't stand in for it: a twin's program is
+known, and its workers start at once and share its memory; these take a second and load all for themselves.
 """
 
 import gc

@@ -3,43 +3,34 @@
 Each replication runs every side, so whatever ends the work early leaves as many of one as of the other.
 """
 
-import math
+import pickle
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from statistics import fmean
-from types import MappingProxyType
 from typing import Final
 
 from meshtwin.errors import InvalidInput
-from meshtwin.ports import Cancelled, Progress
+from meshtwin.ports import Progress, progress_part
 from meshtwin.processes import Workers, check_workers
 from meshtwin.sim.arguments import check_number, check_seed, check_whole
 from meshtwin.sim.cost import shorten
 from meshtwin.sim.engine import resolve_engine, simulate, simulate_selective
-from meshtwin.sim.limited import Limits, run_limited_shares
-from meshtwin.sim.replications import (
-    FIRST_STAGE,
-    REPLICATIONS_MOST,
-    Goal,
-    SideReplications,
-    replicate_sides,
-    replicate_until,
-    share_on_time,
-)
+from meshtwin.sim.goals import FIGURES, least_replications, make_goals
+from meshtwin.sim.limited import PAYS_FROM_S, Limited, Limits, run_limited_shares
+from meshtwin.sim.replications import REPLICATIONS_MOST, Task, run_packed
 from meshtwin.sim.results import RunResult
-from meshtwin.sim.scenario import Scenario, ScenarioFlow
-from meshtwin.sim.watching import watched, watched_part
+from meshtwin.sim.scenario import Scenario
+from meshtwin.sim.stopping import FIRST_STAGE, judge_stage
+from meshtwin.sim.watching import watched_part
 
-__all__ = ["FIGURES", "REPLICATIONS", "Effort", "Sides", "run_sides"]
+__all__ = ["REPLICATIONS", "Effort", "Sides", "run_sides"]
 
 RunOnce = Callable[..., RunResult]
 REPLICATIONS: Final = 8  # where neither a number nor a precision is asked for
 PRECISION_MOST: Final = 256  # replications that a precision may take, where no number is given
-NORMAL_90: Final = 1.645  # quantile of a 90 % interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +38,9 @@ class Effort:
     """How much is to be simulated, and how.
 
     ``replications`` None: 8, or with a ``precision`` 256 at most. ``precision``: half width of the 90 % interval that
-    the figure ``precision_of`` of every flow shall have (see `FIGURES`). ``within_s``: seconds after which it ends.
-    ``run``: runs one replication in place of the simulator, in this process.
+    the figure ``precision_of`` of every flow shall have, of two sides its difference (`meshtwin.sim.goals`).
+    ``within_s``: seconds after which it ends. ``run``: runs one replication in place of the simulator, in this process.
+    ``pays_from_s``: of work that is left, from which on other processes are started.
     Raises `InvalidInput` for what does not go together or is out of bounds.
     """
 
@@ -61,6 +53,7 @@ class Effort:
     precision: float | None = None
     precision_of: str = "on-time"
     run: RunOnce | None = None
+    pays_from_s: float = PAYS_FROM_S
 
     def __post_init__(self) -> None:
         if self.replications is not None and check_whole("replications", self.replications) < 1:
@@ -96,25 +89,20 @@ class Effort:
                 place="replications",
             )
 
-    @property
-    def is_wide(self) -> bool:
-        """Whether it takes more than one replication after the other in this process."""
-        return self.workers > 1 or self.precision is not None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sides:
-    """Finished replications, each with a result per side; ``share`` 0..1 of each flow's messages is in them."""
+    """Finished replications, each with a result per side; ``share`` 0..1 of each flow's messages is in them.
+
+    ``processes``: how many have worked, which is one where more would not have paid.
+    """
 
     runs: tuple[tuple[RunResult, ...], ...]
     asked: int
     engines: tuple[str, ...]
     share: float = 1.0
     gaps: tuple[str, ...] = ()
-
-
-class _TimeUp(Cancelled):
-    pass
+    processes: int = 1
 
 
 def run_sides(scenarios: Sequence[Scenario], effort: Effort, progress: Progress) -> Sides:
@@ -124,17 +112,48 @@ def run_sides(scenarios: Sequence[Scenario], effort: Effort, progress: Progress)
     are raised again, and `InvalidInput` (``TimeLimit``) where time was up.
     """
     engines = tuple(resolve_engine(effort.engine, scenario) for scenario in scenarios)
-    if effort.is_wide:
-        return _run_wide(scenarios, effort, engines, progress)
-    wanted = effort.replications or REPLICATIONS
-    done = run_limited_shares(
-        scenarios[0],
-        _one_after_the_other(scenarios, effort, engines),
-        wanted=wanted,
-        limits=Limits(now_s=time.monotonic, within_s=effort.within_s),
-        progress=progress,
+    with _workforce(scenarios, effort, engines) as workforce:
+        ask = partial(
+            run_limited_shares,
+            scenarios[0],
+            _one_after_the_other(scenarios, effort, engines),
+            limits=Limits(
+                now_s=time.monotonic, within_s=effort.within_s, begun_s=time.monotonic(), pays_from_s=effort.pays_from_s
+            ),
+            workforce=workforce,
+        )
+        if effort.precision is None:
+            asked = effort.replications or REPLICATIONS
+            done = ask(wanted=asked, progress=progress)
+        else:
+            done, asked = _run_until(scenarios, effort, effort.precision, ask, progress)
+    return Sides(
+        runs=done.runs, asked=asked, engines=engines, share=done.share, gaps=done.gaps, processes=done.processes
     )
-    return Sides(runs=done.runs, asked=wanted, engines=engines, share=done.share, gaps=done.gaps)
+
+
+def _run_until(
+    scenarios: Sequence[Scenario],
+    effort: Effort,
+    precision: float,
+    ask: "Callable[..., Limited[tuple[RunResult, ...]]]",
+    progress: Progress,
+) -> "tuple[Limited[tuple[RunResult, ...]], int]":
+    """In two stages, as `meshtwin.sim.replications.replicate_until`; and how many replications that asked for."""
+    most = effort.replications or PRECISION_MOST
+    start = ask(wanted=FIRST_STAGE, progress=progress_part(progress, 0.0))
+    if len(start.runs) < FIRST_STAGE:
+        return start, FIRST_STAGE
+    goals = make_goals(scenarios, precision, effort.precision_of)
+    least = least_replications(scenarios, precision, effort.precision_of, start.share)
+    stage = judge_stage(goals, start.runs, least=least, most=most)
+    done = start
+    if stage.wanted > FIRST_STAGE:
+        done = ask(wanted=stage.wanted, progress=progress_part(progress, 0.5), after=start)
+    short = stage.shortfall
+    if len(done.runs) < stage.wanted:
+        short = f"{stage.name} takes {stage.needed} replications"
+    return (done if short is None else replace(done, gaps=(*done.gaps, short))), stage.wanted
 
 
 def _one_after_the_other(
@@ -146,7 +165,7 @@ def _one_after_the_other(
 
     @lru_cache
     def part(index: int, share: float) -> Scenario:  # one value for all: engines keep what they prepared for it
-        return scenarios[index] if share == 1.0 else shorten(scenarios[index], share)
+        return _part(scenarios[index], share)
 
     def one(share: float, number: int) -> tuple[RunResult, ...]:
         results: list[RunResult] = []
@@ -158,99 +177,49 @@ def _one_after_the_other(
     return one
 
 
-def _run_wide(scenarios: Sequence[Scenario], effort: Effort, engines: tuple[str, ...], progress: Progress) -> Sides:
-    """Over processes, or for a precision; replications are whole ones."""
-    limits = Limits(now_s=time.monotonic, within_s=effort.within_s, may_shorten=False)
-    begun_s, ended = limits.now_s(), list[BaseException]()
-
-    def look(share: float = 0.0) -> None:
-        if limits.within_s is not None and limits.now_s() - begun_s >= limits.within_s:
-            ended.append(_TimeUp("time is up"))
-            raise ended[0]
-
-    def tell(share: float, stage: str) -> None:
-        look()
-        try:
-            progress(share, stage)
-        except Cancelled as end:
-            ended.append(end)
-            raise
-
-    place = Workers(effort.workers) if effort.workers > 1 else nullcontext()
-    with place as executor, watched(look):  # that is, also inside a replication that runs here
-        done = _replicate(scenarios, effort, engines, executor, tell)
-    if not done.results:
-        if ended and isinstance(ended[0], _TimeUp):
-            text = f"not one replication was finished within {effort.within_s:g} s; allow more"
-            raise InvalidInput(text, reason="TimeLimit", place=scenarios[0].name)
-        raise ended[0] if ended else KeyboardInterrupt
-    gap = done.gap
-    if gap is not None and ended and isinstance(ended[0], _TimeUp):
-        gap = gap.replace("cancelled", f"ended, since {effort.within_s:g} s are over,", 1)
-    return Sides(runs=done.results, asked=done.asked, engines=engines, gaps=() if gap is None else (gap,))
+def _part(scenario: Scenario, share: float) -> Scenario:
+    return scenario if share == 1.0 else shorten(scenario, share)
 
 
-def _replicate(
-    scenarios: Sequence[Scenario], effort: Effort, engines: Sequence[str], executor: Executor | None, tell: Progress
-) -> SideReplications:
-    engine = engines[0] if len(set(engines)) == 1 else effort.engine
-    if effort.precision is None:
-        return replicate_sides(
-            scenarios, seed=effort.seed, replications=effort.replications or REPLICATIONS, engine=engine,
-            is_selective=effort.is_selective, executor=executor, workers=effort.workers, progress=tell,
-        )  # fmt: skip
-    (scenario,) = scenarios
-    done = replicate_until(
-        scenario, _goals(scenario, effort.precision, effort.precision_of), seed=effort.seed,
-        least=_least(scenario, effort.precision, effort.precision_of), most=effort.replications or PRECISION_MOST,
-        engine=engine, is_selective=effort.is_selective, executor=executor, workers=effort.workers, progress=tell,
-    )  # fmt: skip
-    return SideReplications(results=tuple((result,) for result in done.results), asked=done.asked, gap=done.gap)
+class _OtherProcesses:
+    """The `meshtwin.sim.limited.Workforce` of `Workers`: all but the process that asks, which works, too."""
 
-
-def _goals(scenario: Scenario, precision: float, figure: str) -> list[Goal]:
-    """One for each flow that sends."""
-    unit = " ms" if figure == "latency" else ""
-    return [
-        Goal(
-            figure=FIGURES[figure](flow),
-            half_width=precision,
-            name=f"{figure} of {flow.name} within ±{precision:g}{unit}",
+    def __init__(self, scenarios: Sequence[Scenario], effort: Effort, engines: Sequence[str]) -> None:
+        self.count = effort.workers - 1
+        self._scenarios = tuple(scenarios)
+        self._task = partial(
+            Task,
+            seed=effort.seed,
+            engine=engines[0] if len(set(engines)) == 1 else effort.engine,
+            is_selective=effort.is_selective,
+            ranked_as=scenarios[0],
         )
-        for flow in scenario.flows
-        if flow.count > 0
-    ]
+        self._packed = lru_cache(self._pack)
+        self._workers: Workers | None = None
+
+    def submit(self, share: float, numbers: Sequence[int]) -> "Future[Sequence[tuple[int, tuple[RunResult, ...]]]]":
+        if self._workers is None:
+            self._workers = Workers(self.count)
+        return self._workers.submit(run_packed, self._packed(share), tuple(numbers))
+
+    def give_up(self) -> None:
+        if self._workers is not None:
+            self._workers.shutdown()
+        self._workers = None
+
+    def _pack(self, share: float) -> bytes:
+        return pickle.dumps(self._task(scenarios=tuple(_part(scenario, share) for scenario in self._scenarios)))
 
 
-def _least(scenario: Scenario, precision: float, figure: str) -> int:
-    """Replications without which a share of 1 is not known so well, however alike they are (Wilson's interval)."""
-    counts = [flow.count for flow in scenario.flows if flow.count > 0]
-    if figure == "latency" or not counts:
-        return FIRST_STAGE
-    messages = NORMAL_90**2 * (0.5 / precision - 1.0)
-    return math.ceil(messages / min(counts))
-
-
-def _on_time(flow: ScenarioFlow) -> Callable[[RunResult], float]:
-    return share_on_time(flow.name, flow.deadline_ms)
-
-
-def _delivery(flow: ScenarioFlow) -> Callable[[RunResult], float]:
-    def delivered(result: RunResult) -> float:
-        shares = [len(m.arrivals) / m.member_count for m in result.messages if m.flow == flow.name]
-        return fmean(shares) if shares else math.nan
-
-    return delivered
-
-
-def _latency(flow: ScenarioFlow) -> Callable[[RunResult], float]:
-    def latency_ms(result: RunResult) -> float:
-        times = [a.latency_ns / 1e6 for m in result.messages if m.flow == flow.name for a in m.arrivals]
-        return fmean(times) if times else math.nan
-
-    return latency_ms
-
-
-FIGURES: Final[Mapping[str, Callable[[ScenarioFlow], Callable[[RunResult], float]]]] = MappingProxyType(
-    {"on-time": _on_time, "delivery": _delivery, "latency": _latency}  # shares 0..1; mean latency in ms
-)
+@contextmanager
+def _workforce(
+    scenarios: Sequence[Scenario], effort: Effort, engines: Sequence[str]
+) -> Iterator[_OtherProcesses | None]:
+    if effort.workers == 1:
+        yield None
+        return
+    workforce = _OtherProcesses(scenarios, effort, engines)
+    try:
+        yield workforce
+    finally:
+        workforce.give_up()

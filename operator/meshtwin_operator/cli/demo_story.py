@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from meshtwin.errors import MeshTwinError
+from meshtwin.wording import counted
 from meshtwin_operator.cli.decisions import condition, push_step
 from meshtwin_operator.cli.differences import kpi_rows
 from meshtwin_operator.cli.proposals import changes_of, warning_lines
@@ -163,7 +164,7 @@ class Story:
             yield f"no difference to show: {error}"
             changes = ()
         for change in changes:
-            yield f"{change.count} nodes: {change.setting} {change.before} -> {change.after}"
+            yield f"{counted(change.count, 'node')}: {change.setting} {change.before} -> {change.after}"
         prediction = _prediction_of(proposal) or {}
         before = {(flow, title): text for flow, title, text in kpi_rows(prediction.get("before"))}
         for flow, title, text in kpi_rows(prediction.get("after")):
@@ -174,7 +175,8 @@ class Story:
             yield f"{len(warnings) - WARNINGS_TOLD} more warnings, as `meshtwin diff` shows"
         if search := proposal["spec"].get("search"):
             others = sum(point["role"] == "Alternative" for point in search.get("pareto") or [])
-            yield f"{search['candidates']} candidates tried; {others} others could be chosen, as `meshtwin diff` shows"
+            tried = counted(search["candidates"], "candidate")
+            yield f"{tried} tried; {counted(others, 'other')} could be chosen, as `meshtwin diff` shows"
 
 
 def _prediction_of(proposal: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -5,6 +5,8 @@ from dataclasses import replace
 from math import isfinite
 from typing import TYPE_CHECKING
 
+from meshtwin.wording import counted
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -39,9 +41,10 @@ def print_result(result: "ResultDocument") -> None:
 
 def _headline(result: "ResultDocument") -> str:
     level = result.totals.airtime_ratio.level
-    of = "scrambles of preset states" if result.is_selective else "replications"
+    what = ("scramble of preset states", "scrambles of preset states") if result.is_selective else ("replication",)
+    of = counted(result.replications, *what)
     intervals = f", {level:.0%} intervals over them" if result.replications > 1 else ""
-    return f"{result.scenario}: {result.replications} {of}{intervals}, profile {result.profile}, seed {result.seed}"
+    return f"{result.scenario}: {of}{intervals}, profile {result.profile}, seed {result.seed}"
 
 
 def _shares_table(result: "ResultDocument") -> "Table":
@@ -116,7 +119,7 @@ def print_differences(names: tuple[str, str], differences: Sequence["FlowDiffere
     from meshtwin_operator.cli.console import make_console
 
     intervals = ", 90% intervals over them" if replications > 1 else ""
-    title = f"{names[1]} less {names[0]}: {replications} replications on the same states{intervals}"
+    title = f"{names[1]} less {names[0]}: {counted(replications, 'replication')} on the same states{intervals}"
     asks = any(difference.answered is not None for difference in differences)
     shares = Table("Flow", "On time, points", "Delivery, points", *(["Answered, points"] if asks else []), box=None)
     times = Table("Flow", "Milliseconds", "Mean", "p50", "p95", "p99", box=None)

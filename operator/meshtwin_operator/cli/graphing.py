@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from meshtwin_operator.cli.loading import loading
+from meshtwin_operator.cli.long_work import progress
+
 if TYPE_CHECKING:
     from meshtwin.graph_document import GraphDocument
 
@@ -37,17 +40,19 @@ def graph(
     output: Annotated[Literal["table", "json"], typer.Option("--output", "-o")] = "table",
 ) -> None:
     """Tell reach, hops, disjoint paths, relays and links that nothing can stand in for, and relay backbones."""
-    import meshtwin
-    from meshtwin.graph_questions import THRESHOLD, BackboneWish, graph_of
+    with loading():
+        import meshtwin
+        from meshtwin.graph_questions import THRESHOLD, BackboneWish, graph_of
 
     wish = None
     if backbone or connected is not None or dominating is not None:
         wish = BackboneWish(connected=connected or 1, dominating=dominating or 1)
-    what = meshtwin.read_snapshot(file) if file.suffix.lower() == ".json" else meshtwin.read_scenario(file)
-    told = graph_of(
-        what, to=to, ttl=ttl, threshold=THRESHOLD if threshold is None else threshold, transmissions=transmissions,
-        backbone=wish,
-    )  # fmt: skip
+    with progress("reading") as tell:
+        what = meshtwin.read_snapshot(file) if file.suffix.lower() == ".json" else meshtwin.read_scenario(file)
+        told = graph_of(
+            what, to=to, ttl=ttl, threshold=THRESHOLD if threshold is None else threshold, transmissions=transmissions,
+            backbone=wish, progress=tell,
+        )  # fmt: skip
     if output == "json":
         typer.echo(told.model_dump_json(by_alias=True, indent=2))
     else:

@@ -15,13 +15,16 @@ def main() -> None:
     try:
         _run()
     except KeyboardInterrupt:
-        sys.exit(130)  # as a shell says of a program that Ctrl-C ended; before the program's own handlers stand
+        sys.exit(130)  # as of `meshtwin_operator.cli.loading`, which is not loaded yet
 
 
 def _run() -> None:
-    from meshtwin.errors import InvalidInput, MeshTwinError
-    from meshtwin.sim.files import DISK_FAULTS
-    from meshtwin_operator.cli.commands import app
+    from meshtwin_operator.cli.loading import loading
+
+    with loading():
+        from meshtwin.errors import InvalidInput, MeshTwinError
+        from meshtwin.sim.files import DISK_FAULTS
+        from meshtwin_operator.cli.commands import app
 
     try:
         app()

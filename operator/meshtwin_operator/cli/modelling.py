@@ -1,15 +1,16 @@
 """``simulate``, ``compare``, ``plot``, ``schema``: scenario files judged on this machine, without a twin."""
 
 import json
-import signal
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
+
+from meshtwin.wording import counted
+from meshtwin_operator.cli.loading import loading
+from meshtwin_operator.cli.long_work import heeding, interruptible, progress
 
 if TYPE_CHECKING:
     from meshtwin.library import Simulation
@@ -20,7 +21,17 @@ __all__ = ["register"]
 Replications = Annotated[
     int | None, typer.Option(min=1, max=10_000, help="How often (default: 8; with a precision, 256 at most).")
 ]
-Workers = Annotated[int, typer.Option(min=1, max=256, help="Processes that share the work; the figures stay the same.")]
+Workers = Annotated[
+    int, typer.Option(min=1, max=256, help="Processes that share the work where that pays; the figures stay the same.")
+]
+Precision = Annotated[
+    float | None,
+    typer.Option(help="As many replications as this half width of the 90 % interval takes, such as 0.02."),
+]
+PrecisionOf = Annotated[
+    Literal["on-time", "delivery", "latency"],
+    typer.Option(help="What --precision is of, for every flow: a share 0..1, or the mean latency in ms."),
+]
 Seed = Annotated[int, typer.Option(min=0)]
 Engine = Annotated[str | None, typer.Option(help="Engine of the simulator (default: the fastest that can).")]
 Output = Annotated[Literal["table", "json"], typer.Option("--output", "-o")]
@@ -31,11 +42,7 @@ Within = Annotated[
     float | None,
     typer.Option(min=1.0, help="Seconds after which it ends with what is done, and says what is missing."),
 ]
-Tell = Callable[[float, str], None]
 LONG_S: Final = 20.0  # what is expected to take longer is told before it starts
-INTERRUPTED, TERMINATED = 130, 143  # exit codes, as a shell says of a program that Ctrl-C or SIGTERM ended
-LINE_EVERY_S: Final = 15.0
-NOTHING_YET: Final = "meshtwin: interrupted before the first replication was finished: there is nothing to tell"
 NO_TRACE: Final = "meshtwin: the trace was not written: interrupted"
 
 
@@ -53,14 +60,8 @@ def simulate(
     selective: Selective = False,
     within: Within = None,
     workers: Workers = 1,
-    precision: Annotated[
-        float | None,
-        typer.Option(help="As many replications as this half width of the 90 % interval takes, such as 0.02."),
-    ] = None,
-    precision_of: Annotated[
-        Literal["on-time", "delivery", "latency"],
-        typer.Option(help="What --precision is of, for every flow: a share 0..1, or the mean latency in ms."),
-    ] = "on-time",
+    precision: Precision = None,
+    precision_of: PrecisionOf = "on-time",
     output: Output = "table",
     output_file: Annotated[
         Path | None, typer.Option(help="Also write the result: .json (the figures), .parquet (a row per message).")
@@ -71,11 +72,12 @@ def simulate(
     ] = None,
 ) -> None:
     """Run a scenario and print its key figures; Ctrl-C and SIGTERM keep the finished replications."""
-    from meshtwin import library
-    from meshtwin.sides import REPLICATIONS
-    from meshtwin.sim.result_file import RESULT_SUFFIXES
-    from meshtwin.sim.tracing import TRACE_SUFFIXES, check_traceable
-    from meshtwin_operator.cli.figures import print_result
+    with loading():
+        from meshtwin import library
+        from meshtwin.sides import REPLICATIONS
+        from meshtwin.sim.result_file import RESULT_SUFFIXES
+        from meshtwin.sim.tracing import TRACE_SUFFIXES, check_traceable
+        from meshtwin_operator.cli.figures import print_result
 
     _check_target(output_file, RESULT_SUFFIXES)
     _check_target(trace, TRACE_SUFFIXES)
@@ -94,8 +96,9 @@ def simulate(
             workers=workers,
             precision=precision,
             precision_of=precision_of,
-            progress=tell,
+            progress=heeding(ended, tell),
         )
+    _tell_processes(workers, result)
     with _saving(output_file, result.save):
         if output == "json":
             typer.echo(result.document.model_dump_json(by_alias=True, indent=2))
@@ -119,16 +122,19 @@ def compare(
     selective: Selective = False,
     within: Within = None,
     workers: Workers = 1,
+    precision: Precision = None,
+    precision_of: PrecisionOf = "on-time",
     output: Output = "table",
     output_file: Annotated[
         Path | None, typer.Option(help="Also write both results and the differences: .json.")
     ] = None,
 ) -> None:
-    """Run two scenarios on the same states and print the second less the first, per flow."""
-    from meshtwin import library
-    from meshtwin.sides import REPLICATIONS
-    from meshtwin.sim.differences import find_shared_flows
-    from meshtwin_operator.cli.figures import print_differences
+    """Run two scenarios on the same states and print the second less the first, per flow; a precision is of that."""
+    with loading():
+        from meshtwin import library
+        from meshtwin.sides import REPLICATIONS
+        from meshtwin.sim.differences import find_shared_flows
+        from meshtwin_operator.cli.figures import print_differences
 
     _check_target(output_file, (".json",))
     sides = [library.read_scenario(first), library.read_scenario(second)]
@@ -143,8 +149,11 @@ def compare(
             is_selective=selective,
             within_s=within,
             workers=workers,
-            progress=tell,
+            precision=precision,
+            precision_of=precision_of,
+            progress=heeding(ended, tell),
         )
+    _tell_processes(workers, comparison.second)
     with _saving(output_file, comparison.save):
         if output == "json":
             typer.echo(comparison.document.model_dump_json(by_alias=True, indent=2))
@@ -163,12 +172,13 @@ def plot(
     flow: Annotated[list[str] | None, typer.Option(help="Draw this flow alone (repeatable).")] = None,
 ) -> None:
     """Draw a network, or the latency and delivery of results side by side."""
-    from meshtwin.errors import InvalidInput
-    from meshtwin.mesh.addresses import parse_unicast
-    from meshtwin.plotting import PICTURE_SUFFIXES, draw_network, draw_results, save_picture
-    from meshtwin.sim.files import check_target
-    from meshtwin.sim.result_file import RESULT_SUFFIXES, read_results
-    from meshtwin.sim.scenario_file import read_scenario
+    with loading():
+        from meshtwin.errors import InvalidInput
+        from meshtwin.mesh.addresses import parse_unicast
+        from meshtwin.plotting import PICTURE_SUFFIXES, draw_network, draw_results, save_picture
+        from meshtwin.sim.files import check_target
+        from meshtwin.sim.result_file import RESULT_SUFFIXES, read_results
+        from meshtwin.sim.scenario_file import read_scenario
 
     files = [
         *([file] if file.suffix.lower() in RESULT_SUFFIXES else []),
@@ -191,7 +201,8 @@ def plot(
             if marked is not None and marked not in {node.address for node in scenario.nodes}:
                 told = f"gateway {gateway} is no node of the scenario"
                 raise InvalidInput(told, reason="UnknownNode", place=str(file))
-            tell(0.5, f"drawing {len(scenario.nodes)} nodes and {len(scenario.links)} links")
+            nodes, links = len(scenario.nodes), len(scenario.links)
+            tell(0.5, f"drawing {counted(nodes, 'node')} and {counted(links, 'link')}")
             figure = draw_network(scenario, gateway=marked)
         tell(0.9, "writing")
         save_picture(figure, picture)
@@ -237,37 +248,6 @@ def schema(
     typer.echo(json.dumps(models[name].model_json_schema(by_alias=True), indent=2))
 
 
-COMPILING: Final = "starting; the first run after an update compiles, up to a minute"
-
-
-@contextmanager
-def progress(beginning: str = COMPILING) -> Iterator[Tell]:
-    """A progress bar on the terminal's error stream; where that is a file or a pipe, a line every 15 s."""
-    if not sys.stderr.isatty():
-        yield _line_now_and_then()
-        return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from meshtwin_operator.cli.console import make_console
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=make_console(stderr=True), transient=True) as bar:
-        task = bar.add_task(beginning, total=1.0)
-        yield lambda share, stage: bar.update(task, completed=share, description=stage)
-
-
-def _line_now_and_then() -> Tell:
-    told_s = time.monotonic()
-
-    def tell(share: float, stage: str) -> None:
-        nonlocal told_s
-        if time.monotonic() - told_s >= LINE_EVERY_S:
-            told_s = time.monotonic()
-            typer.echo(f"meshtwin: {share:.0%}, {stage}", err=True)
-
-    return tell
-
-
 def _check_target(path: Path | None, suffixes: tuple[str, ...]) -> None:
     """Before the work, not after it."""
     from meshtwin.sim.files import check_target
@@ -308,33 +288,17 @@ def _foretell(scenarios: "Sequence[Scenario]", engine: str, replications: int, w
     if expected_s > LONG_S:
         bound = "--within SECONDS ends it in time" if within_s is None else f"it ends after {within_s:g} s"
         typer.echo(
-            f"meshtwin: {replications} replications with up to {max(receptions):.1e} receptions each, very roughly "
-            f"{tell_time(expected_s)}; {bound}, Ctrl-C keeps what is done",
+            f"meshtwin: {counted(replications, 'replication')} with up to {max(receptions):.1e} receptions each, "
+            f"very roughly {tell_time(expected_s)}; {bound}, Ctrl-C keeps what is done",
             err=True,
         )
 
 
-@contextmanager
-def interruptible(told: str = NOTHING_YET) -> "Iterator[list[int]]":
-    """SIGTERM ends the work as Ctrl-C does; the list holds the exit code of whichever of them came.
-
-    Where nothing is finished yet, the command ends with that code and says ``told``.
-    """
-    ended: list[int] = []
-
-    def end(number: int, frame: object) -> None:
-        ended.append(TERMINATED if number == signal.SIGTERM else INTERRUPTED)
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield ended
-    except KeyboardInterrupt:
-        typer.echo(told, err=True)
-        raise typer.Exit(ended[0] if ended else INTERRUPTED) from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _tell_processes(workers: int, result: "Simulation") -> None:
+    """Which was chosen, where it is not what was asked for."""
+    if workers > 1 and result.processes == 1:
+        told = f"one process did all the work: starting more than that would have taken longer (--workers {workers})"
+        typer.echo(f"meshtwin: {told}", err=True)
 
 
 def _end_early(results: "Sequence[Simulation]", ended: Sequence[int], names: Sequence[str] = ()) -> None:

@@ -71,7 +71,7 @@ def validate(
         return
     from meshtwin.sim.validation import validate as run
     from meshtwin.sim.validation.report import DEFAULT_ENGINE, SEED
-    from meshtwin_operator.cli.modelling import progress
+    from meshtwin_operator.cli.long_work import progress
 
     with progress() as tell:
         report = run(
@@ -95,7 +95,7 @@ def validate(
 
 def _export(folder: Path, names: list[str] | None, tables: Path | None, seed: int | None, *, as_json: bool) -> None:
     from meshtwin.sim.validation.export import GRID_SEED, export_tables
-    from meshtwin_operator.cli.modelling import interruptible
+    from meshtwin_operator.cli.long_work import interruptible
 
     with interruptible("meshtwin: the scenario files were not written: interrupted"):
         files = export_tables(folder, names=names or None, tables=tables, seed=GRID_SEED if seed is None else seed)

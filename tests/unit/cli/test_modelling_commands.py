@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 import typer
@@ -12,7 +13,7 @@ from meshtwin import library
 from meshtwin.errors import InvalidInput, MeshTwinError
 from meshtwin.sim.replications import REPLICATIONS_MOST
 from meshtwin_operator.cli.commands import app
-from meshtwin_operator.cli.modelling import interruptible
+from meshtwin_operator.cli.long_work import interruptible
 
 PAIR = """
 format: meshtwin.dev/scenario/v1
@@ -393,6 +394,47 @@ def test_precision_that_is_not_reached_is_told(pair):
     result = run("simulate", pair, "--engine", "reference", "--precision", "0.0005", "--replications", "9")
     assert "takes" in result.stdout
     assert "of which 9 are allowed" in result.stdout
+
+
+def test_precision_of_a_comparison_that_is_not_reached_is_told(pair, tmp_path):
+    other = tmp_path / "other.yaml"
+    other.write_text(PAIR.replace("[5, 0]", "[50, 0]"))
+    words = ("--precision", "0.0005", "--precision-of", "delivery", "--replications", "9")
+    result = run("compare", pair, other, "--engine", "reference", *words, "-o", "json")
+    document = json.loads(result.stdout)
+    assert document["second"]["replications"] == 9
+    assert "difference of delivery of press within ±0.0005 takes" in document["first"]["gaps"][0]
+    assert "missing of pair (second): difference of delivery" in result.stderr
+
+
+def test_workers_that_did_not_pay_are_told(pair):
+    result = run("simulate", pair, "--engine", "reference", "--workers", "2", "--replications", "2")
+    assert "one process did all the work" in result.stderr
+    assert "one process" not in run("simulate", pair, "--engine", "reference", "--replications", "2").stderr
+
+
+def test_interruption_that_was_swallowed_ends_the_work_at_the_next_look(pair, monkeypatch):
+    whole = library.simulate
+
+    def interrupted(*words, progress, **settings):
+        def tell(share, stage):
+            if share > 0.4:
+                with suppress(KeyboardInterrupt):
+                    os.kill(os.getpid(), signal.SIGINT)
+            progress(share, stage)
+
+        return whole(*words, progress=tell, **settings)
+
+    monkeypatch.setattr(library, "simulate", interrupted)
+    done = run("simulate", pair, "--engine", "reference", "--replications", 10, "-o", "json")
+    assert done.exit_code == 130
+    assert json.loads(done.stdout)["replications"] < 10
+
+
+def test_one_of_a_thing_is_not_called_several(pair):
+    assert "pair: 1 replication, profile" in run("simulate", "--engine", "reference", pair, "--replications", 1).stdout
+    told = run("compare", "--engine", "reference", pair, pair, "--replications", 1).stdout
+    assert "1 replication on the same states" in told
 
 
 def test_sides_with_equal_names_are_told_apart(pair):

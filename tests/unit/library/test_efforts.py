@@ -69,16 +69,46 @@ def test_effort_that_can_not_be_is_refused_before_the_work(words, said):
         Effort(**words)
 
 
-def test_time_that_is_over_ends_a_precision_with_what_is_done():
-    ticks = iter(range(10**6))
-
-    def progress(share, stage):
-        if next(ticks) == 5:
+@pytest.mark.parametrize(("share", "runs", "gap"), [(0.3, {4, 5}, "to 8: interrupted"), (0.6, None, ": interrupted")])
+def test_interruption_ends_a_precision_with_what_is_done_in_either_stage(share, runs, gap):
+    def progress(told, stage):
+        if told > share:
             raise KeyboardInterrupt
 
     told = meshtwin.simulate(PAIR, precision=0.01, engine="reference", progress=progress)
-    assert len(told.runs) == 6
-    assert "interrupted after 6 of 8 replications" in told.gaps[0]
+    assert len(told.runs) in (runs or range(8, told.asked))
+    assert gap in told.gaps[0]
+
+
+def test_precision_of_a_difference_is_that_of_the_comparison():
+    """A pair whose link is a little worse on the other side; the interval comes from all replications."""
+    worse = PAIR.replace("delivery: 0.6", "delivery: 0.5")
+    coarse, fine = (meshtwin.compare(PAIR, worse, precision=h, engine="reference") for h in (0.5, 0.03))
+    assert len(coarse.first.runs) == len(coarse.second.runs) == 8
+    assert len(fine.first.runs) == len(fine.second.runs) > 8
+    assert half_width(fine.differences[0].on_time) < 0.04
+    assert fine.first.gaps == fine.second.gaps == ()
+
+
+def test_sides_that_never_differ_are_compared_until_so_many_messages_could_show_it():
+    sure = PAIR.replace("delivery: 0.6", "delivery: 1.0").replace("count: 0", "count: 4")
+    more = sure.replace("count: 4", "count: 5")
+    told = meshtwin.compare(sure, more, precision=0.01, precision_of="delivery", engine="reference")
+    assert len(told.first.runs) == 14  # 268 messages by Wilson's interval, 20 a replication
+    assert half_width(told.differences[0].delivery) <= 0.0101
+
+
+def test_precision_of_a_difference_in_latency_is_of_what_both_delivered():
+    later = PAIR.replace("count: 0", "count: 2")
+    told = meshtwin.compare(PAIR, later, precision=2.0, precision_of="latency", engine="reference")
+    assert half_width(told.differences[0].latency_ms) < 2.5
+    assert told.first.gaps == ()
+
+
+def test_workers_that_would_not_pay_are_not_started():
+    told = meshtwin.simulate(PAIR, workers=2, engine="reference")
+    assert told.processes == 1
+    assert told.runs == meshtwin.simulate(PAIR, engine="reference").runs
 
 
 def test_comparison_without_a_common_flow_is_refused_before_anything_runs():

@@ -12,6 +12,7 @@ from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Configuration, NodeSettings, Transmit
 from meshtwin.mesh.nodes import Flow, Node
 from meshtwin.mesh.snapshots import LinkEstimate, SegmentView, Snapshot
+from meshtwin.ports import Cancelled
 from meshtwin_operator.cli.commands import app
 
 # 1 - 2 - 3 - 4 - 1 is a ring, 5 hangs on 4, all links both ways
@@ -67,11 +68,26 @@ def test_backbone_is_small_and_a_robust_one_larger_or_says_what_is_missing():
     assert robust.backbone.connected_reached == 2
 
 
+def test_progress_rises_with_the_nodes_and_can_end_the_work():
+    told = []
+    meshtwin.graph_of(TEXT, progress=lambda share, stage: told.append((share, stage)))
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares)
+    assert len(shares) > 3
+    assert "disjoint paths of" in told[0][1]
+
+    def end(share, stage):
+        raise Cancelled("no longer wanted")
+
+    with pytest.raises(Cancelled):
+        meshtwin.graph_of(TEXT, progress=end)
+
+
 def test_node_that_is_switched_off_is_left_out_and_told():
     told = meshtwin.graph_of(
         TEXT.replace('"0004"}\n  - {address: "0005"', '"0004", poweredOn: false}\n  - {address: "0005"')
     )
-    assert "1 nodes are switched off" in told.gaps[0]
+    assert "1 node is switched off" in told.gaps[0]
     assert told.minimal_ttl is None
     assert "no TTL reaches all" in str(told)
 

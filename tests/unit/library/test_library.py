@@ -178,7 +178,7 @@ def test_result_comparison_and_scenario_are_shown_in_a_few_lines():
     comparison = repr(meshtwin.compare(PAIR, PAIR, replications=3, engine="reference"))
     assert comparison.startswith("pair (second) less pair (first): 3 replications on the same states")
     assert len(comparison) < 500
-    assert repr(result.scenario) == "Scenario('pair': 2 nodes, 2 relay, 2 directed links, 1 flows, profile zephyr)"
+    assert repr(result.scenario) == "Scenario('pair': 2 nodes, 2 relay, 2 directed links, 1 flow, profile zephyr)"
 
 
 def test_one_replication_is_shown_without_intervals_and_why():

@@ -77,7 +77,15 @@ def test_curve_has_a_pointwise_band_and_none_of_one_replication():
 def test_two_results_stand_side_by_side():
     document = simulate(PLACED, replications=2, engine="reference").document
     labels = [label.get_text() for label in draw_results([document, document]).axes[1].get_yticklabels()]
-    assert labels == ["press, A: row", "press, B: row", "back, A: row", "back, B: row"]
+    assert labels == ["press, row (first)", "press, row (second)", "back, row (first)", "back, row (second)"]
+
+
+def test_more_than_two_results_of_one_name_are_numbered():
+    document = simulate(PLACED, replications=2, engine="reference").document
+    other = document.model_copy(update={"scenario": "column"})
+    figure = draw_results([document, other, document], flows=["press"])
+    labels = [label.get_text() for label in figure.axes[1].get_yticklabels()]
+    assert labels == ["press, row (1)", "press, column", "press, row (2)"]
 
 
 def test_unknown_flow_is_refused():

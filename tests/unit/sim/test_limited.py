@@ -1,5 +1,7 @@
 """Replications within a time: a clock that the test turns, and the real engines."""
 
+from concurrent.futures import Future
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -10,8 +12,9 @@ from meshtwin.mesh.configuration import Transmit
 from meshtwin.ports import Cancelled, no_progress
 from meshtwin.sim.cost import estimate_receptions, shorten
 from meshtwin.sim.engine import simulate
-from meshtwin.sim.limited import Limits, run_limited, tell_time
+from meshtwin.sim.limited import Limits, run_limited, run_limited_shares, tell_time
 from meshtwin.sim.scenario import Scenario, ScenarioBackground, ScenarioFlow, ScenarioLink, ScenarioNode
+from meshtwin.sim.watching import tell as look_now
 from meshtwin.sim.watching import watched
 
 ONCE = Transmit(count=0, interval_steps=1)
@@ -87,6 +90,110 @@ def test_interrupted_work_keeps_what_is_finished(interruption):
     done = limited(make_chain(), progress=progress)
     assert len(done.runs) in {2, 3}
     assert "interrupted" in done.gaps[0]
+
+
+class Workforce:
+    """One other process, which has all done as soon as it is asked, or never begins."""
+
+    def __init__(self, *, begins=True):
+        self.count = 1
+        self.begins = begins
+        self.asked = []
+        self.shares = []
+        self.given_up = 0
+
+    def submit(self, share, numbers):
+        self.asked.append(list(numbers))
+        self.shares.append(share)
+        future = Future()
+        if self.begins:
+            future.set_running_or_notify_cancel()
+            future.set_result([(number, (number, share)) for number in numbers])
+        return future
+
+    def give_up(self):
+        self.given_up += 1
+
+
+def shared(workforce, *, wanted, passing_s, within_s=None, progress=no_progress, after=None):
+    """Replications that take ``passing_s`` by the clock, the first one twenty looks long; results are their numbers."""
+    now_s = [0.0]
+
+    def one(share, number):
+        parts = 20 if number == 0 else 1
+        for part in range(parts):
+            now_s[0] += passing_s * share / parts
+            look_now(make_chain(), (part + 1) * 20 * 10**9 // parts)
+        return number, share
+
+    return run_limited_shares(
+        make_chain(), one, wanted=wanted, limits=Limits(now_s=lambda: now_s[0], within_s=within_s), progress=progress,
+        workforce=workforce, after=after,
+    )  # fmt: skip
+
+
+def test_others_are_asked_as_soon_as_they_pay_and_everything_is_run_once():
+    workforce = Workforce()
+    done = shared(workforce, wanted=64, passing_s=0.25)
+    assert [number for number, _ in done.runs] == list(range(64))
+    assert done.processes == 2
+    sizes = [len(numbers) for numbers in workforce.asked]
+    assert max(sizes) == 4  # a second of work each
+    assert sizes[-1] == 1  # an even end
+    assert workforce.asked[0][0] == 1  # while the first one ran here
+
+
+def test_others_are_not_asked_where_little_is_left_to_do():
+    workforce = Workforce()
+    done = shared(workforce, wanted=64, passing_s=0.05)
+    assert (len(done.runs), done.processes, workforce.asked) == (64, 1, [])
+
+
+def test_what_others_have_not_begun_is_taken_back():
+    done = shared(Workforce(begins=False), wanted=20, passing_s=1.0)
+    assert [number for number, _ in done.runs] == list(range(20))
+
+
+def test_shortened_replications_are_those_of_all_processes():
+    """A whole one takes 100 s of the 60: the first part tells, and others that have begun start anew."""
+    workforce = Workforce(begins=False)
+    done = shared(workforce, wanted=20, passing_s=100.0, within_s=60.0)
+    assert {share for _, share in done.runs} == {done.share}
+    assert 0.1 < done.share < 0.3
+    assert set(workforce.shares) <= {1.0, done.share}
+
+
+def test_work_goes_on_after_what_is_done_with_the_same_share():
+    start = shared(None, wanted=8, passing_s=100.0, within_s=60.0)
+    begun = replace(start, runs=start.runs + tuple((n, start.share) for n in range(len(start.runs), 8)))
+    rest = shared(None, wanted=12, passing_s=0.0, after=begun)
+    assert [number for number, _ in rest.runs] == list(range(12))
+    assert {share for _, share in rest.runs} == {start.share}
+
+
+def test_time_that_is_over_ends_the_wait_for_others():
+    class Slow(Workforce):
+        def submit(self, share, numbers):
+            future = super().submit(share, numbers)
+            future.set_running_or_notify_cancel()
+            return future
+
+    clock = count()
+    workforce = Slow(begins=False)
+
+    def one(share, number):
+        for _ in range(3):
+            next(clock)
+        return number
+
+    done = run_limited_shares(
+        make_chain(), one, wanted=9, limits=Limits(now_s=lambda: next(clock) * 1.0, within_s=60.0, may_shorten=False),
+        progress=no_progress, workforce=workforce,
+    )  # fmt: skip
+    missing = {number for numbers in workforce.asked for number in numbers}
+    assert set(done.runs) == set(range(9)) - missing
+    assert "60 s are over" in done.gaps[0]
+    assert workforce.given_up == 1
 
 
 def test_progress_is_told_inside_a_replication_and_only_rises():

@@ -33,8 +33,8 @@ def with_links(text):
 @pytest.mark.parametrize(
     ("old", "new", "place", "said"),
     [
-        ("[60, null, 60]", "[60, null]", "line 9: attenuationDb.1", "2 values in row 2, and there are 3 nodes"),
-        ("  - [null, 60, null]\nflows", "flows", "line 9: attenuationDb.1", "2 rows, and there are 3 nodes"),
+        ("[60, null, 60]", "[60, null]", "line 9: attenuationDb.1", "2 values in row 2 for 3 nodes"),
+        ("  - [null, 60, null]\nflows", "flows", "line 9: attenuationDb.1", "2 rows for 3 nodes"),
         ("[60, null, 60]", "[60, 5, 60]", "line 9: attenuationDb.1.1", "5.0 dB from node 0002 to itself"),
         ('- {address: "0002"}', '- {address: "0001"}', "line 5: nodes.1.address", "and nodes.0"),
         ('- {address: "0002"}', '- {address: "8002"}', "line 5: nodes.1.address", "'8002' is outside the unicast"),

@@ -8,8 +8,9 @@ import pytest
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.configuration import Transmit
 from meshtwin.ports import Cancelled
-from meshtwin.sim.replications import FIRST_STAGE, Goal, replicate, replicate_until, share_on_time
+from meshtwin.sim.replications import replicate, replicate_until
 from meshtwin.sim.scenario import Scenario, ScenarioFlow, ScenarioLink, ScenarioNode
+from meshtwin.sim.stopping import FIRST_STAGE, Goal, share_on_time
 
 ONCE = Transmit(count=0, interval_steps=1)
 

@@ -1,4 +1,9 @@
-"""Worker processes that start when somebody asks, and leave some time after the last one did."""
+"""Worker processes that start when somebody asks, and leave some time after the last one did.
+
+Beside `meshtwin.processes.Workers`, which a twin could not use: those are new programs, each of which takes a second
+and 90 MiB to load the models, where these are forked in 20 ms from a process that has them, and share its memory.
+What both would have in common is an executor, which is the standard library's here.
+"""
 
 import multiprocessing
 import os
@@ -128,6 +133,7 @@ class Crew:
         if executor is not None:
             self._left()
             executor.shutdown(wait=True)
+            del executor  # and its locks
             FORK_SERVER.release(may_end=True)
 
     def _discard(self, executor: ProcessPoolExecutor) -> None:

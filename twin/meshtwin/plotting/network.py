@@ -10,6 +10,7 @@ from meshtwin.plotting.layout import lay_out
 from meshtwin.plotting.links import LEAST_DRAWN, Pairs, find_pairs
 from meshtwin.plotting.style import BLUE, GREY, INK, RED, drawing
 from meshtwin.sim.scenario import Scenario
+from meshtwin.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +28,7 @@ BANDS: Final[
     (0.3, 1.0, (0, (4, 2)), "#6f6f6f", "0.3 to 0.6"),
     (LEAST_DRAWN, 0.8, (0, (1, 2)), "#9a9a9a", f"{LEAST_DRAWN:g} to 0.3"),
 )
+
 ONE_WAY: Final = (0, (3, 1.5, 0.8, 1.5))  # dashes of a pair that hears one way only
 MANY_LINKS: Final = 250  # drawn pairs; more are drawn thinner, or the nodes drown
 FLAT: Final = 0.12  # a network less high than this share of its width (or the other way) has its links bent
@@ -212,7 +214,8 @@ def _draw_labels(axes: "Axes", scenario: Scenario, places: Mapping[UnicastAddres
 def _finish(axes: "Axes", scenario: Scenario, is_measured: bool) -> None:
     relays = sum(node.relay and node.is_on for node in scenario.nodes)
     axes.set_title(
-        f"{scenario.name}: {len(scenario.nodes)} nodes, {relays} relay, {len(scenario.links)} directed links"
+        f"{scenario.name}: {counted(len(scenario.nodes), 'node')}, {relays} relay, "
+        f"{counted(len(scenario.links), 'directed link')}"
     )
     if is_measured:
         axes.set_xlabel("x, m")

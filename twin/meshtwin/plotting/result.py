@@ -1,11 +1,14 @@
 """Results: when messages arrive, by flow, and how many do, with their intervals."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from meshtwin.errors import InvalidInput
 from meshtwin.plotting.style import CYCLE, GREY, INK, drawing
 from meshtwin.sim.result_document import CurveBoundsDocument, FlowDocument, ResultDocument
+from meshtwin.sim.summaries import tell_apart
+from meshtwin.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,10 +59,20 @@ def _names(results: Sequence[ResultDocument], wanted: Sequence[str] | None) -> l
 
 
 def _titles(results: Sequence[ResultDocument]) -> list[str]:
-    titles = [_short(result.scenario) for result in results]
-    if len(set(titles)) == len(titles):
-        return titles
-    return [f"{'AB'[i] if i < 2 else i}: {title}" for i, title in enumerate(titles)]
+    """Names as the command line and the library tell them apart; more than two equal ones are numbered."""
+    return _told_apart([result.scenario for result in results])
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    titles = [_short(name) for name in names]
+    if len(titles) == 2:
+        return list(tell_apart(*titles))
+    turns = Counter[str]()
+    for place, title in enumerate(titles):
+        if titles.count(title) > 1 or turns[title]:
+            turns[title] += 1
+            titles[place] = f"{title} ({turns[title]})"
+    return titles
 
 
 def _draw_curve(axes: "Axes", flow: FlowDocument, colour: str, result: int, place: int) -> None:
@@ -121,7 +134,7 @@ def _curve_title(results: Sequence[ResultDocument]) -> str:
 def _draw_delivery(
     axes: "Axes", results: Sequence[ResultDocument], names: Sequence[str], titles: Sequence[str]
 ) -> None:
-    labels, row = [], 0
+    flows, labels, row = _told_apart(names), [], 0
     lowest = 1.0
     for colour, name in enumerate(names):
         for place, result in enumerate(results):
@@ -136,7 +149,7 @@ def _draw_delivery(
                     markerfacecolor="white" if place else None,
                 )  # fmt: skip
                 lowest = min(lowest, low)
-            label = _short(name) if len(results) == 1 else f"{_short(name)}, {titles[place]}"
+            label = flows[colour] if len(results) == 1 else f"{flows[colour]}, {titles[place]}"
             labels.append(label if flow is None else label + _answered(flow))
             row += 1
     level = results[0].totals.airtime_ratio.level
@@ -157,8 +170,8 @@ def _legend(figure: "Figure", names: Sequence[str], titles: Sequence[str]) -> No
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], color=CYCLE[i % len(CYCLE)], linestyle=DASHES[i // len(CYCLE) % len(DASHES)], label=_short(name))
-        for i, name in enumerate(names)
+        Line2D([], [], color=CYCLE[i % len(CYCLE)], linestyle=DASHES[i // len(CYCLE) % len(DASHES)], label=name)
+        for i, name in enumerate(_told_apart(names))
     ]
     if len(titles) > 1:
         handles += [Line2D([], [], color=INK, linestyle=DASHES[i % len(DASHES)], label=t) for i, t in enumerate(titles)]
@@ -167,7 +180,8 @@ def _legend(figure: "Figure", names: Sequence[str], titles: Sequence[str]) -> No
 
 def _headline(results: Sequence[ResultDocument], drawn: int) -> str:
     first = results[0]
-    part = f"{first.replications} replications, seed {first.seed}, profile {first.profile}, engine {first.engine}"
+    count = counted(first.replications, "replication")
+    part = f"{count}, seed {first.seed}, profile {first.profile}, engine {first.engine}"
     known = len({flow.name for result in results for flow in result.flows})
     left_out = "" if drawn == known else f", {drawn} of {known} flows"
     return f"{' against '.join(_titles(results))} ({part}{left_out})"

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
 from typing import Final
 
 import numpy as np
@@ -11,14 +10,22 @@ from meshtwin.errors import InvalidInput
 from meshtwin.mesh import kpis
 from meshtwin.mesh.kpis import Interval
 from meshtwin.sim.intervals import NOTHING_SENT, compute_mean_interval, compute_ratio_interval
+from meshtwin.sim.message_table import FlowColumns, flow_columns
 from meshtwin.sim.quantile_differences import NOTHING_REACHED, Pairs, compute_quantile_differences
-from meshtwin.sim.results import MessageResult, RunResult, answered_share
+from meshtwin.sim.results import RunResult
 from meshtwin.sim.scenario import Scenario, ScenarioFlow
 from meshtwin.sim.tallies import FlowTally, RunTally
 
-__all__ = ["FlowDifference", "compute_differences", "compute_tally_differences", "find_shared_flows"]
+__all__ = [
+    "FlowDifference",
+    "compute_common_latencies_ms",
+    "compute_differences",
+    "compute_tally_differences",
+    "find_shared_flows",
+]
 
 QUANTILES: Final = (0.50, 0.95, 0.99)  # of latency, as of one scenario alone
+MEMBERS: Final = 0x10000  # more than any address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +42,6 @@ class FlowDifference(kpis.FlowDifference):
 
     latency_ms: Interval
     pairs: int  # (message, member) pairs that both sides reached
-    answered: Interval | None = None  # None: one of the sides asks for no answer
 
 
 def compute_differences(
@@ -105,7 +111,19 @@ def _tally_difference(flow: str, pairs: Sequence[tuple[FlowTally, FlowTally]]) -
         latency_p50_ms=p50,
         latency_p95_ms=p95,
         latency_p99_ms=p99,
+        answered=_answered_interval(both, messages),
     )
+
+
+def _answered_interval(pairs: Sequence[tuple[FlowTally, FlowTally]], messages: int) -> Interval | None:
+    """None: on one of the sides nobody is to answer."""
+    if not pairs or any(tally.answered is None for pair in pairs for tally in pair):
+        return None
+    return _share_interval([_answered(a) - _answered(b) for b, a in pairs], messages)
+
+
+def _answered(tally: FlowTally) -> float:
+    return (tally.answered or 0) / tally.expected if tally.expected else 0.0
 
 
 def _delivered(tally: FlowTally) -> float:
@@ -121,15 +139,15 @@ def _difference(
     latency: list[Pairs] = []
     messages, reached, is_same = 0, 0, True
     for one, other in pairs:
-        left, right = ([m for m in run.messages if m.flow == flow] for run in (one, other))
-        messages += min(len(left), len(right))
-        if not (left and right):
+        left, right = (flow_columns(run.messages, flow) for run in (one, other))
+        messages += min(len(left.number), len(right.number))
+        if not (len(left.number) and len(right.number)):
             continue
-        is_same = is_same and [m.arrivals for m in left] == [m.arrivals for m in right]
+        is_same = is_same and left.has_arrivals_of(right)
         on_time.append(_on_time(right, deadlines[1]) - _on_time(left, deadlines[0]))
         delivery.append(_delivery(right) - _delivery(left))
-        answered.append(answered_share(right) - answered_share(left))
-        common, count = _common_latencies_ms(left, right)
+        answered.append(right.answered_share - left.answered_share)
+        common, count = compute_common_latencies_ms(left, right)
         latency.append(common)
         reached += count
     p50, p95, p99 = compute_quantile_differences(latency, QUANTILES, messages=reached)
@@ -171,23 +189,18 @@ def _share_interval(differences: Sequence[float], messages: int, level: float = 
     return Interval(estimate=student.estimate, low=low, high=high, level=level)
 
 
-def _on_time(messages: Sequence[MessageResult], deadline_ms: int) -> float:
-    return fmean(float(m.is_on_time(deadline_ms)) for m in messages) if messages else 0.0
+def _on_time(messages: FlowColumns, deadline_ms: int) -> float:
+    return float(np.mean(messages.is_on_time(deadline_ms)))
 
 
-def _delivery(messages: Sequence[MessageResult]) -> float:
-    asked = sum(m.member_count for m in messages)
-    return sum(len(m.arrivals) for m in messages) / asked if asked else 0.0
+def _delivery(messages: FlowColumns) -> float:
+    asked = int(messages.member_count.sum())
+    return len(messages.member) / asked if asked else 0.0
 
 
-def _common_latencies_ms(left: Sequence[MessageResult], right: Sequence[MessageResult]) -> tuple[Pairs, int]:
+def compute_common_latencies_ms(left: FlowColumns, right: FlowColumns) -> tuple[Pairs, int]:
     """Of what both sides reached, on either side; and how many messages these belong to."""
-    before = {(m.number, a.member): a.latency_ns for m in left for a in m.arrivals}
-    both = [
-        (m.number, before[m.number, a.member], a.latency_ns)
-        for m in right
-        for a in m.arrivals
-        if (m.number, a.member) in before
-    ]
-    told = np.array([pair[1:] for pair in both], dtype=np.float64).reshape(-1, 2) / 1e6
-    return (told[:, 0], told[:, 1]), len({number for number, *_ in both})
+    before, after = (its.number[its.message] * MEMBERS + its.member for its in (left, right))
+    common, here, there = np.intersect1d(before, after, assume_unique=True, return_indices=True)
+    pairs = left.latency_ns[here] / 1e6, right.latency_ns[there] / 1e6
+    return pairs, len(np.unique(common // MEMBERS))

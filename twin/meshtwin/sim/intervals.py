@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from statistics import NormalDist, fmean, variance
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 from meshtwin.mesh.kpis import Interval
+from meshtwin.wording import counted
 
 __all__ = [
     "LEAST_EFFECT",
@@ -23,6 +27,7 @@ __all__ = [
 
 ONE_REPLICATION: Final = "one replication does not tell how replications differ; ask for two or more"
 NOTHING_SENT: Final = "no message was sent"  # a share of nothing is not known
+Values = npt.NDArray[np.float64]
 NO_VALUE: Final = "there is no value"
 LEAST_EFFECT: Final = 0.1  # the most that preset states are believed to save; 0.12 was the best measured
 
@@ -104,9 +109,11 @@ def compute_quantile_intervals(
     Source: Woodruff (1952), Confidence intervals for medians and other position measures, JASA 47.
     """
     filled = [run for run in runs if len(run)]
-    pooled = sorted(value for run in filled for value in run)
+    if not filled:
+        return ()
+    pooled = np.sort(np.concatenate([np.asarray(run, dtype=np.float64) for run in filled]))
     seen = len(pooled) if messages is None else messages
-    return tuple(_quantile_interval(filled, pooled, p, level, seen) for p in probabilities) if pooled else ()
+    return tuple(_quantile_interval(filled, pooled, p, level, seen) for p in probabilities)
 
 
 def least_messages(probability: float, level: float = 0.9) -> int:
@@ -123,7 +130,7 @@ def least_messages(probability: float, level: float = 0.9) -> int:
 
 
 def _quantile_interval(
-    runs: Sequence[Sequence[float]], pooled: Sequence[float], probability: float, level: float, messages: int
+    runs: Sequence[Sequence[float]], pooled: Values, probability: float, level: float, messages: int
 ) -> Interval:
     estimate = compute_quantile(pooled, probability) or 0.0
     if len(runs) < 2:
@@ -140,7 +147,11 @@ def _quantile_interval(
     low = 0.0 if below else compute_quantile(pooled, probability - half) or 0.0
     high = math.inf if above else compute_quantile(pooled, probability + half) or 0.0
     whys = [f"from below{below}" if below else "", f"from above{above}" if above else ""]
-    why = f"{messages} messages do not bound it " + " and ".join(filter(None, whys)) if below or above else None
+    why = (
+        f"{counted(messages, 'message does', 'messages do')} not bound it " + " and ".join(filter(None, whys))
+        if below or above
+        else None
+    )
     return Interval(estimate=estimate, low=min(low, estimate), high=max(high, estimate), level=level, open_because=why)
 
 
@@ -179,15 +190,16 @@ def compute_student_quantile(probability: float, degrees: int) -> float:
     return z + g1 / degrees + g2 / degrees**2 + g3 / degrees**3
 
 
-def compute_quantile(ascending: Sequence[float], probability: float) -> float | None:
+def compute_quantile(ascending: Sequence[float] | Values, probability: float) -> float | None:
     """Quantile of sorted values by linear interpolation; None of nothing.
 
     >>> compute_quantile([1.0, 2.0, 3.0], 0.5)
     2.0
     """
-    if not ascending:
+    if not len(ascending):
         return None
     place = probability * (len(ascending) - 1)
     low = math.floor(place)
     high = min(low + 1, len(ascending) - 1)
-    return ascending[low] + (ascending[high] - ascending[low]) * (place - low)
+    below, above = float(ascending[low]), float(ascending[high])
+    return below + (above - below) * (place - low)

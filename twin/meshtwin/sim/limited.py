@@ -1,9 +1,14 @@
-"""Replications one after the other until enough, until time is up, or until interrupted; what is missing is told."""
+"""Replications until enough, until time is up, or until interrupted; what is missing is told.
 
-from collections.abc import Callable
+One after the other here, and in other processes as well, as soon as it is seen that these pay.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from meshtwin.errors import InvalidInput
 from meshtwin.ports import Cancelled, Progress
@@ -12,7 +17,7 @@ from meshtwin.sim.results import RunResult
 from meshtwin.sim.scenario import Scenario
 from meshtwin.sim.watching import watched
 
-__all__ = ["Limited", "Limits", "run_limited", "run_limited_shares", "tell_time"]
+__all__ = ["PAYS_FROM_S", "Limited", "Limits", "Workforce", "run_limited", "run_limited_shares", "tell_time"]
 
 Run = TypeVar("Run")
 RunOne = Callable[[Scenario, int], RunResult]  # of a scenario and the number of a replication
@@ -21,18 +26,26 @@ RunShare = Callable[[float, int], Run]  # of the share 0..1 of each flow's messa
 # replication takes is judged by its first part.
 USED_SHARE: Final = 0.7
 REPLICATIONS_WANTED: Final = 2
+PAYS_FROM_S: Final = 4.0  # of work that is left: another process takes one to two seconds to start
+CHUNK_S: Final = 1.0  # what an interruption may lose per process; long enough to amortise the way there and back
+AHEAD: Final = 2  # chunks per process that are handed out: none waits for the next one
+LOOK_S: Final = 0.25  # how often progress is told, and can interrupt, while the others alone work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """``within_s`` None: as long as it takes. ``now_s`` is a monotonic clock.
 
+    ``begun_s``: when the time began by that clock; None: when the work does.
     ``may_shorten``: a replication that would leave no room for a second one is begun anew with fewer messages.
+    ``pays_from_s``: of work that is left, from which on others are asked.
     """
 
     now_s: Callable[[], float]
     within_s: float | None = None
+    begun_s: float | None = None
     may_shorten: bool = True
+    pays_from_s: float = PAYS_FROM_S
 
     def __post_init__(self) -> None:
         if self.within_s is not None and not 0.0 < self.within_s <= 1e7:
@@ -41,11 +54,30 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limited(Generic[Run]):
-    """Finished replications; ``share`` 0..1 of each flow's messages is in them; ``gaps``: what is missing and why."""
+    """Finished replications in order; ``share`` 0..1 of each flow's messages is in them.
+
+    ``gaps``: what is missing and why. ``processes``: how many have worked.
+    """
 
     runs: tuple[Run, ...]
     share: float = 1.0
     gaps: tuple[str, ...] = ()
+    processes: int = 1
+
+
+class Workforce(Protocol[Run]):
+    """``count`` other processes, which start when they are first asked."""
+
+    @property
+    def count(self) -> int: ...
+
+    def submit(self, share: float, numbers: Sequence[int]) -> "Future[Sequence[tuple[int, Run]]]":
+        """Has the replications of these numbers run, with that share of each flow's messages."""
+        ...
+
+    def give_up(self) -> None:
+        """Ends what they are at; asked again they start anew."""
+        ...
 
 
 class _TimeUp(Exception):
@@ -59,16 +91,24 @@ class _TooLong(Exception):
 
 
 class _Work(Generic[Run]):
-    """The state of one `run_limited`."""
+    """The state of one `run_limited`: ``runs`` by number, those still waiting, and those asked of workforce."""
 
-    def __init__(self, wanted: int, limits: Limits, progress: Progress) -> None:
-        self.runs: list[Run] = []
+    def __init__(self, wanted: int, limits: Limits, progress: Progress, workforce: Workforce[Run] | None) -> None:
+        self.runs: dict[int, Run] = {}
         self.may_shorten = limits.may_shorten and limits.within_s is not None
+        self.is_shared = False
         self._wanted = wanted
         self._now_s = limits.now_s
+        self._pays_from_s = limits.pays_from_s
         self._progress = progress
-        self.begun_s = self._now_s()
-        self._end_s = None if limits.within_s is None else self.begun_s + limits.within_s
+        self._workforce = workforce
+        self._waiting: deque[int] = deque()
+        self._asked: dict[Future[Sequence[tuple[int, Run]]], list[int]] = {}
+        self._share = 1.0
+        self._pace_s: float | None = None  # of one replication; the first one's loading is not in it
+        self._seen: tuple[float, float] | None = None  # first look at the replication that runs here: when, how far
+        begun_s = self._now_s() if limits.begun_s is None else limits.begun_s
+        self._end_s = None if limits.within_s is None else begun_s + limits.within_s
 
     @property
     def left_s(self) -> float:
@@ -76,25 +116,90 @@ class _Work(Generic[Run]):
 
     def replicate(self, share: float, one: "RunShare[Run]") -> None:
         """Raises what ends the work early."""
-        while len(self.runs) < self._wanted:
+        self._share = share
+        self._waiting = deque(number for number in range(self._wanted) if number not in self.runs)
+        while self._waiting or self._asked:
             if self.runs and self.left_s <= 0.0:
                 raise _TimeUp
-            begun_s, done = self._now_s(), len(self.runs)
-            with watched(lambda part, begun_s=begun_s: self._look(part, begun_s)):  # type: ignore[misc]
-                self.runs.append(one(share, done))
-            self.may_shorten = False
-            self._progress((done + 1) / self._wanted, f"{done + 1} of {self._wanted} replications")
+            if not self._waiting:
+                self._wait()  # which may take something back, to be run here
+            if self._waiting:
+                self._run_here(self._waiting.popleft(), one)
+            self._collect()
+            self._hand_out()
+            self._progress(len(self.runs) / self._wanted, f"{len(self.runs)} of {self._wanted} replications")
+
+    def give_up(self) -> None:
+        """What the others have not finished is dropped."""
+        self._collect()
+        self._asked.clear()
+        if self._workforce is not None and self.is_shared:
+            self._workforce.give_up()
+
+    def _run_here(self, number: int, one: "RunShare[Run]") -> None:
+        begun_s, is_first, self._seen = self._now_s(), not self.runs, None
+        with watched(lambda part: self._look(part, begun_s)):
+            self.runs[number] = one(self._share, number)
+        self.may_shorten = False
+        if not is_first:
+            self._pace_s = self._now_s() - begun_s
 
     def _look(self, share: float, begun_s: float) -> None:
-        done, passed_s = len(self.runs), self._now_s() - begun_s
+        """At the replication that runs here, and has come so far."""
+        done, now_s = len(self.runs), self._now_s()
+        passed_s = now_s - begun_s
         if self.left_s <= 0.0:
             raise _TimeUp
         if self.may_shorten and share > 0.0 and passed_s / share * REPLICATIONS_WANTED > self.left_s + passed_s:
             raise _TooLong(passed_s / share)
+        if self._seen is None:
+            self._seen = now_s, share
+        elif self._pace_s is None and share > self._seen[1]:
+            self._pace_s = (now_s - self._seen[0]) / (share - self._seen[1])
+        self._collect()
+        self._hand_out()
         stage = f"replication {done + 1} of {self._wanted}: {share:.1%}"
         if share > 0.0:
-            stage += f", about {tell_time(passed_s / share * (self._wanted - done - share))} to go"
+            left = (self._wanted - done - share) / self._processes
+            stage += f", about {tell_time(passed_s / share * left)} to go"
         self._progress((done + share) / self._wanted, stage)
+
+    @property
+    def _processes(self) -> int:
+        return 1 if self._workforce is None or not self.is_shared else 1 + self._workforce.count
+
+    def _hand_out(self) -> None:
+        """Chunks of a second or so, and ever smaller ones towards the end."""
+        workforce, pace_s = self._workforce, self._pace_s
+        if (
+            workforce is None
+            or pace_s is None
+            or not (self.is_shared or pace_s * len(self._waiting) > self._pays_from_s)
+        ):
+            return
+        self.is_shared = True
+        while self._waiting and len(self._asked) < AHEAD * workforce.count:
+            most = len(self._waiting) // (2 * self._processes)
+            size = max(1, min(most, int(CHUNK_S / max(pace_s, 1e-6))))
+            numbers = [self._waiting.popleft() for _ in range(size)]
+            self._asked[workforce.submit(self._share, numbers)] = numbers
+
+    def _wait(self) -> None:
+        """For the others; what none of them has begun is taken back."""
+        for future, numbers in self._asked.items():
+            if future.cancel():
+                self._waiting.extend(numbers)
+                del self._asked[future]
+                return
+        wait(self._asked, timeout=min(LOOK_S, max(0.0, self.left_s)), return_when=FIRST_COMPLETED)
+        if self.left_s <= 0.0:
+            raise _TimeUp
+
+    def _collect(self) -> None:
+        for future in [future for future in self._asked if future.done()]:
+            del self._asked[future]
+            self.runs.update(future.result())
+            self.may_shorten = False
 
 
 def run_limited(
@@ -115,20 +220,36 @@ def run_limited(
 
 
 def run_limited_shares(
-    scenario: Scenario, one: "RunShare[Run]", *, wanted: int, limits: Limits, progress: Progress
+    scenario: Scenario,
+    one: "RunShare[Run]",
+    *,
+    wanted: int,
+    limits: Limits,
+    progress: Progress,
+    workforce: Workforce[Run] | None = None,
+    after: Limited[Run] | None = None,
 ) -> Limited[Run]:
-    """Likewise, where a replication is anything that a share of the messages can be had of."""
-    work, share, gaps = _Work[Run](wanted, limits, progress), 1.0, []
+    """Likewise, where a replication is anything that a share of the messages can be had of.
+
+    ``workforce`` work, too, from when it is seen that more than some seconds are left; ending them is the caller's.
+    ``after``: what is finished already, all of the first replications; these come along in what is returned.
+    """
+    work, gaps = _Work(wanted, limits, progress, workforce), [] if after is None else list(after.gaps)
+    share = 1.0
+    if after is not None:
+        share, work.may_shorten, work.is_shared = after.share, False, after.processes > 1
+        work.runs.update(enumerate(after.runs))
     try:
         try:
-            work.replicate(1.0, one)
+            work.replicate(share, one)
         except _TooLong as news:
+            work.give_up()
             share = min(1.0, USED_SHARE * work.left_s / (REPLICATIONS_WANTED * news.expected_s))
             gaps.append(_shortened(scenario, share, news.expected_s, limits))
             work.may_shorten = False
             work.replicate(share, one)
     except (_TimeUp, Cancelled, KeyboardInterrupt) as end:
-        why = f"{limits.within_s:g} s are over" if isinstance(end, _TimeUp) else "interrupted"
+        work.give_up()
         if not work.runs:
             if isinstance(end, _TimeUp):
                 raise InvalidInput(
@@ -138,8 +259,20 @@ def run_limited_shares(
                     place=scenario.name,
                 ) from end
             raise
-        gaps.append(f"replications {len(work.runs) + 1} to {wanted}: {why}")
-    return Limited(runs=tuple(work.runs), share=share, gaps=tuple(gaps))
+        why = f"{limits.within_s:g} s are over" if isinstance(end, _TimeUp) else "interrupted"
+        gaps += _missing(sorted(work.runs), wanted, why)
+    runs = tuple(work.runs[number] for number in sorted(work.runs))
+    processes = 1 if workforce is None or not work.is_shared else 1 + workforce.count
+    return Limited(runs=runs, share=share, gaps=tuple(gaps), processes=processes)
+
+
+def _missing(finished: Sequence[int], wanted: int, why: str) -> list[str]:
+    """Of several processes' replications not always the last ones are missing."""
+    if len(finished) == wanted:
+        return []
+    if finished[-1] == len(finished) - 1:
+        return [f"replications {len(finished) + 1} to {wanted}: {why}"]
+    return [f"{why} after {len(finished)} of {wanted} replications"]
 
 
 def _shortened(scenario: Scenario, share: float, expected_s: float, limits: Limits) -> str:

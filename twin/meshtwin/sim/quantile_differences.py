@@ -12,6 +12,7 @@ import numpy.typing as npt
 from meshtwin.mesh.kpis import Interval
 from meshtwin.sim.draws import draw, extend_key
 from meshtwin.sim.intervals import LEAST_EFFECT, ONE_REPLICATION, compute_student_quantile, least_messages
+from meshtwin.wording import counted
 
 __all__ = ["NOTHING_REACHED", "Pairs", "compute_quantile_differences"]
 
@@ -56,7 +57,8 @@ def compute_quantile_differences(
     for p, estimate, half in zip(probabilities, estimates, halves, strict=True):
         needed = least_messages(max(p, 1.0 - p), level)
         if messages < needed:
-            why = f"{messages} messages do not bound a difference of p{100 * p:g}; ask for more (at least {needed})"
+            why = f"{counted(messages, 'message does', 'messages do')} not bound a difference of p{100 * p:g}; "
+            why += f"ask for more (at least {needed})"
             told.append(_open(float(estimate), level, why))
             continue
         below, above = _unseen(second, p, messages, level)

@@ -5,39 +5,35 @@ No processes are started here: an executor comes from above. Work is handed out 
 an interruption finds finished what was simulated until then; what a chunk holds changes no result.
 """
 
-import math
 import pickle
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from statistics import stdev
 from typing import Final
 
 from meshtwin.errors import InvalidInput
 from meshtwin.ports import Cancelled, Progress, no_progress, progress_part
 from meshtwin.sim.engine import simulate, simulate_selective
-from meshtwin.sim.intervals import compute_student_quantile
 from meshtwin.sim.results import RunResult
 from meshtwin.sim.scenario import Scenario
+from meshtwin.sim.stopping import FIRST_STAGE, Goal, judge_stage
 
 __all__ = [
-    "Goal",
+    "REPLICATIONS_MOST",
     "Replications",
-    "SideReplications",
+    "Task",
     "replicate",
-    "replicate_sides",
     "replicate_until",
-    "share_on_time",
+    "run_packed",
 ]
 
 CHUNK_S: Final = 1.0  # what an interruption may lose per worker; long enough to amortise pickling
 CHUNKS_PER_WORKER: Final = 16  # at least, for an even end
 AHEAD: Final = 2  # chunks per worker that are handed out: none waits for the next one
 LOOK_S: Final = 0.25  # how often progress is told, and can interrupt, while no chunk ends
-FIRST_STAGE: Final = 8  # the variance is judged on these; with fewer, Student's quantile makes the rest expensive
 REPLICATIONS_MOST: Final = 10_000  # all results stay in memory; the bound of --replications, too
 
 
@@ -50,44 +46,18 @@ class Replications:
     gap: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SideReplications:
-    """Likewise, of several scenarios on the same states: ``results`` has one of each scenario per replication."""
-
-    results: tuple[tuple[RunResult, ...], ...]
-    asked: int
-    gap: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Goal:
-    """A figure of one replication, and the half width that its mean's interval shall have at ``level``.
-
-    Replications for which ``figure`` gives NaN tell nothing of it.
-    """
-
-    figure: Callable[[RunResult], float]
-    half_width: float
-    level: float = 0.9
-    name: str = "the wanted precision"  # for the gap
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.half_width) and self.half_width > 0.0 and 0.0 < self.level < 1.0):
-            raise InvalidInput(
-                f"half width {self.half_width} at level {self.level} is not above 0 and a level within 0..1",
-                place="goal",
-            )
-
-
 _Chunk = tuple[float, list[tuple[int, tuple[RunResult, ...]]]]  # seconds that it took, numbers and results
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Task:
+class Task:
+    """What every replication of a piece of work has in common."""
+
     scenarios: tuple[Scenario, ...]
     seed: int
     engine: str
     is_selective: bool
+    ranked_as: Scenario | None = None  # to whose ways preset states belong; None: the first scenario's
 
 
 def replicate(
@@ -110,33 +80,10 @@ def replicate(
     an executor has begun is the caller's.
     Raises `InvalidInput` outside 1..`REPLICATIONS_MOST` replications.
     """
-    done = replicate_sides(
-        (scenario,), seed=seed, replications=replications, first=first, engine=engine, is_selective=is_selective,
-        executor=executor, workers=workers, progress=progress,
-    )  # fmt: skip
-    return Replications(results=tuple(result for (result,) in done.results), asked=done.asked, gap=done.gap)
-
-
-def replicate_sides(
-    scenarios: Sequence[Scenario],
-    *,
-    seed: int,
-    replications: int,
-    first: int = 0,
-    engine: str = "auto",
-    is_selective: bool = True,
-    executor: Executor | None = None,
-    workers: int = 1,
-    progress: Progress = no_progress,
-) -> SideReplications:
-    """`replicate` of several scenarios that are compared: each replication runs all of them, on the same states.
-
-    So an interruption leaves as many of one as of the other. States belong to the first one's ways.
-    """
     if not 1 <= replications <= REPLICATIONS_MOST:
         raise InvalidInput(f"{replications} replications is outside 1..{REPLICATIONS_MOST}", place="replications")
     numbers = range(first, first + replications)
-    task = _Task(scenarios=tuple(scenarios), seed=seed, engine=engine, is_selective=is_selective)
+    task = Task(scenarios=(scenario,), seed=seed, engine=engine, is_selective=is_selective)
     finished: dict[int, tuple[RunResult, ...]] = {}
     gap = None
     try:
@@ -148,14 +95,13 @@ def replicate_sides(
         if len(finished) < replications:
             why = "cancelled" if isinstance(interruption, Cancelled) else "interrupted"
             gap = f"{why} after {len(finished)} of {replications} replications"
-    return SideReplications(
-        results=tuple(finished[number] for number in numbers if number in finished), asked=replications, gap=gap
-    )
+    told = tuple(result for number in numbers if number in finished for result in finished[number])
+    return Replications(results=told, asked=replications, gap=gap)
 
 
 def replicate_until(
     scenario: Scenario,
-    goals: Sequence[Goal],
+    goals: Sequence[Goal[RunResult]],
     *,
     seed: int,
     least: int = FIRST_STAGE,
@@ -177,43 +123,20 @@ def replicate_until(
         replicate, scenario, seed=seed, engine=engine, is_selective=is_selective, executor=executor, workers=workers
     )
     start = ask(replications=FIRST_STAGE, progress=progress_part(progress, 0.0))
-    needed, name = max(((_needed(goal, start.results), goal.name) for goal in goals), default=(FIRST_STAGE, ""))
-    needed = max(needed, least, FIRST_STAGE)
-    wanted = min(needed, max(most, FIRST_STAGE))
-    if start.gap or wanted == FIRST_STAGE:
-        return Replications(results=start.results, asked=wanted, gap=start.gap or _shortfall(needed, wanted, name))
-    rest = ask(replications=wanted - FIRST_STAGE, first=FIRST_STAGE, progress=progress_part(progress, 0.5))
-    short = _shortfall(needed, wanted, name)
+    stage = judge_stage(goals, start.results, least=least, most=most)
+    if start.gap or stage.wanted == FIRST_STAGE:
+        return Replications(results=start.results, asked=stage.wanted, gap=start.gap or stage.shortfall)
+    rest = ask(
+        replications=stage.wanted - FIRST_STAGE, first=FIRST_STAGE, progress=progress_part(progress, 0.5)
+    )  # fmt: skip
+    short = stage.shortfall
     if rest.gap:
-        short = f"{rest.gap} after the first {FIRST_STAGE}; {needed} were needed for {name}"
-    return Replications(results=start.results + rest.results, asked=wanted, gap=short)
-
-
-def share_on_time(flow: str, deadline_ms: float) -> Callable[[RunResult], float]:
-    """The figure of a `Goal`: share of a flow's messages that reached every member in time; 0 of none."""
-
-    def share(result: RunResult) -> float:
-        messages = [m for m in result.messages if m.flow == flow]
-        return sum(m.is_on_time(deadline_ms) for m in messages) / max(1, len(messages))
-
-    return share
-
-
-def _needed(goal: Goal, results: Sequence[RunResult]) -> int:
-    """Replications for which the first stage's deviation gives the goal's half width."""
-    values = [value for result in results if math.isfinite(value := goal.figure(result))]
-    if len(values) < 2:
-        return FIRST_STAGE
-    quantile = compute_student_quantile(0.5 + goal.level / 2.0, len(values) - 1)
-    return math.ceil((quantile * stdev(values) / goal.half_width) ** 2)
-
-
-def _shortfall(needed: int, wanted: int, name: str) -> str | None:
-    return f"{name} takes {needed} replications, of which {wanted} are allowed" if needed > wanted else None
+        short = f"{rest.gap} after the first {FIRST_STAGE}; {stage.needed} were needed for {stage.name}"
+    return Replications(results=start.results + rest.results, asked=stage.wanted, gap=short)
 
 
 def _run(
-    task: _Task, numbers: range, executor: Executor | None, workers: int, finished: dict[int, tuple[RunResult, ...]]
+    task: Task, numbers: range, executor: Executor | None, workers: int, finished: dict[int, tuple[RunResult, ...]]
 ) -> Iterator[tuple[int | None, tuple[RunResult, ...]]]:
     """Results as they come, and now and then None where none came; at an early end, what is done goes to ``finished``.
 
@@ -246,16 +169,16 @@ def _run(
                 finished.update(future.result()[1])
 
 
-def _work(task: _Task, numbers: tuple[int, ...]) -> _Chunk:
+def _work(task: Task, numbers: tuple[int, ...]) -> _Chunk:
     begun_s = time.monotonic()
     results = [(number, tuple(_work_one(task, scenario, number) for scenario in task.scenarios)) for number in numbers]
     return time.monotonic() - begun_s, results
 
 
-def _work_one(task: _Task, scenario: Scenario, number: int) -> RunResult:
+def _work_one(task: Task, scenario: Scenario, number: int) -> RunResult:
     if not task.is_selective:
         return simulate(scenario, seed=task.seed, replication=number, engine=task.engine)
-    ranked = task.scenarios[0]
+    ranked = task.scenarios[0] if task.ranked_as is None else task.ranked_as
     return simulate_selective(scenario, seed=task.seed, replication=number, engine=task.engine, ranked_as=ranked)
 
 
@@ -264,7 +187,12 @@ def _work_packed(packed: bytes, numbers: tuple[int, ...]) -> _Chunk:
     return _work(_unpack(packed), numbers)
 
 
+def run_packed(packed: bytes, numbers: tuple[int, ...]) -> list[tuple[int, tuple[RunResult, ...]]]:
+    """In a process: the replications of these numbers of a pickled `Task`, each with a result per scenario."""
+    return _work_packed(packed, numbers)[1]
+
+
 @lru_cache(maxsize=2)
-def _unpack(packed: bytes) -> _Task:
-    task: _Task = pickle.loads(packed)  # noqa: S301  # written by `_run` of the parent process
+def _unpack(packed: bytes) -> Task:
+    task: Task = pickle.loads(packed)  # noqa: S301  # written by `_run` of the parent process
     return task

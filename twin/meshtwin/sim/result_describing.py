@@ -6,6 +6,9 @@ from dataclasses import replace
 from math import ceil, floor
 from statistics import fmean
 
+import numpy as np
+import numpy.typing as npt
+
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.kpis import FlowKpis, Interval
 from meshtwin.sim.intervals import (
@@ -14,6 +17,7 @@ from meshtwin.sim.intervals import (
     compute_quantile_intervals,
     compute_ratio_interval,
 )
+from meshtwin.sim.message_table import FlowColumns, MessageTable, flow_columns
 from meshtwin.sim.result_document import (
     CURVE_POINTS,
     CurveBoundsDocument,
@@ -24,8 +28,9 @@ from meshtwin.sim.result_document import (
     TimesDocument,
     TotalsDocument,
 )
-from meshtwin.sim.results import RunResult, answered_share, summarise
+from meshtwin.sim.results import RunResult, summarise
 from meshtwin.sim.scenario import Scenario, ScenarioFlow
+from meshtwin.wording import counted
 
 __all__ = ["describe_result"]
 
@@ -47,6 +52,7 @@ def describe_result(
     """
     if not runs:
         raise InvalidInput("no replication is finished: there is nothing to tell", place=scenario.name)
+    runs = [replace(run, messages=MessageTable.of(run.messages)) for run in runs]
     kpis = summarise(runs, scenario.flows)
     flows = [_describe_flow(f, k, runs) for f, k in zip(scenario.flows, kpis.flows, strict=True)]
     return ResultDocument(
@@ -79,9 +85,9 @@ def _describe_totals(airtime_ratio: Interval, messages: int, runs: Sequence[RunR
 
 
 def _describe_flow(flow: ScenarioFlow, kpis: FlowKpis, runs: Sequence[RunResult]) -> FlowDocument:
-    arrivals = [[a for m in run.messages if m.flow == flow.name for a in m.arrivals] for run in runs]
-    hops = [[a.hops for a in run] for run in arrivals if run]
-    trips = [[a.round_trip_ns / 1e6 for a in run if a.round_trip_ns is not None] for run in arrivals]
+    columns = [flow_columns(run.messages, flow.name) for run in runs]
+    hops = [its.hops for its in columns if len(its.hops)]
+    trips = [its.trips_ns for its in columns]
     spread = kpis.spread_p95
     return FlowDocument(
         name=flow.name,
@@ -92,30 +98,27 @@ def _describe_flow(flow: ScenarioFlow, kpis: FlowKpis, runs: Sequence[RunResult]
         delivery_ratio=_ratio(kpis.delivery, runs),
         on_time_ratio=_ratio(kpis.on_time, runs),
         deadline_milliseconds=flow.deadline_ms,
-        latency_milliseconds=_times([[a.latency_ns / 1e6 for a in run] for run in arrivals], kpis.sent),
+        latency_milliseconds=_times([its.latency_ns for its in columns], kpis.sent),
         round_trip_milliseconds=_times(trips, kpis.sent),
         spread_p95_milliseconds=kpis.spread_p95_ms,
-        mean_hops=fmean(h for run in hops for h in run) if hops else None,
+        mean_hops=sum(int(run.sum()) for run in hops) / sum(map(len, hops)) if hops else None,
         spread_p95_interval=None if spread is None else IntervalDocument.from_value(spread),
-        mean_hops_interval=_mean([fmean(run) for run in hops]) if hops else None,
+        mean_hops_interval=_mean([int(run.sum()) / len(run) for run in hops]) if hops else None,
         answered=sum(map(len, trips)) if flow.response_pdu_bytes else None,
-        answered_ratio=_answered(flow, runs) if flow.response_pdu_bytes else None,
+        answered_ratio=_answered(columns, runs) if flow.response_pdu_bytes else None,
     )
 
 
-def _answered(flow: ScenarioFlow, runs: Sequence[RunResult]) -> RatioDocument:
+def _answered(columns: Sequence[FlowColumns], runs: Sequence[RunResult]) -> RatioDocument:
     """The interval counts messages: members share a flood's luck, and their answers each other's air."""
-    shares = []
-    for run in runs:
-        messages = [m for m in run.messages if m.flow == flow.name]
-        shares.append((answered_share(messages) * len(messages), float(len(messages))))
+    shares = [(its.answered_share * len(its.number), float(len(its.number))) for its in columns]
     interval = compute_ratio_interval(shares, is_selective=any(run.is_selective for run in runs))
     return _ratio(interval, runs)
 
 
-def _times(runs: Sequence[Sequence[float]], messages: int) -> TimesDocument | None:
-    """Of what arrived of ``messages``."""
-    ascending = [sorted(run) for run in runs if run]
+def _times(runs: Sequence[npt.NDArray[np.int64]], messages: int) -> TimesDocument | None:
+    """Of what arrived of ``messages``, from nanoseconds."""
+    ascending = [(np.sort(run) / 1e6).tolist() for run in runs if len(run)]
     if not ascending:
         return None
     points = [i / (CURVE_POINTS - 1) for i in range(CURVE_POINTS)]
@@ -147,10 +150,11 @@ def _why_open(low: Sequence[float | None], high: Sequence[float | None], message
         return None
     if all(bound is None for bound in (*low, *high)):
         return ONE_REPLICATION
+    told = counted(messages, "message bounds", "messages bound")
     if not bounded:
-        return f"{messages} messages bound no point on both sides; ask for more messages or replications"
+        return f"{told} no point on both sides; ask for more messages or replications"
     return (
-        f"{messages} messages bound the points from {bounded[0]} % to {bounded[-1]} % on both sides; more bound more "
+        f"{told} the points from {bounded[0]} % to {bounded[-1]} % on both sides; more bound more "
         "of them, and the ends never: one farther out may always come"
     )
 

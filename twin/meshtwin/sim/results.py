@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.kpis import NetworkKpis
+from meshtwin.sim.message_table import Arrival, MessageResult
 from meshtwin.sim.packets import LossCause, Packet, Record
+from meshtwin.sim.run_result import RunResult
 from meshtwin.sim.scenario import Scenario, ScenarioNode
 from meshtwin.sim.tallies import FlowLike, summarise_tallies, tally_run
 
@@ -24,73 +25,6 @@ __all__ = [
 ]
 
 EXTERNAL_AIRTIME_S: Final = 304e-6  # a PDU of 20 bytes, the usual size of short messages
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A message at one member; ``round_trip_ns`` None: no answer was asked for, or none came."""
-
-    member: UnicastAddress
-    latency_ns: int
-    hops: int
-    round_trip_ns: int | None = None
-
-    def __reduce__(self) -> tuple[type["Arrival"], tuple[object, ...]]:
-        """As positional arguments: thousands come from each process, and a dataclass's own way takes twice as long."""
-        return Arrival, (self.member, self.latency_ns, self.hops, self.round_trip_ns)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageResult:
-    """One message; ``arrivals`` in order of arrival, ties by address; members not in it were not reached."""
-
-    flow: str
-    number: int
-    started_ns: int
-    member_count: int
-    arrivals: tuple[Arrival, ...]
-    transmissions: int
-
-    @property
-    def reached_all(self) -> bool:
-        """Whether every member got it."""
-        return len(self.arrivals) == self.member_count
-
-    def is_on_time(self, deadline_ms: float) -> bool:
-        """Whether every member got it within the deadline; lost counts as late."""
-        return self.reached_all and (not self.arrivals or self.arrivals[-1].latency_ns <= deadline_ms * 1e6)
-
-    @property
-    def spread_ns(self) -> int | None:
-        """First to last member; None for a single member or if a member was not reached."""
-        if self.member_count < 2 or not self.reached_all:
-            return None
-        return self.arrivals[-1].latency_ns - self.arrivals[0].latency_ns
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunResult:
-    """One replication; ratios 0..1.
-
-    ``airtime_ratio``: mean over nodes of the share of time in which a node hears or sends something on one
-    advertising channel, flows at their declared rates, background and external traffic together.
-    ``reporting_airtime_ratio``: the part of it that is monitoring reports.
-    ``airtime_at``: the share of time at each watched node of the scenario itself.
-    ``is_selective``: the messages met preset states, so those of one replication are not independent.
-    """
-
-    scenario: str
-    profile: str
-    seed: int
-    replication: int
-    messages: tuple[MessageResult, ...]
-    transmissions: int  # advertising events
-    airtime_ratio: float
-    reporting_airtime_ratio: float = 0.0
-    is_selective: bool = False
-    losses: Mapping[LossCause, int]
-    records: tuple[Record, ...] = ()
-    airtime_at: Mapping[UnicastAddress, float] = field(default_factory=dict)
 
 
 def answered_share(messages: Sequence[MessageResult]) -> float:

@@ -13,6 +13,7 @@ from meshtwin.mesh.addresses import UnicastAddress, is_unicast, parse_address, p
 from meshtwin.sim.profiles import StackProfile
 from meshtwin.sim.scenario_document import FlowDocument, NodeDocument, ScenarioDocument
 from meshtwin.sim.scenario_yaml import format_path
+from meshtwin.wording import counted
 
 __all__ = ["ALL_NODES", "ALL_RELAYS", "DocumentFault", "at_path", "check_document"]
 
@@ -139,12 +140,13 @@ def _check_matrix(document: ScenarioDocument) -> None:
     if len(matrix) != size:
         last = min(size, max(0, len(matrix) - 1))  # the first row too many, or the last one there is
         raise DocumentFault(
-            f"attenuationDb has {len(matrix)} rows, and there are {size} nodes", ("attenuationDb", last)
+            f"attenuationDb has {counted(len(matrix), 'row')} for {counted(size, 'node')}", ("attenuationDb", last)
         )
     for i, row in enumerate(matrix):
         if len(row) != size:
             raise DocumentFault(
-                f"attenuationDb has {len(row)} values in row {i + 1}, and there are {size} nodes", ("attenuationDb", i)
+                f"attenuationDb has {counted(len(row), 'value')} in row {i + 1} for {counted(size, 'node')}",
+                ("attenuationDb", i),
             )
         own = row[i]
         if own is not None and own != 0.0:

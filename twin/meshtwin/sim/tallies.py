@@ -7,7 +7,10 @@ keeps nor unpacks them one by one.
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.kpis import FlowKpis, HowKnown, Interval, NetworkKpis
@@ -16,9 +19,8 @@ from meshtwin.sim.intervals import (
     compute_quantile_intervals,
     compute_ratio_interval,
 )
-
-if TYPE_CHECKING:
-    from meshtwin.sim.results import MessageResult, RunResult
+from meshtwin.sim.message_table import FlowColumns, MessageTable, flow_columns
+from meshtwin.sim.run_result import RunResult
 
 __all__ = ["FlowLike", "FlowTally", "RunTally", "summarise_tallies", "tally_run"]
 
@@ -30,11 +32,16 @@ class FlowLike(Protocol):
     def name(self) -> str: ...
     @property
     def deadline_ms(self) -> int: ...
+    @property
+    def is_acknowledged(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowTally:
-    """One flow in one run. ``delivered`` and ``expected`` count (message, member) pairs; times in milliseconds."""
+    """One flow in one run; times in milliseconds.
+
+    ``delivered``, ``expected`` and ``answered`` count (message, member) pairs; ``answered`` None: nobody is to answer.
+    """
 
     messages: int = 0
     on_time: int = 0
@@ -43,11 +50,12 @@ class FlowTally:
     expected: int = 0
     latencies_ms: Sequence[float] = ()  # sorted, of every arrival
     spreads_ms: Sequence[float] = ()  # of every message that reached all of several members
+    answered: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTally:
-    """One replication, its flows by name; the rest as in `meshtwin.sim.results.RunResult`."""
+    """One replication, its flows by name; the rest as in `RunResult`."""
 
     flows: Mapping[str, FlowTally]
     airtime_ratio: float
@@ -56,14 +64,11 @@ class RunTally:
     airtime_at: Mapping[UnicastAddress, float] = field(default_factory=dict)
 
 
-def tally_run(run: "RunResult", flows: Sequence[FlowLike]) -> RunTally:
+def tally_run(run: RunResult, flows: Sequence[FlowLike]) -> RunTally:
     """The tally of ``run`` for ``flows``, whose deadlines decide what was on time."""
-    by_flow: dict[str, list[MessageResult]] = {flow.name: [] for flow in flows}
-    for message in run.messages:
-        if message.flow in by_flow:
-            by_flow[message.flow].append(message)
+    table = MessageTable.of(run.messages)
     return RunTally(
-        flows={flow.name: _tally_flow(by_flow[flow.name], flow.deadline_ms) for flow in flows},
+        flows={flow.name: _tally_flow(flow_columns(table, flow.name), flow) for flow in flows},
         airtime_ratio=run.airtime_ratio,
         reporting_airtime_ratio=run.reporting_airtime_ratio,
         is_selective=run.is_selective,
@@ -71,16 +76,21 @@ def tally_run(run: "RunResult", flows: Sequence[FlowLike]) -> RunTally:
     )
 
 
-def _tally_flow(messages: Sequence["MessageResult"], deadline_ms: float) -> FlowTally:
+def _tally_flow(messages: FlowColumns, flow: FlowLike) -> FlowTally:
     return FlowTally(
-        messages=len(messages),
-        on_time=sum(m.is_on_time(deadline_ms) for m in messages),
-        reached_all=sum(m.reached_all for m in messages),
-        delivered=sum(len(m.arrivals) for m in messages),
-        expected=sum(m.member_count for m in messages),
-        latencies_ms=array("d", sorted(a.latency_ns / 1e6 for m in messages for a in m.arrivals)),
-        spreads_ms=array("d", (s / 1e6 for m in messages if (s := m.spread_ns) is not None)),
+        messages=len(messages.number),
+        on_time=int(messages.is_on_time(flow.deadline_ms).sum()),
+        reached_all=int(messages.reached_all.sum()),
+        delivered=len(messages.latency_ns),
+        expected=int(messages.member_count.sum()),
+        latencies_ms=_doubles(np.sort(messages.latency_ns) / 1e6),
+        spreads_ms=_doubles(messages.spread_ns / 1e6),
+        answered=int((messages.round_trip_ns >= 0).sum()) if flow.is_acknowledged else None,
     )
+
+
+def _doubles(values: npt.NDArray[np.float64]) -> "array[float]":
+    return array("d", values.tobytes())
 
 
 def summarise_tallies(runs: Sequence[RunTally], flows: Sequence[FlowLike], *, level: float = 0.9) -> NetworkKpis:
@@ -111,7 +121,7 @@ def _summarise_flow(runs: Sequence[RunTally], flow: FlowLike, level: float) -> F
         flow=flow.name,
         sent=sent,
         on_time=compute_ratio_interval(on_time, level, is_selective=is_selective),
-        delivery=_clustered_delivery(tallies, level, is_selective=is_selective),
+        delivery=_clustered_share([(t, t.delivered) for t in tallies], level, is_selective=is_selective),
         latency_p50_ms=_estimate(median),
         latency_p95_ms=_estimate(p95),
         latency_p99_ms=_estimate(p99),
@@ -122,6 +132,9 @@ def _summarise_flow(runs: Sequence[RunTally], flow: FlowLike, level: float) -> F
         latency_p99=p99,
         spread_p95=spread,
         reached_all=compute_ratio_interval(reached_all, level, is_selective=is_selective),
+        answered=_clustered_share([(t, t.answered or 0) for t in tallies], level, is_selective=is_selective)
+        if flow.is_acknowledged
+        else None,
     )
 
 
@@ -129,7 +142,7 @@ def _estimate(interval: Interval | None) -> float | None:
     return None if interval is None else interval.estimate
 
 
-def _clustered_delivery(tallies: Sequence[FlowTally], level: float, *, is_selective: bool) -> Interval:
-    """Delivery, its interval counting messages, not (message, member) pairs: members share a flood's luck."""
-    runs = [(t.delivered / t.expected * t.messages if t.expected else 0.0, float(t.messages)) for t in tallies]
+def _clustered_share(counted: Sequence[tuple[FlowTally, int]], level: float, *, is_selective: bool) -> Interval:
+    """Share of pairs, its interval counting messages, not (message, member) pairs: members share a flood's luck."""
+    runs = [(pairs / t.expected * t.messages if t.expected else 0.0, float(t.messages)) for t, pairs in counted]
     return compute_ratio_interval(runs, level, is_selective=is_selective)

@@ -5,8 +5,10 @@ from collections import Counter
 import numpy as np
 
 from meshtwin.sim.compiled.layout import ARRIVALS, CAUSES, KINDS, MESSAGES, PART_KINDS, SENT, TRACES, State
+from meshtwin.sim.message_table import ARRIVED, MessageTable
+from meshtwin.sim.message_table import SENT as SENT_ROW
 from meshtwin.sim.packets import LossCause, Record, RecordKind
-from meshtwin.sim.results import Arrival, MessageResult, RunResult, airtime_at, airtime_ratios
+from meshtwin.sim.results import RunResult, airtime_at, airtime_ratios
 from meshtwin.sim.scenario import Scenario
 
 __all__ = ["collect"]
@@ -48,33 +50,31 @@ def collect_watched(scenario: Scenario, state: State) -> dict[tuple[int, int], i
     }
 
 
-def collect_messages(scenario: Scenario, state: State) -> tuple[MessageResult, ...]:
+def collect_messages(scenario: Scenario, state: State) -> MessageTable:
     messages = state.messages[: state.counts[MESSAGES]]
     asked = np.flatnonzero((messages["flow"] >= 0) & (messages["answers"] < 0) & (messages["part_of"] < 0))
-    started_ns = messages["started_ns"].tolist()
-    arrivals: dict[int, list[Arrival]] = {}
     rows = state.arrivals[: state.counts[ARRIVALS]]
-    columns = (rows[name].tolist() for name in ("message", "node", "time_ns", "hops", "answered_ns"))
-    for message, node, time_ns, hops, answered_ns in zip(*columns, strict=True):
-        start_ns = started_ns[message]
-        trip_ns = None if answered_ns < 0 else answered_ns - start_ns
-        arrivals.setdefault(message, []).append(
-            Arrival(scenario.nodes[node].address, time_ns - start_ns, hops, trip_ns)
-        )
-    flows, numbers = messages["flow"].tolist(), messages["number"].tolist()
-    transmissions = messages["transmissions"].tolist()
-    counts = (state.flows["member_to"] - state.flows["member_from"]).tolist()
-    return tuple(
-        MessageResult(
-            flow=scenario.flows[flows[i]].name,
-            number=numbers[i],
-            started_ns=started_ns[i],
-            member_count=counts[flows[i]],
-            arrivals=tuple(sorted(arrivals.get(i, ()), key=lambda a: (a.latency_ns, a.member))),
-            transmissions=transmissions[i],
-        )
-        for i in asked.tolist()
-    )
+    message = np.ascontiguousarray(rows["message"])
+    is_asked = np.zeros(len(messages), dtype=bool)
+    is_asked[asked] = True
+    rows, message = rows[is_asked[message]], message[is_asked[message]]
+    started_ns = messages["started_ns"][message]
+    latency_ns = rows["time_ns"] - started_ns
+    member = np.array([node.address for node in scenario.nodes], dtype=np.uint16)[rows["node"]]
+    order = np.lexsort((member, latency_ns, message))
+    arrived = np.empty(len(rows), dtype=ARRIVED)
+    arrived["member"] = member[order]
+    arrived["latency_ns"] = latency_ns[order]
+    arrived["hops"] = rows["hops"][order]
+    arrived["round_trip_ns"] = np.where(rows["answered_ns"] < 0, -1, rows["answered_ns"] - started_ns)[order]
+    counts = np.bincount(message, minlength=len(messages))[asked]
+    sent = np.empty(len(asked), dtype=SENT_ROW)
+    for name in ("flow", "number", "started_ns", "transmissions"):
+        sent[name] = messages[name][asked]
+    sent["member_count"] = (state.flows["member_to"] - state.flows["member_from"])[sent["flow"]]
+    sent["first"] = np.cumsum(counts) - counts
+    sent["arrived"] = counts
+    return MessageTable(tuple(flow.name for flow in scenario.flows), sent, arrived)
 
 
 def collect_records(scenario: Scenario, state: State) -> tuple[Record, ...]:
