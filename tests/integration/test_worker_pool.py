@@ -271,6 +271,32 @@ def test_fork_server_leaves_with_the_last_worker():
         wait_until(lambda: not fork_servers())
 
 
+def test_process_with_the_models_stays_where_it_is_kept_and_alone(tmp_path):
+    """What it has loaded is there for the next question, however late that comes; nothing else takes memory."""
+    script = tmp_path / "twin.py"
+    script.write_text(
+        "import psutil, sys, time\n"
+        "from meshtwin.app.fork_server import FORK_SERVER\n"
+        "from meshtwin.app.workers import PoolJudge\n"
+        "if __name__ == '__main__':\n"
+        "    FORK_SERVER.keep()\n"
+        "    judge = PoolJudge(workers=1, idle_s=0.2, quick_idle_s=0.2)\n"
+        "    for _ in range(2):\n"
+        "        judge.load_ahead()\n"
+        f"        end_s = time.monotonic() + {PATIENCE_S}\n"
+        "        while len(found := psutil.Process().children(recursive=True)) > 1 and time.monotonic() < end_s:\n"
+        "            time.sleep(0.02)\n"
+        "        print(*(f'{each.pid} {\"forkserver\" in str(each.cmdline())}' for each in found))\n"
+        "    judge.close()\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    first, second = done.stdout.splitlines()
+    assert first == second
+    assert first.endswith(" True")
+    assert len(first.split()) == 2
+    assert done.stderr == ""
+
+
 def test_workers_do_not_outlive_a_killed_twin(tmp_path):
     script = tmp_path / "twin.py"
     script.write_text(

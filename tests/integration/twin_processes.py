@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -156,10 +157,30 @@ class Twin:
         return total
 
     def resident_mebibytes(self) -> float:
-        """Of the process and its children."""
+        """Of the process and its children; what they share counts in each of them."""
+        return sum(process.memory_info().rss for process in self._processes()) / 2**20
+
+    def proportional_mebibytes(self) -> float:
+        """Likewise; what n processes of the machine share counts as an nth in each."""
+        return sum(process.memory_full_info().pss for process in self._processes()) / 2**20
+
+    def lone_mebibytes(self) -> float:
+        """Likewise, as if no other process of the machine shared anything with them: each page counts once.
+
+        Pages of a file that several of them have are taken to be the same ones.
+        """
+        changed, files = 0, Counter[str]()
+        for process in self._processes():
+            for each in process.memory_maps(grouped=True):
+                changed += each.pss if each.path.startswith("[") else each.anonymous
+                if not each.path.startswith("["):
+                    files[each.path] = max(files[each.path], each.rss - each.anonymous)
+        return (changed + files.total()) / 2**20
+
+    def _processes(self) -> list[psutil.Process]:
         assert self.process is not None
         root = psutil.Process(self.process.pid)
-        return sum(p.memory_info().rss for p in [root, *root.children(recursive=True)]) / 2**20
+        return [root, *root.children(recursive=True)]
 
     def log_text(self) -> str:
         """What it logged."""

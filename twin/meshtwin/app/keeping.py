@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 
 from meshtwin.app.ingest import recover
+from meshtwin.app.resident import trim
 from meshtwin.errors import Unavailable
 from meshtwin.repository.atomic import AtomicFile
 from meshtwin.repository.checkpoints import CHECKPOINT_NAME, iter_checkpoint, read_checkpoint
@@ -53,12 +54,13 @@ class Keeper:
         return state
 
     async def run(self, state: Callable[[], TwinState]) -> None:
-        """Write checkpoints and history, for ever."""
+        """Write checkpoints and history, and give back memory that reports and estimates took, for ever."""
         loop = asyncio.get_running_loop()
         history_at_s = loop.time() + HISTORY_EVERY_S
         while True:
             await asyncio.sleep(CHECKPOINT_EVERY_S)
             await self.checkpoint(state)
+            await asyncio.to_thread(trim)
             if loop.time() >= history_at_s:
                 history_at_s = loop.time() + HISTORY_EVERY_S
                 await self.keep_history()

@@ -12,7 +12,6 @@ from meshtwin.recipes.answers import answer_what_if, to_pipeline_response
 from meshtwin.recipes.beliefs import Beliefs, find_segments_of_flows
 from meshtwin.recipes.figures import PredictionModel
 from meshtwin.recipes.messages import PipelineRequest, RunStatus, WhatIfRequest
-from meshtwin.recipes.pipeline import run_pipeline
 from meshtwin.recipes.questions import changes_of
 from meshtwin.recipes.scored import foresee_by_cards
 from meshtwin.twins.partial import Gap, PartialSnapshot
@@ -56,6 +55,8 @@ def run_pipeline_request(
 
     ``model``: somebody else's in the place of ``judge``; raises `MeshTwinError` where that fails and has to be asked.
     """
+
+    from meshtwin.recipes.pipeline import run_pipeline  # deferred: what-ifs need neither recipes nor networkx
 
     partial = _without_unanswerable(partial)
 

@@ -6,14 +6,18 @@ Whatever fails here is left to the worker that needs it, which can tell its aske
 import gc
 import sys
 
+from meshtwin.app.resident import give_back
+
 __all__ = ["IS_LOADED"]
 
 IS_LOADED = False  # kernels too, from their caches: compiling them is left to the worker that is asked
 
 
 def _load() -> bool:
-    # Where it is installed, numba imports it for linear algebra that no kernel uses: 0.25 s and 18 MiB.
-    sys.modules.setdefault("scipy", None)  # type: ignore[arg-type]  # how an import is refused
+    # Where they are installed, numba imports them: for linear algebra that no kernel uses (0.25 s and 18 MiB), and to
+    # tell what tests ran (3 MiB).
+    for name in ("scipy", "coverage"):
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # how an import is refused
     import meshtwin.sim.tallies
     import meshtwin.whatif.judging
     import meshtwin.whatif.quick  # noqa: F401
@@ -36,5 +40,6 @@ try:
 except Exception as error:
     print(f"models not loaded ahead: {type(error).__name__}: {error}", file=sys.stderr)
 finally:
+    give_back("llvmlite")  # LLVM, which makes code ready to run but is not needed to run it: 45 MiB
     gc.freeze()  # what workers never look through stays shared with them
     gc.enable()

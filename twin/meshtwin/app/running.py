@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import structlog
 
+from meshtwin.app import allow_refused
 from meshtwin.app.logs import configure_logs
 from meshtwin.errors import Inconsistent, InvalidInput, MeshTwinError
 
@@ -80,6 +81,7 @@ def run_twin(module: str, start: Callable[[Path], Coroutine[Any, Any, None]]) ->
         return 2
     configure_logs("info", stream=sys.stdout)
     hide_main_module()
+    allow_refused()
     try:
         asyncio.run(start(Path(sys.argv[1])))
     except InvalidInput as error:

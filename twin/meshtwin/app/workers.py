@@ -34,8 +34,8 @@ MODEL_NAME: Final = "packet-simulator"
 QUICK_MODEL_NAME: Final = "fast"
 ANSWER_MAX_BYTES: Final = 256 * 2**20  # as in `meshtwin.whatif.sizes`
 IDLE_S: Final = 30.0  # beside a fork server a worker starts in 20 ms: longer idling buys little
-# A person who goes on asking after a look at the answer does not wait for a worker again. It and the fork server, which
-# goes with it, hold some 90 MiB: with them a twin would keep more than the 150 MiB that an idle one may.
+# A person who goes on asking after a look at the answer does not wait for a worker again, nor for what it has worked
+# out already (80 ms). It holds some 20 MiB: with it an idle twin could have more than the 150 MiB that it may.
 QUICK_IDLE_S: Final = 600.0
 QUICK_MOST: Final = 2  # configurations of a quick question: base and changed; searches ask for many, on all workers
 MESSAGES_PER_CHUNK: Final = 4000  # some seconds: who is cancelled does not hold the workers for longer

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
+import llvmlite.binding as llvm  # type: ignore[import-untyped]  # carries no types
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 
@@ -63,6 +64,16 @@ def _make_cache(package: Path, compiled_in: object) -> type[FunctionCache]:
     class StampedCacheImpl(CompileResultCacheImpl):
         _locator_classes = [PackageLocator, *CompileResultCacheImpl._locator_classes]  # type: ignore[list-item]  # noqa: RUF012  # numba's own way
 
+        def reduce(self, result: Any) -> object:
+            return _without_sources(super().reduce(result), result.fndesc)  # type: ignore[no-untyped-call]  # likewise
+
+        def rebuild(self, target_context: object, payload: object) -> Any:
+            found: Any = super().rebuild(target_context, payload)  # type: ignore[no-untyped-call]  # likewise
+            with contextlib.suppress(AttributeError):  # a numba that keeps it otherwise
+                found.library._compiled_object = None  # 1 MB beside the code that was made of it
+                found.library._shared_module = None  # none to compile into others: an error, and not another function
+            return found
+
     class PackageCache(FunctionCache):
         """Goes on where it can't write."""
 
@@ -73,7 +84,10 @@ def _make_cache(package: Path, compiled_in: object) -> type[FunctionCache]:
             self._cache_file._source_stamp = stamp
 
         def load_overload(self, sig: object, target_context: object) -> object:
-            found = super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]  # likewise
+            # numba would get its compiler ready first, which machine code does not need: 0.2 s and 16 MiB. Whoever
+            # does compile gets it ready by himself (`numba.core.compiler.CompilerBase`).
+            with self._guard_against_spurious_io_errors():
+                found: object = self._load_overload(sig, target_context)  # type: ignore[no-untyped-call]  # likewise
             if found is None:
                 if _only_kept:
                     raise NotCompiled(package.name)
@@ -85,6 +99,20 @@ def _make_cache(package: Path, compiled_in: object) -> type[FunctionCache]:
                 super().save_overload(sig, data)  # type: ignore[no-untyped-call]  # numba's caching carries no types
 
     return PackageCache
+
+
+def _without_sources(payload: Any, about: Any) -> object:
+    """What is kept of a kernel, less what only compiling it into others would need: it is called from Python alone.
+
+    Of the engine 4 of 5 MB, which LLVM would read and hold (9 MiB, a tenth of a second). Names of what the machine
+    code defines are asked of it, so those stay. As it is where numba keeps something else.
+    """
+    match payload:
+        case [(str() as name, "object", (bytes() as code, bytes())), *rest]:
+            defined = (about.llvm_func_name, about.llvm_cpython_wrapper_name, about.llvm_cfunc_wrapper_name)
+            told = "\n".join(f'define void @"{each}"() {{ ret void }}' for each in defined)
+            return ((name, "object", (code, llvm.parse_assembly(told).as_bitcode())), *rest)
+    return payload
 
 
 class NotCompiled(Exception):
