@@ -45,10 +45,12 @@ check: install ## format, lint, types, floors, generated files
 	$(BIN)/lint-imports
 	$(BIN)/python -m meshtwin_operator.resources.generate --check
 	$(BIN)/python -m meshtwin.contract.generate --check
+	$(BIN)/python -m meshtwin.sim.scenario_keys --check
 
-crds: install ## generate CRDs and schemas from the models
+crds: install ## generate CRDs, schemas and the page of scenario keys from the models
 	$(BIN)/python -m meshtwin_operator.resources.generate
 	$(BIN)/python -m meshtwin.contract.generate
+	$(BIN)/python -m meshtwin.sim.scenario_keys
 
 image: install ## build the image meshtwin:dev without Docker
 	$(BIN)/python -m tests.cluster build-image --tag meshtwin:dev --output .image/meshtwin.tar

@@ -24,28 +24,28 @@ class Document(BaseModel):
 class GraphNodeDocument(Document):
     """One node, seen from the node that is asked about."""
 
-    address: Address
-    is_relay: bool
+    address: Address = Field(description="of the node")
+    is_relay: bool = Field(description="whether it relays, with the relays in force")
     hops_from: int | None = Field(description="smallest number of hops of that node's floods; null: at no TTL")
     is_reached: bool = Field(description="within the TTL")
-    is_heard_directly: bool
+    is_heard_directly: bool = Field(description="by that node, over a link that delivers enough")
     paths_to: int = Field(description="relay paths to that node that share no relay, 8 at most; 8 if heard directly")
 
 
 class GraphLinkDocument(Document):
     """One directed link."""
 
-    source: Address
-    target: Address
+    source: Address = Field(description="the transmitter")
+    target: Address = Field(description="the receiver")
 
 
 class GraphFlowDocument(Document):
     """One flow under the relays in force."""
 
-    name: str
-    source: Address
-    ttl: int
-    members: int
+    name: str = Field(description="as the scenario calls it")
+    source: Address = Field(description="the node that sends")
+    ttl: int = Field(description="initial TTL of its messages")
+    members: int = Field(description="nodes that each message is for")
     reached: int = Field(description="members within the TTL")
     minimal_ttl: int | None = Field(description="that reaches all members; null: none does")
     paths: int = Field(description="relay paths without a common relay to the worst member not heard directly; 8: most")
@@ -56,30 +56,32 @@ class BackboneDocument(Document):
 
     connected: int = Field(description="k: the relays were to hang together when any k - 1 of them fail")
     dominating: int = Field(description="m: relays that every other node was to hear")
-    relays: list[Address]
-    connected_reached: int
+    relays: list[Address] = Field(description="that would do, ascending")
+    connected_reached: int = Field(description="the k that these relays come to")
     short_of: dict[Address, int] = Field(description="nodes that hear fewer, with the number")
-    is_complete: bool
-    minimal_ttl: int | None
+    is_complete: bool = Field(description="whether k and m were reached everywhere")
+    minimal_ttl: int | None = Field(description="with which these relays reach all nodes; null: none does")
 
 
 class GraphDocument(Document):
     """What links allow that deliver at least ``threshold`` within the sends of their senders."""
 
-    format: Literal["meshtwin.dev/graph/v1"] = "meshtwin.dev/graph/v1"
-    name: str
+    format: Literal["meshtwin.dev/graph/v1"] = Field(
+        default="meshtwin.dev/graph/v1", description="version of this format"
+    )
+    name: str = Field(description="of the scenario or network")
     node: Address = Field(description="whose floods are followed, and to which paths lead")
-    ttl: int
-    threshold: float
+    ttl: int = Field(description="initial TTL of that node's floods")
+    threshold: float = Field(description="ratio that a link has to deliver within the sends of its sender")
     relays: list[Address] = Field(description="in force")
-    usable_links: int
-    nodes: list[GraphNodeDocument]
+    usable_links: int = Field(description="directed links that deliver enough")
+    nodes: list[GraphNodeDocument] = Field(description="all but the node that is asked about")
     minimal_ttl: int | None = Field(description="that reaches all nodes; null: none does")
     articulation_relays: list[Address] = Field(description="relays without which some node is reached no more")
     cut_links: list[GraphLinkDocument] = Field(description="links without which some node is reached no more")
-    flows: list[GraphFlowDocument]
-    backbone: BackboneDocument | None = None
-    gaps: list[str] = []
+    flows: list[GraphFlowDocument] = Field(description="of the scenario")
+    backbone: BackboneDocument | None = Field(default=None, description="null: none was asked for")
+    gaps: list[str] = Field(default=[], description="what was asked for and is not in it, and why")
 
     def __str__(self) -> str:
         return "\n".join(self._lines())

@@ -14,11 +14,12 @@ from meshtwin.sim.result_file import PARQUET_KEY, read_result
 PAIR = """
 format: meshtwin.dev/scenario/v1
 name: pair
+durationSeconds: 60 # no message of the second flow leaves
 nodes: [{address: "0001"}, {address: "0002"}]
 links: [{source: "0001", target: "0002", delivery: 0.5}]
 flows:
   - {name: press, source: "0001", destination: "0002", count: 20, periodSeconds: 1}
-  - {name: rare, source: "0001", destination: "0002", count: 0, periodSeconds: 1}
+  - {name: rare, source: "0001", destination: "0002", count: 1, periodSeconds: 1, startSeconds: 100}
 """
 
 

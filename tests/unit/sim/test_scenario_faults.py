@@ -3,6 +3,7 @@
 import pytest
 
 from meshtwin.errors import InvalidInput
+from meshtwin.sim.scenario_features import ExternalInterference
 from meshtwin.sim.scenario_file import parse_scenario
 
 BASE = """\
@@ -48,8 +49,8 @@ def with_links(text):
             "9 used, at most 8",
         ),
         (
-            '"0002"}', '"0002", lowPower: {friend: "0001", pollSeconds: 0.1}}', "line 5: nodes.1.lowPower.pollSeconds",
-            "poll interval 0.1 s is outside 1.820..345600",
+            '"0002"}', '"0002", relay: false, lowPower: {friend: "0001", pollSeconds: 0.1}}',
+            "line 5: nodes.1.lowPower.pollSeconds", "poll interval 0.1 s is outside 1.820..345600",
         ),
         (
             '"0002"}', '"0002", lowPower: {friend: "0009", pollSeconds: 10}}', "line 5: nodes.1.lowPower.friend",
@@ -70,6 +71,48 @@ def with_links(text):
             "line 2: background.0.destinations.1", "0002 is given twice; leave one out",
         ),
         ("name: three", "name: three\nregion: {nodes: [\"0009\"]}", "line 2: region.nodes.0", "unknown node 0009"),
+        (
+            "count: 3", 'count: 3, relays: ["0001", "0002-0009"]', "line 12: flows.0.relays.1",
+            "unknown node 0004 in 0002-0009; there are 3, 0001 to 0003; name only nodes, by several ranges if need be",
+        ),
+        (
+            "count: 3", "count: 3, retries: 2", "line 12: flows.0.retries",
+            "2 retries without a response to wait for; give responsePduBytes",
+        ),
+        (
+            '"0002"}', '"0002", lowPower: {friend: "0001", pollSeconds: 10}}', "line 5: nodes.1.relay",
+            "does not relay (relay: true in defaults holds for it, too); set relay: false",
+        ),
+        (
+            '"0002"}', '"0002", relay: true, lowPower: {friend: "0001", pollSeconds: 10}}', "line 5: nodes.1.relay",
+            "a low-power node does not relay; set relay: false",
+        ),
+        (
+            'groups: [c000]', 'groups: [c000], relay: false, lowPower: {friend: "0001", pollSeconds: 10}',
+            "line 6: nodes.2.lowPower.friend", "there is no link 0003 to 0001; a low-power node and its friend hear",
+        ),
+        (
+            'groups: [c000]}\nattenuationDb:\n  - [null, 60, null]\n  - [60, null, 60]\n',
+            'groups: [c000], relay: false, lowPower: {friend: "0002", pollSeconds: 10}}\n'
+            "attenuationDb:\n  - [null, 60, null]\n  - [60, null, null]\n",
+            "line 6: nodes.2.lowPower.friend", "there is no link 0002 to 0003",
+        ),
+        ("60, null, 60]", "-60, null, 60]", "line 9: attenuationDb.1.0", "greater than or equal to 0 (got -60)"),
+        ("60, null, 60]", '"many", null, 60]', "line 9: attenuationDb.1.0", "valid number (got 'many')"),
+        ("60, null, 60]", "true, null, 60]", "line 9: attenuationDb.1.0", "valid number (got True)"),
+        ("60, null, 60]", "1e999, null, 60]", "line 9: attenuationDb.1.0", "finite number"),
+        ("count: 3", "count: 0", "line 12: flows.0.count", "greater than or equal to 1 (got 0)"),
+        ("name: three", 'name: ""', "line 1: name", "at least 1 character"),
+        ("name: three", 'startOfDay: "25:00"', "line 1: startOfDay", "a day ends at 24:00 (got '25:00')"),
+        ("name: three", 'startOfDay: "24:01"', "line 1: startOfDay", "a day ends at 24:00 (got '24:01')"),
+        (
+            "name: three", 'interference: [{busyRatio: 0.5, fromTime: "08:30", untilTime: "8:30"}]',
+            "line 1: interference.0.untilTime", "fromTime and untilTime are both 08:30, and there would be no bursts",
+        ),
+        (
+            "name: three", 'interference: [{busyRatio: 0.5, fromTime: "24:00"}]',
+            "line 1: interference.0", "fromTime and untilTime are both 24:00",
+        ),
     ],
 )  # fmt: skip
 def test_fault_is_told_with_line_path_value_and_limit(old, new, place, said):
@@ -111,6 +154,40 @@ def test_unknown_key_is_told_with_the_nearest_known_one(old, new, said):
     with pytest.raises(InvalidInput) as caught:
         parse_scenario(BASE.replace(old, new, 1), "m.yaml")
     assert said in str(caught.value)
+
+
+def test_low_power_node_with_segmented_messages_is_refused_with_its_line():
+    text = BASE.replace("groups: [c000]", 'groups: [c000], relay: false, lowPower: {friend: "0002", pollSeconds: 10}')
+    with pytest.raises(InvalidInput, match=r"press takes 3 segments.*\(m\.yaml: line 12: flows\.0\.accessBytes\)"):
+        parse_scenario(text.replace("count: 3", "accessBytes: 30, count: 3"), "m.yaml")
+
+
+def test_friend_may_be_out_of_reach_until_it_is_moved():
+    near = """\
+nodes:
+  - {address: "0001", positionM: [50, 0]}
+  - {address: "0002", positionM: [0, 0], lowPower: {friend: "0001", pollSeconds: 10}}
+radio: {model: hardRange, rangeM: 9}
+flows: [{name: f, source: "0002", destination: "0001", count: 3, periodSeconds: 1}]
+"""
+    with pytest.raises(InvalidInput, match="no link 0002 to 0001"):
+        parse_scenario(near)
+    scenario = parse_scenario(near + 'changes: [{atSeconds: 1, node: "0001", moveToM: [5, 0]}]\n')
+    assert not scenario.links
+
+
+def test_number_without_a_point_is_one_in_a_matrix_as_elsewhere():
+    assert parse_scenario(BASE.replace("[60, null, 60]", "[6e1, null, 60]")).links == parse_scenario(BASE).links
+
+
+def test_interference_of_a_whole_day_is_from_midnight_to_midnight():
+    whole = 'interference: [{busyRatio: 0.5, fromTime: "00:00", untilTime: "24:00"}]'
+    assert parse_scenario(BASE.replace("name: three", whole)).interference[0].until_s == 86_400.0
+
+
+def test_interference_without_time_is_refused_in_a_program_too():
+    with pytest.raises(InvalidInput, match=r"is no time \(interference\)"):
+        ExternalInterference(busy_ratio=0.5, from_s=60.0, until_s=60.0)
 
 
 def test_zero_on_the_diagonal_is_as_good_as_null():

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from meshtwin.sim.profiles import PROFILES
 from meshtwin.sim.scenario_document import ScenarioDocument
+from meshtwin.sim.scenario_keys import tell_keys
 from meshtwin.sim.scenario_yaml import parse_yaml
 from meshtwin_operator.cli.commands import app
 
@@ -102,6 +103,11 @@ def test_schema_and_reader_agree_about_any_number_in_a_sample(data):
         assert {error["type"] for error in caught.value.errors()} == {"value_error"}
 
 
+def keys_told(schema: dict) -> list[tuple[str, str, dict]]:
+    named = {"file": schema, **schema.get("$defs", {})}
+    return [(name, key, told) for name, part in named.items() for key, told in part.get("properties", {}).items()]
+
+
 def keys_of_schema() -> set[tuple[str, str]]:
     named = {"Scenario": SCHEMA, **SCHEMA["$defs"]}
     return {(name, key) for name, schema in named.items() if name != "SettingsDocument" for key in schema["properties"]}
@@ -133,3 +139,24 @@ def test_every_profile_radio_model_and_rule_of_reception_is_used_in_a_sample():
     assert {d["radio"]["model"] for d in DOCUMENTS.values() if "radio" in d} == set(radio["model"]["enum"])
     receptions = {document.get("reception", "packetErrorRatio") for document in DOCUMENTS.values()}
     assert receptions == set(SCHEMA["properties"]["reception"]["enum"])
+
+
+def test_every_key_of_a_scenario_says_what_it_means():
+    assert [f"{name}.{key}" for name, key, told in keys_told(SCHEMA) if not told.get("description")] == []
+
+
+def test_page_of_keys_beside_the_samples_is_what_the_schema_says():
+    assert (SAMPLES[0].parent / "README.md").read_text(encoding="utf-8") == tell_keys()
+
+
+def test_page_of_keys_has_every_key_with_its_description():
+    rows = set(tell_keys().splitlines())
+    for _, key, told in keys_told(SCHEMA):
+        assert [row for row in rows if row.startswith(f"| `{key}` |") and row.endswith(f"| {told['description']} |")]
+
+
+def test_schema_refuses_addresses_that_are_none_as_the_reader_does():
+    for address in ("00", "zz00", "0001-0002"):
+        mutant = changed(DOCUMENTS["wifi"], ("nodes", 0, "address"), address)
+        assert not VALIDATOR.is_valid(mutant)
+        assert not is_read(mutant)

@@ -86,7 +86,7 @@ def test_missing_file_is_refused(tmp_path):
         (
             'destination: "c001", count: 3',
             'destination: "c001", relays: ["0050-0060"], count: 3',
-            "unknown nodes 0050-0060",
+            "unknown node 0050 in 0050-0060",
         ),
         ('destination: "c001", count: 3', 'destination: "c001", retries: 2, count: 3', "retries without a response"),
         ('destination: "c001", count: 3', 'destination: "c001", accessBytes: 900, count: 3', "accessBytes"),

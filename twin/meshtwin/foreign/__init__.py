@@ -2,7 +2,7 @@
 
 In process: a package names a function without arguments that gives a `Judge` under the entry point group
 ``meshtwin.models``. Over HTTP: any program that answers ``GET /model`` and ``POST /judge`` as the schemas say
-(``meshtwin schema judge-request``, ``judge-answer``); `serve_judge` makes one of a `Judge`.
+(``meshtwin schema judge-model``, ``judge-request``, ``judge-answer``); `serve_judge` makes one of a `Judge`.
 """
 
 from meshtwin.foreign.destinations import Destinations

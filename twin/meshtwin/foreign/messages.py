@@ -28,7 +28,7 @@ Milliseconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 class ModelMessage(WireModel):
     """Answer to ``GET /model``: who judges."""
 
-    contract: Literal[1] = 1
+    contract: Literal[1] = Field(default=1, description="version of these messages")
     model: str = Field(
         min_length=1,
         max_length=80,  # as many as fit into a prediction
@@ -46,10 +46,10 @@ class ProblemMessage(BaseModel):
 class PlanMessage(WireModel):
     """How much to simulate. Equal plans have to give equal answers, whatever else was asked before."""
 
-    seed: int
-    replications: int = Field(ge=1, le=REPLICATIONS_MOST)
-    messages_per_flow: int = Field(ge=1)
-    first_replication: int = Field(default=0, ge=0)
+    seed: int = Field(description="of all chance")
+    replications: int = Field(ge=1, le=REPLICATIONS_MOST, description="independent runs of each configuration")
+    messages_per_flow: int = Field(ge=1, description="in one replication, at the rate of each flow")
+    first_replication: int = Field(default=0, ge=0, description="number of the first: others than before, fresh chance")
     sample_links: bool = Field(default=True, description="draw each link's delivery from its posterior")
 
     def to_value(self) -> JudgePlan:
@@ -71,10 +71,12 @@ class JudgeRequest(WireModel):
     it twice. Other questions are refused with a problem document (status 422).
     """
 
-    contract: Literal[1] = 1
-    snapshot: SnapshotMessage
-    configurations: list[list[SettingsEntry]] = Field(min_length=1, max_length=CONFIGURATIONS_MOST)
-    plan: PlanMessage
+    contract: Literal[1] = Field(default=1, description="version of these messages")
+    snapshot: SnapshotMessage = Field(description="the network as a twin knows it")
+    configurations: list[list[SettingsEntry]] = Field(
+        min_length=1, max_length=CONFIGURATIONS_MOST, description="settings by ranges of nodes, later entries on top"
+    )
+    plan: PlanMessage = Field(description="how much to simulate")
 
     @classmethod
     def of(cls, snapshot: Snapshot, configurations: Sequence[Configuration], plan: JudgePlan) -> Self:
@@ -114,9 +116,9 @@ class IntervalMessage(WireModel):
     estimate: Number | None = Field(
         default=None, description="absent or null: there was nothing to estimate from, see openBecause"
     )
-    low: Number
-    high: Number
-    level: float = Field(default=0.9, gt=0.0, lt=1.0)
+    low: Number = Field(description="lower bound")
+    high: Number = Field(description="upper bound")
+    level: float = Field(default=0.9, gt=0.0, lt=1.0, description="probability with which the bounds hold the value")
     open_because: str | None = Field(
         default=None, max_length=256, description="why a bound is not known, and the widest that there can be"
     )
@@ -157,17 +159,17 @@ class RatioMessage(IntervalMessage):
     estimate: Ratio | None = Field(
         default=None, description="absent or null: there was nothing to estimate from, see openBecause"
     )
-    low: Ratio
-    high: Ratio
+    low: Ratio = Field(description="lower bound")
+    high: Ratio = Field(description="upper bound")
 
 
 class TimeIntervalMessage(WireModel):
     """An interval of a time, in milliseconds; a bound that is not known is absent, and openBecause says why."""
 
-    estimate: Milliseconds
-    low: Milliseconds | None = None
-    high: Milliseconds | None = None
-    level: float = Field(default=0.9, gt=0.0, lt=1.0)
+    estimate: Milliseconds = Field(description="best value")
+    low: Milliseconds | None = Field(default=None, description="lower bound; absent: not known")
+    high: Milliseconds | None = Field(default=None, description="upper bound; absent: not known")
+    level: float = Field(default=0.9, gt=0.0, lt=1.0, description="probability with which the bounds hold the value")
     open_because: str | None = Field(default=None, max_length=256, description="why a bound is absent")
 
     @model_validator(mode="after")
@@ -201,21 +203,29 @@ class TimeIntervalMessage(WireModel):
 class FlowKpisMessage(WireModel):
     """Figures of one flow of the snapshot; absent: not told. Times in milliseconds."""
 
-    flow: str
-    sent: int = Field(ge=0)
+    flow: str = Field(description="its name in the snapshot")
+    sent: int = Field(ge=0, description="messages, of all replications together")
     on_time_ratio: RatioMessage = Field(description="messages that reached every member within the deadline")
     delivery_ratio: RatioMessage = Field(description="(message, member) pairs that arrived at all")
     answered_ratio: RatioMessage | None = Field(
         default=None, description="of acknowledged flows: pairs whose answer came back to the source"
     )
-    latency_p50_milliseconds: Milliseconds | None = None
-    latency_p95_milliseconds: Milliseconds | None = None
-    latency_p99_milliseconds: Milliseconds | None = None
-    spread_p95_milliseconds: Milliseconds | None = None
-    latency_p50_interval: TimeIntervalMessage | None = None
-    latency_p95_interval: TimeIntervalMessage | None = None
-    latency_p99_interval: TimeIntervalMessage | None = None
-    spread_p95_interval: TimeIntervalMessage | None = None
+    latency_p50_milliseconds: Milliseconds | None = Field(
+        default=None, description="median over (message, member) pairs that arrived"
+    )
+    latency_p95_milliseconds: Milliseconds | None = Field(
+        default=None, description="95th percentile over (message, member) pairs that arrived"
+    )
+    latency_p99_milliseconds: Milliseconds | None = Field(
+        default=None, description="99th percentile over (message, member) pairs that arrived"
+    )
+    spread_p95_milliseconds: Milliseconds | None = Field(
+        default=None, description="95th percentile from first to last member, over messages that reached all"
+    )
+    latency_p50_interval: TimeIntervalMessage | None = Field(default=None, description="of latencyP50Milliseconds")
+    latency_p95_interval: TimeIntervalMessage | None = Field(default=None, description="of latencyP95Milliseconds")
+    latency_p99_interval: TimeIntervalMessage | None = Field(default=None, description="of latencyP99Milliseconds")
+    spread_p95_interval: TimeIntervalMessage | None = Field(default=None, description="of spreadP95Milliseconds")
 
     @classmethod
     def from_value(cls, value: FlowKpis) -> Self:
@@ -259,9 +269,9 @@ class FlowKpisMessage(WireModel):
 class KpisMessage(WireModel):
     """Figures of the network under one configuration; flows in the snapshot's order."""
 
-    flows: list[FlowKpisMessage]
+    flows: list[FlowKpisMessage] = Field(description="in the snapshot's order")
     airtime_ratio: RatioMessage = Field(description="share of time in use on one channel, mean over nodes")
-    reporting_airtime_ratio: Ratio = 0.0
+    reporting_airtime_ratio: Ratio = Field(default=0.0, description="the part of it that the twin's own reports take")
 
     @classmethod
     def from_value(cls, value: NetworkKpis) -> Self:
@@ -284,9 +294,9 @@ class KpisMessage(WireModel):
 class JudgeAnswer(WireModel):
     """Answer to ``POST /judge``: figures of each configuration, in the order asked."""
 
-    contract: Literal[1] = 1
-    model: str = Field(min_length=1, max_length=120)
-    kpis: list[KpisMessage]
+    contract: Literal[1] = Field(default=1, description="version of these messages")
+    model: str = Field(min_length=1, max_length=120, description="name as it stands in a prediction, with version")
+    kpis: list[KpisMessage] = Field(description="one for each configuration, in the order asked")
 
 
 def _to_message(value: Interval | None) -> TimeIntervalMessage | None:

@@ -17,7 +17,7 @@ class DifferenceDocument(Document):
     estimate: float | None = Field(description="null: there was nothing to estimate from, see openBecause")
     low: float | None = Field(description="null: not known, see openBecause")
     high: float | None = Field(description="null: not known, see openBecause")
-    level: float = Field(gt=0.0, lt=1.0)
+    level: float = Field(gt=0.0, lt=1.0, description="probability with which the interval holds the value")
     open_because: str | None = Field(default=None, max_length=1024, description="why a bound or the estimate is null")
 
     @model_validator(mode="after")
@@ -41,9 +41,9 @@ class DifferenceDocument(Document):
 class FlowDifferenceDocument(Document):
     """The second scenario less the first, of one flow; ratios as differences of ratios."""
 
-    name: Name
-    on_time_ratio: DifferenceDocument
-    delivery_ratio: DifferenceDocument
+    name: Name = Field(description="as both scenarios call it")
+    on_time_ratio: DifferenceDocument = Field(description="of messages that reached every member within the deadline")
+    delivery_ratio: DifferenceDocument = Field(description="of (message, member) pairs that arrived at all")
     latency_milliseconds: DifferenceDocument | None = Field(
         description="mean over messages and members that both sides reached; null: an older file, and there were none"
     )
@@ -76,7 +76,11 @@ class FlowDifferenceDocument(Document):
 class ComparisonDocument(Document):
     """What `meshtwin compare -o json` prints; its JSON schema: `meshtwin schema comparison`."""
 
-    format: Literal["meshtwin.dev/comparison/v1"] = "meshtwin.dev/comparison/v1"
-    first: ResultDocument
-    second: ResultDocument
-    differences: list[FlowDifferenceDocument] = Field(max_length=FLOWS_MAX)
+    format: Literal["meshtwin.dev/comparison/v1"] = Field(
+        default="meshtwin.dev/comparison/v1", description="version of this format"
+    )
+    first: ResultDocument = Field(description="what was compared with")
+    second: ResultDocument = Field(description="what was compared")
+    differences: list[FlowDifferenceDocument] = Field(
+        max_length=FLOWS_MAX, description="the second less the first, of each flow that both have"
+    )

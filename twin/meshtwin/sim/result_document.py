@@ -55,7 +55,7 @@ class IntervalDocument(Document):
     estimate: float | None = Field(description="null: there was nothing to estimate from, see openBecause")
     low: float | None = Field(description="null: not known, see openBecause")
     high: float | None = Field(description="null: not known, see openBecause")
-    level: float = Field(gt=0.0, lt=1.0)
+    level: float = Field(gt=0.0, lt=1.0, description="probability with which the interval holds the value")
     open_because: str | None = Field(default=None, max_length=1024, description="why a bound or the estimate is null")
 
     @model_validator(mode="before")
@@ -92,16 +92,16 @@ class IntervalDocument(Document):
 
 
 class RatioDocument(IntervalDocument):
-    estimate: Ratio | None
-    low: Ratio | None
-    high: Ratio | None
+    estimate: Ratio | None = Field(description="null: there was nothing to estimate from, see openBecause")
+    low: Ratio | None = Field(description="null: not known, see openBecause")
+    high: Ratio | None = Field(description="null: not known, see openBecause")
 
 
 class CurveBoundsDocument(Document):
     """90 % intervals of the points of a curve, each for itself: they do not hold all at once with that probability."""
 
-    kind: Literal["pointwise"] = "pointwise"
-    level: float = Field(gt=0.0, lt=1.0)
+    kind: Literal["pointwise"] = Field(default="pointwise", description="each point for itself")
+    level: float = Field(gt=0.0, lt=1.0, description="probability with which the interval of one point holds it")
     low: list[Milliseconds | None] = Field(
         min_length=CURVE_POINTS, max_length=CURVE_POINTS, description="of each point; null: not known"
     )
@@ -114,13 +114,13 @@ class CurveBoundsDocument(Document):
 class TimesDocument(Document):
     """Milliseconds over all messages that arrived; intervals over replications (absent in older files)."""
 
-    mean: IntervalDocument
-    p50: Milliseconds
-    p95: Milliseconds
-    p99: Milliseconds
-    p50_interval: IntervalDocument | None = None
-    p95_interval: IntervalDocument | None = None
-    p99_interval: IntervalDocument | None = None
+    mean: IntervalDocument = Field(description="of what arrived")
+    p50: Milliseconds = Field(description="median: half of what arrived took no longer")
+    p95: Milliseconds = Field(description="95 % of what arrived took no longer")
+    p99: Milliseconds = Field(description="99 % of what arrived took no longer")
+    p50_interval: IntervalDocument | None = Field(default=None, description="of p50; null: an older file")
+    p95_interval: IntervalDocument | None = Field(default=None, description="of p95; null: an older file")
+    p99_interval: IntervalDocument | None = Field(default=None, description="of p99; null: an older file")
     curve: list[Milliseconds] = Field(
         min_length=CURVE_POINTS,
         max_length=CURVE_POINTS,
@@ -132,20 +132,31 @@ class TimesDocument(Document):
 class FlowDocument(Document):
     """One flow over all replications; ratios 0..1. Null: nothing arrived, or not asked for."""
 
-    name: Name
-    source: Name
-    members: Count
-    sent: Count
+    name: Name = Field(description="as the scenario calls it")
+    source: Name = Field(description="address of the node that sends")
+    members: Count = Field(description="nodes that each message is for")
+    sent: Count = Field(description="messages, of all replications together")
     delivered: Count = Field(description="(message, member) pairs that arrived")
-    delivery_ratio: RatioDocument
-    on_time_ratio: RatioDocument
-    deadline_milliseconds: Count
-    latency_milliseconds: TimesDocument | None
-    round_trip_milliseconds: TimesDocument | None
-    spread_p95_milliseconds: Milliseconds | None
-    mean_hops: float | None
-    spread_p95_interval: IntervalDocument | None = None
-    mean_hops_interval: IntervalDocument | None = None
+    delivery_ratio: RatioDocument = Field(description="share of (message, member) pairs that arrived at all")
+    on_time_ratio: RatioDocument = Field(description="share of messages that reached every member within the deadline")
+    deadline_milliseconds: Count = Field(description="from sending to the last member")
+    latency_milliseconds: TimesDocument | None = Field(
+        description="from sending to arrival, over (message, member) pairs; null: nothing arrived"
+    )
+    round_trip_milliseconds: TimesDocument | None = Field(
+        description="from sending to the answer's arrival at the source; null: none came, or none was asked for"
+    )
+    spread_p95_milliseconds: Milliseconds | None = Field(
+        description="95th percentile of the time from the first to the last member, over messages that reached all; "
+        "null: a single member, or no such message"
+    )
+    mean_hops: float | None = Field(description="of what arrived, neighbour = 1; null: nothing arrived")
+    spread_p95_interval: IntervalDocument | None = Field(
+        default=None, description="of spreadP95Milliseconds; null: there is none, or an older file"
+    )
+    mean_hops_interval: IntervalDocument | None = Field(
+        default=None, description="of meanHops; null: nothing arrived, or an older file"
+    )
     answered: Count | None = Field(
         default=None,
         description="(message, member) pairs whose answer came back to the source; null: none was asked for",
@@ -159,25 +170,36 @@ class FlowDocument(Document):
 class TotalsDocument(Document):
     """All messages and all replications together."""
 
-    messages: Count
-    transmissions: Count = Field(description="advertising events, each on three channels")
+    messages: Count = Field(description="of all flows, not of background")
+    transmissions: Count | None = Field(
+        description="advertising events, each on three channels; null: the fast model does not tell them"
+    )
     airtime_ratio: IntervalDocument = Field(description="share of time in use on one channel, mean over nodes")
-    losses_by_cause: dict[str, int]
-    transmissions_per_replication: IntervalDocument | None = None
+    losses_by_cause: dict[str, int] = Field(description="receptions that were lost, by the one cause that each has")
+    transmissions_per_replication: IntervalDocument | None = Field(
+        default=None, description="mean over replications; null: an older file"
+    )
     losses_per_replication: dict[str, IntervalDocument] = Field(default={}, description="by cause")
 
 
 class ResultDocument(Document):
     """What `meshtwin simulate -o json` prints; its JSON schema: `meshtwin schema result`."""
 
-    format: Literal["meshtwin.dev/result/v1"] = "meshtwin.dev/result/v1"
-    scenario: Name
-    profile: Name
-    engine: Name
-    seed: int
+    format: Literal["meshtwin.dev/result/v1"] = Field(
+        default="meshtwin.dev/result/v1", description="version of this format"
+    )
+    scenario: Name = Field(description="name of the scenario")
+    profile: Name = Field(description="stack whose timing rules the nodes had")
+    engine: Name = Field(
+        description="reference or compiled, which give the same figures; fast: the fast model, see states"
+    )
+    seed: int = Field(description="equal scenario, seed and version give equal figures")
     is_selective: bool = Field(default=False, description="preset states in place of draws")
-    replications: Count = Field(description="finished ones, which all figures are made of")
-    replications_asked: Count
+    replications: Count = Field(description="finished ones, which all figures are made of; 0: of the fast model")
+    states: Count | None = Field(
+        default=None, description="floods of each flow that the fast model's figures are made of; null: a simulation"
+    )
+    replications_asked: Count = Field(description="more than replications: the run was ended early, see gaps")
     gaps: list[str] = Field(default=[], max_length=100, description="what was asked for and is not in it, and why")
-    flows: list[FlowDocument] = Field(max_length=FLOWS_MAX)
-    totals: TotalsDocument
+    flows: list[FlowDocument] = Field(max_length=FLOWS_MAX, description="in the order of the scenario")
+    totals: TotalsDocument = Field(description="of all messages and replications together")

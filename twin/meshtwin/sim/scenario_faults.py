@@ -4,44 +4,23 @@ So a complaint can name the line. The same laws hold for scenarios made in a pro
 which have no lines.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
-from meshtwin.errors import InvalidInput
-from meshtwin.mesh.addresses import UnicastAddress, is_unicast, parse_address, parse_range, parse_unicast
+from meshtwin.mesh.addresses import UnicastAddress, is_unicast, parse_address, parse_unicast
 from meshtwin.sim.profiles import StackProfile
-from meshtwin.sim.scenario_document import FlowDocument, NodeDocument, ScenarioDocument
-from meshtwin.sim.scenario_yaml import format_path
+from meshtwin.sim.scenario_document import FlowDocument, InterferenceDocument, NodeDocument, ScenarioDocument
+from meshtwin.sim.scenario_parts import ScenarioFlow, ScenarioLink
+from meshtwin.sim.scenario_places import DocumentFault, Path, at_path, require_node, require_nodes
+from meshtwin.sim.scenario_values import MINUTES_OF_DAY
 from meshtwin.wording import counted
 
-__all__ = ["ALL_NODES", "ALL_RELAYS", "DocumentFault", "at_path", "check_document"]
-
-Path = tuple[object, ...]
+__all__ = ["ALL_NODES", "ALL_RELAYS", "check_document", "check_low_power"]
 
 # Fixed group addresses, Mesh Protocol 1.1, 3.4.2.4: nobody subscribes to them.
 ALL_NODES: Final = 0xFFFF
 ALL_RELAYS: Final = 0xFFFE
 NOT_MODELLED: Final[Mapping[int, str]] = {0xFFFD: "all-friends", 0xFFFC: "all-proxies"}
-
-
-class DocumentFault(InvalidInput):
-    """`InvalidInput` with the ``path`` of keys and indices to the value that is wrong."""
-
-    def __init__(self, message: str, path: Path, *, reason: str | None = None) -> None:
-        super().__init__(message, reason=reason, place=format_path(path))
-        self.path = path
-
-
-@contextmanager
-def at_path(*path: object) -> Iterator[None]:
-    """Gives errors from inside this path, unless they know theirs."""
-    try:
-        yield
-    except DocumentFault:
-        raise
-    except InvalidInput as error:
-        raise DocumentFault(error.message, path, reason=error.reason) from error
 
 
 def check_document(document: ScenarioDocument, profile: StackProfile) -> None:
@@ -51,14 +30,50 @@ def check_document(document: ScenarioDocument, profile: StackProfile) -> None:
     _check_links(document, known)
     _check_flows(document, known, profile)
     for i, background in enumerate(document.background):
-        _require_all(background.sources, known, ("background", i, "sources"))
-        _require_all(background.destinations, known, ("background", i, "destinations"))
+        require_nodes(background.sources, known, ("background", i, "sources"))
+        require_nodes(background.destinations, known, ("background", i, "destinations"))
         _check_ttl(background.ttl, profile.allows_flow_ttl_one, profile, ("background", i, "ttl"))
     for i, interference in enumerate(document.interference):
-        _require_all(interference.nodes, known, ("interference", i, "nodes"))
+        require_nodes(interference.nodes, known, ("interference", i, "nodes"))
+        _check_hours(interference, ("interference", i))
     _check_changes(document, known)
     if document.region is not None:
-        _require_all(document.region.nodes, known, ("region", "nodes"))
+        require_nodes(document.region.nodes, known, ("region", "nodes"))
+
+
+def check_low_power(document: ScenarioDocument, links: Iterable[ScenarioLink], flows: Sequence[ScenarioFlow]) -> None:
+    """Raises `DocumentFault` for a low-power node out of its friend's hearing, or with messages not modelled.
+
+    ``links``: those at the beginning; a node that is moved, or whose friend is, may come near later. ``flows``: in
+    the order of the file.
+    """
+    moved = {parse_unicast(change.node) for change in document.changes if change.move_to_m is not None}
+    asked = {
+        (parse_unicast(node.address), parse_unicast(node.low_power.friend)): i
+        for i, node in enumerate(document.nodes)
+        if node.low_power is not None
+    }
+    if not asked:
+        return
+    low = {address for address, _ in asked}
+    for i, flow in enumerate(flows):
+        sizes = flow.segmentation.segment_pdu_bytes if flow.segmentation is not None else ()
+        if len(sizes) > 1 and low & {flow.source, *flow.members}:
+            raise DocumentFault(
+                f"{flow.name} takes {len(sizes)} segments, and segmented messages from or to low-power nodes are not "
+                "modelled; give at most 11 accessBytes",
+                ("flows", i, "accessBytes"),
+                reason="NotModelled",
+            )
+    there = {(link.source, link.target) for link in links}
+    for (address, friend), i in asked.items():
+        missing = [pair for pair in ((address, friend), (friend, address)) if pair not in there]
+        if missing and not moved & {address, friend}:
+            source, target = missing[0]
+            raise DocumentFault(
+                f"there is no link {source:04x} to {target:04x}; a low-power node and its friend hear each other",
+                ("nodes", i, "lowPower", "friend"),
+            )
 
 
 def _check_nodes(document: ScenarioDocument, profile: StackProfile) -> dict[UnicastAddress, int]:
@@ -126,11 +141,13 @@ def _check_friend(document: ScenarioDocument, known: Mapping[UnicastAddress, int
     if node.low_power is None:
         return
     path = ("nodes", index, "lowPower", "friend")
-    friend = _require(node.low_power.friend, known, path)
+    friend = require_node(node.low_power.friend, known, path)
     if document.nodes[known[friend]].low_power is not None:
         raise DocumentFault(f"friend {node.low_power.friend} is a low-power node, too", path)
-    if node.relay:
-        raise DocumentFault("a low-power node does not relay; set relay: false", ("nodes", index, "relay"))
+    relay = document.defaults.relay if node.relay is None else node.relay
+    if relay:
+        said = " (relay: true in defaults holds for it, too)" if node.relay is None else ""
+        raise DocumentFault(f"a low-power node does not relay{said}; set relay: false", ("nodes", index, "relay"))
 
 
 def _check_matrix(document: ScenarioDocument) -> None:
@@ -160,8 +177,8 @@ def _check_links(document: ScenarioDocument, known: Mapping[UnicastAddress, int]
     seen: dict[tuple[UnicastAddress, UnicastAddress], int] = {}
     for i, link in enumerate(document.links or ()):
         pair = (
-            _require(link.source, known, ("links", i, "source")),
-            _require(link.target, known, ("links", i, "target")),
+            require_node(link.source, known, ("links", i, "source")),
+            require_node(link.target, known, ("links", i, "target")),
         )
         if pair[0] == pair[1]:
             raise DocumentFault(f"node {link.source} has a link to itself", ("links", i))
@@ -182,10 +199,15 @@ def _check_flows(document: ScenarioDocument, known: Mapping[UnicastAddress, int]
                 f"two flows have the name {flow.name!r}, this one and flows.{names[flow.name]}", ("flows", i, "name")
             )
         names[flow.name] = i
-        source = _require(flow.source, known, ("flows", i, "source"))
+        source = require_node(flow.source, known, ("flows", i, "source"))
         _check_destination(flow, source, known, groups, ("flows", i, "destination"))
         _check_ttl(flow.ttl, profile.allows_flow_ttl_one, profile, ("flows", i, "ttl"))
-        _require_all(flow.relays, known, ("flows", i, "relays"))
+        require_nodes(flow.relays, known, ("flows", i, "relays"))
+        if flow.retries and flow.response_pdu_bytes is None:
+            raise DocumentFault(
+                f"{counted(flow.retries, 'retry', 'retries')} without a response to wait for; give responsePduBytes",
+                ("flows", i, "retries"),
+            )
 
 
 def _check_destination(
@@ -199,7 +221,7 @@ def _check_destination(
     if destination == source:
         raise DocumentFault(f"{flow.source} would send to itself; name another destination", path)
     if is_unicast(destination):
-        _require(flow.destination, known, path)
+        require_node(flow.destination, known, path)
     elif destination == 0:
         raise DocumentFault("0000 is no address; name a node or a group", path)
     elif destination in NOT_MODELLED:
@@ -213,12 +235,23 @@ def _check_destination(
         raise DocumentFault(f"nobody subscribes to {flow.destination}; add it to the groups of its nodes", path)
 
 
+def _check_hours(interference: InterferenceDocument, path: Path) -> None:
+    from_minute, until_minute = interference.from_time, interference.until_time
+    is_whole_day = (from_minute, until_minute) == (0, MINUTES_OF_DAY)
+    if from_minute % MINUTES_OF_DAY == until_minute % MINUTES_OF_DAY and not is_whole_day:
+        told = f"{from_minute // 60:02d}:{from_minute % 60:02d}"
+        raise DocumentFault(
+            f"fromTime and untilTime are both {told}, and there would be no bursts; leave both out for the whole day",
+            (*path, "untilTime"),
+        )
+
+
 def _check_changes(document: ScenarioDocument, known: Mapping[UnicastAddress, int]) -> None:
     end_s = max(flow.start_seconds + flow.count * flow.period_seconds for flow in document.flows)
     if document.duration_seconds is not None:
         end_s = min(end_s, document.duration_seconds)
     for i, change in enumerate(document.changes):
-        _require(change.node, known, ("changes", i, "node"))
+        require_node(change.node, known, ("changes", i, "node"))
         if change.move_to_m is not None and document.radio is None:
             raise DocumentFault(
                 "moveToM needs a radio model, from which the links at the new place follow", ("changes", i, "moveToM")
@@ -228,37 +261,3 @@ def _check_changes(document: ScenarioDocument, known: Mapping[UnicastAddress, in
                 f"a change at {change.at_seconds:g} s comes after the end at {end_s:g} s, and would change nothing",
                 ("changes", i, "atSeconds"),
             )
-
-
-def _require(text: str, known: Mapping[UnicastAddress, int], path: Path) -> UnicastAddress:
-    with at_path(*path):
-        address = parse_unicast(text)
-    if address not in known:
-        raise DocumentFault(f"unknown node {text}; {_tell_known(known)}", path)
-    return address
-
-
-def _require_all(written: Sequence[str] | None, known: Mapping[UnicastAddress, int], path: Path) -> None:
-    """Single addresses must exist, and ranges hold one node at least; nothing is given twice."""
-    checked: set[str] = set()
-    for k, text in enumerate(written or ()):
-        if text.lower() in checked:
-            raise DocumentFault(f"{text} is given twice; leave one out", (*path, k))
-        checked.add(text.lower())
-        with at_path(*path, k):
-            first, last = parse_range(text)
-        if first == last and first not in known:
-            raise DocumentFault(f"unknown node {text}; {_tell_known(known)}", (*path, k))
-        if first != last and not _is_any_within(known, first, last):
-            raise DocumentFault(f"unknown nodes {text}; {_tell_known(known)}", (*path, k))
-
-
-def _is_any_within(known: Mapping[UnicastAddress, int], first: int, last: int) -> bool:
-    if last - first < len(known):
-        return any(address in known for address in range(first, last + 1))
-    return any(first <= address <= last for address in known)
-
-
-def _tell_known(known: Mapping[UnicastAddress, int]) -> str:
-    low, high = min(known), max(known)
-    return f"there are {len(known)}, {low:04x} to {high:04x}" if len(known) > 1 else f"there is only {low:04x}"

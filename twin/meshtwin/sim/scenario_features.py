@@ -161,6 +161,8 @@ class ExternalInterference:
             raise InvalidInput(f"channel {self.channel} is not 0, 1 or 2", place=place)
         if not (0.0 <= self.from_s <= DAY_S and 0.0 <= self.until_s <= DAY_S):
             raise InvalidInput(f"time of day {self.from_s} to {self.until_s} s is outside 0..{DAY_S:.0f}", place=place)
+        if self.from_s % DAY_S == self.until_s % DAY_S and (self.from_s, self.until_s) != (0.0, DAY_S):
+            raise InvalidInput(f"from {self.from_s} to {self.until_s} s after midnight is no time", place=place)
 
     @property
     def bursts_per_s(self) -> float:

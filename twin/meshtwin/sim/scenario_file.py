@@ -1,6 +1,5 @@
 """Scenario files: YAML parsed at the door into a `Scenario`; the format is `ScenarioDocument`'s."""
 
-from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,9 +21,10 @@ from meshtwin.sim.scenario_document import (
     SettingsDocument,
     TransmitDocument,
 )
-from meshtwin.sim.scenario_faults import ALL_NODES, ALL_RELAYS, DocumentFault, at_path, check_document
+from meshtwin.sim.scenario_faults import ALL_NODES, ALL_RELAYS, check_document, check_low_power
 from meshtwin.sim.scenario_features import ExternalInterference, LowPower
 from meshtwin.sim.scenario_links import Neighbourhood, RadioPlan, build_links, check_length, check_memory
+from meshtwin.sim.scenario_places import DocumentFault, at_path
 from meshtwin.sim.scenario_yaml import describe, format_path, parse_yaml
 
 __all__ = ["MEMORY_MAX_BYTES", "parse_scenario", "read_scenario", "to_scenario"]
@@ -62,8 +62,7 @@ def to_scenario(document: ScenarioDocument, place: str, *, memory_max_bytes: int
         scenario = _to_whole(document, memory_max_bytes)
         if document.region is None:
             return scenario
-        known = {node.address for node in scenario.nodes}
-        region = _expand(document.region.nodes, known, "region.nodes")
+        region = _expand(document.region.nodes)
         with at_path("region"):
             return cut_region(scenario, region, halo_hops=document.region.halo_hops).scenario
     except DocumentFault:
@@ -78,9 +77,8 @@ def _to_whole(document: ScenarioDocument, memory_max_bytes: int) -> Scenario:
         profile = get_profile(document.profile)
     check_document(document, profile)
     nodes = tuple(_to_node(i, node, document.defaults, profile) for i, node in enumerate(document.nodes))
-    known = {node.address for node in nodes}
     subscribed = _subscriptions(document, nodes)
-    flows = tuple(_to_flow(i, flow, subscribed, known) for i, flow in enumerate(document.flows))
+    flows = tuple(_to_flow(i, flow, subscribed) for i, flow in enumerate(document.flows))
     check_memory(document, [len(flow.members) for flow in flows], memory_max_bytes, "nodes")
     check_length(document)
     positions = {
@@ -88,31 +86,29 @@ def _to_whole(document: ScenarioDocument, memory_max_bytes: int) -> Scenario:
         for node in document.nodes
         if node.position_m is not None
     }
+    links = build_links(document, positions)
+    check_low_power(document, links, flows)
     return Scenario(
         name=document.name,
         nodes=nodes,
-        links=build_links(document, positions),
+        links=links,
         flows=flows,
-        background=tuple(_to_backgrounds(document, known)),
+        background=tuple(_to_backgrounds(document)),
         profile=profile,
         capture=document.reception == "packetErrorRatio",
         duration_s=document.duration_seconds,
-        interference=tuple(_to_interferences(document, known)),
+        interference=tuple(_to_interferences(document)),
         start_of_day_s=document.start_of_day * 60.0 % 86_400.0,
         changes=tuple(_to_changes(document, positions)),
     )
 
 
-def _expand(written: Sequence[str], known: set[UnicastAddress], place: str) -> tuple[UnicastAddress, ...]:
-    """Addresses out of single ones, which must exist, and ranges, of which those that exist count."""
+def _expand(written: Sequence[str]) -> tuple[UnicastAddress, ...]:
+    """The nodes behind addresses and ranges, each once; `check_document` has seen that all exist."""
     found: dict[UnicastAddress, None] = {}
-    ascending = sorted(known)
-    for text in dict.fromkeys(written):
-        first, last = parse_range(text, place)
-        inside = ascending[bisect_left(ascending, first) : bisect_right(ascending, last)]
-        if not inside:
-            raise InvalidInput(f"unknown node {text}", place=place)
-        found.update(dict.fromkeys(inside))
+    for text in written:
+        first, last = parse_range(text)
+        found.update(dict.fromkeys(map(UnicastAddress, range(first, last + 1))))
     return tuple(found)
 
 
@@ -165,10 +161,7 @@ def _to_low_power(index: int, node: NodeDocument) -> LowPower | None:
         )
 
 
-def _to_flow(
-    index: int, flow: FlowDocument, subscribed: Mapping[int, list[UnicastAddress]], known: set[UnicastAddress]
-) -> ScenarioFlow:
-    place = f"flows.{flow.name}"
+def _to_flow(index: int, flow: FlowDocument, subscribed: Mapping[int, list[UnicastAddress]]) -> ScenarioFlow:
     source, destination = parse_unicast(flow.source), parse_address(flow.destination)
     if is_unicast(destination):
         members: tuple[UnicastAddress, ...] = (UnicastAddress(destination),)
@@ -190,33 +183,31 @@ def _to_flow(
             response_pdu_bytes=flow.response_pdu_bytes,
             ttl=flow.ttl,
             segmentation=flow.to_segmentation(),
-            relays=None if flow.relays is None else frozenset(_expand(flow.relays, known, f"{place}.relays")),
+            relays=None if flow.relays is None else frozenset(_expand(flow.relays)),
             publish_retransmit=flow.to_publish_retransmit(),
             retries=flow.to_retries(),
         )
 
 
-def _to_backgrounds(document: ScenarioDocument, known: set[UnicastAddress]) -> Iterator[ScenarioBackground]:
+def _to_backgrounds(document: ScenarioDocument) -> Iterator[ScenarioBackground]:
     for told in document.background:
         yield ScenarioBackground(
             name=told.name,
-            sources=_expand(told.sources, known, f"background.{told.name}.sources"),
+            sources=_expand(told.sources),
             rate_per_s=told.rate_per_second,
             ttl=told.ttl,
             pdu_bytes=told.pdu_bytes,
-            destinations=()
-            if told.destinations is None
-            else _expand(told.destinations, known, f"background.{told.name}.destinations"),
+            destinations=_expand(told.destinations or ()),
         )
 
 
-def _to_interferences(document: ScenarioDocument, known: set[UnicastAddress]) -> Iterator[ExternalInterference]:
-    for number, told in enumerate(document.interference):
+def _to_interferences(document: ScenarioDocument) -> Iterator[ExternalInterference]:
+    for told in document.interference:
         yield ExternalInterference(
             busy_ratio=told.busy_ratio,
             burst_s=told.burst_microseconds * 1e-6,
             channel=None if told.channel is None else told.channel - 37,
-            nodes=None if told.nodes is None else _expand(told.nodes, known, f"interference.{number}.nodes"),
+            nodes=None if told.nodes is None else _expand(told.nodes),
             from_s=told.from_time * 60.0,
             until_s=told.until_time * 60.0,
         )

@@ -102,7 +102,7 @@ class ScenarioFlow:
     ``spread_in_period``: each starts at a drawn time of its period instead of at its beginning;
     ``spread_s``: within so many seconds from its beginning.
     ``response_pdu_bytes`` not None: each member answers, and the answer's arrival ends a round trip.
-    ``rate_per_s`` is what airtime is reckoned with; None: one per period.
+    ``rate_per_s``: the lasting rate of which the run is a sample, for airtime; None: what is sent is all there is.
     ``segmentation`` not None: the message's size in place of ``pdu_bytes``; more than one segment to a single
     member is acknowledged and repeated by the transport layer, to several repeated blindly.
     ``relays``: only these relay it (and its answers), where they relay at all; None: all that relay.

@@ -39,7 +39,7 @@ class RecordDocument(Document):
     """One event. Null: it has none."""
 
     time_ns: Count = Field(description="simulated")
-    kind: RecordKind
+    kind: RecordKind = Field(description="what happened")
     node: Name = Field(description="address at which it happened; of notListening the sender's")
     flow: Name = Field(description="name of the flow or background; poll: of a low-power node")
     number: int = Field(description="of the message in its flow, from 0 on")
@@ -55,15 +55,15 @@ class RecordDocument(Document):
 class TraceDocument(Document):
     """What `meshtwin simulate FILE --trace FILE.json` writes; its JSON schema: `meshtwin schema trace`."""
 
-    format: Literal["meshtwin.dev/trace/v1"] = FORMAT
-    scenario: Name
-    profile: Name
-    engine: Name
-    seed: int
-    replication: Count
-    is_selective: bool
+    format: Literal["meshtwin.dev/trace/v1"] = Field(default=FORMAT, description="version of this format")
+    scenario: Name = Field(description="name of the scenario")
+    profile: Name = Field(description="stack whose timing rules the nodes had")
+    engine: Name = Field(description="engine that ran it: reference or compiled; both give the same records")
+    seed: int = Field(description="equal scenario, seed, replication and version give equal records")
+    replication: Count = Field(description="which one it is, from 0 on")
+    is_selective: bool = Field(description="preset states in place of draws")
     left_out: Count = Field(description="records after the first million")
-    records: list[RecordDocument]
+    records: list[RecordDocument] = Field(description="in the order in which they happened")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
