@@ -59,6 +59,7 @@ def profiles(draw: st.DrawFn, base: StackProfile) -> StackProfile:
         "delay_when_idle_only": st.booleans(),
         "copies_take_turns": st.booleans(),
         "relay_buffer": st.integers(1, 3),
+        "originated_buffer": st.sampled_from([None, 1, 2]),
         "message_cache": st.integers(1, 3),
         "scan_sample_ns": st.sampled_from([0, 70_000]),
         "capture_db": st.sampled_from([None, 8.0]),

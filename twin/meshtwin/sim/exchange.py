@@ -12,7 +12,7 @@ from typing import Any
 from meshtwin.sim.elements.access import accept
 from meshtwin.sim.elements.node import NodeElements
 from meshtwin.sim.elements.repeating import is_still_wanted, plan_repeats
-from meshtwin.sim.elements.segmentation import SegmentedReception, SegmentedSending
+from meshtwin.sim.elements.segmentation import SegmentedReception, SegmentedSending, segment_retry_ns
 from meshtwin.sim.elements.transmit_queue import Job
 from meshtwin.sim.friendships import Friendships
 from meshtwin.sim.packets import LossCause, Packet, Part, PartKind
@@ -124,6 +124,8 @@ class Exchange:
         turn = 0
         while node.is_on:
             for number in sending.missing():
+                while node.queue.refuses_own:  # the transport layer keeps the segment, and asks again
+                    yield wire.at(wire.now_ns() + segment_retry_ns(timing, node.settings.network_transmit), node, None)
                 part = Part(PartKind.SEGMENT, message, number, attempt, turn)
                 self._send_part(node, part, pdu_bytes=sizes[number], sequence=sequence)
                 yield wire.at(wire.now_ns() + timing.segment_interval_ns, node, None)

@@ -72,7 +72,7 @@ def switch_off(state: State, node: int) -> State:
         row["window_until_ns"] = min(row["window_until_ns"], state.counts[NOW])
     waiting = [*chain(state, int(row["relay_head"])), *chain(state, int(row["own_head"]))]
     row["relay_head"] = row["relay_tail"] = row["own_head"] = row["own_tail"] = -1
-    row["relay_count"] = 0
+    row["relay_count"] = row["own_count"] = 0
     for job in waiting:
         message = int(state.jobs[job]["message"])
         state = lose(state, node, message)

@@ -34,8 +34,8 @@ PROFILE: Final = record(
     response_least_ns=I8, response_jitter_ns=I8, group_response_least_ns=I8, group_response_jitter_ns=I8,
     scan_interval_ns=I8, scan_window_ns=I8, advertising_delay_ns=I8, channel_gap_ns=I8,
     event_overhead_ns=I8, event_window_ns=I8, event_window_jitter_ns=I8, event_window_step_ns=I8, pdu_first_ns=I8,
-    pdu_first_jitter_ns=I8, pdu_next_ns=I8, pdu_next_jitter_ns=I8, scan_sample_ns=I8, buffer=I8, cache_size=I8,
-    relay_sets=I8, start_of_day_ns=I8, points=I8, capture_db=F8, has_own_delay=U1, queue_after_delay=U1,
+    pdu_first_jitter_ns=I8, pdu_next_ns=I8, pdu_next_jitter_ns=I8, scan_sample_ns=I8, buffer=I8, own_buffer=I8,
+    cache_size=I8, relay_sets=I8, start_of_day_ns=I8, points=I8, capture_db=F8, has_own_delay=U1, queue_after_delay=U1,
     first_send_after_interval=U1, start_at_scan_window_end=U1, scan_restarts=U1, one_queue=U1, rests_after_last=U1,
     hands_over=U1, relays_own_echo=U1, delay_when_idle_only=U1, copies_take_turns=U1, is_spaced=U1,
     shares_sets=U1, captures=U1, has_capture_db=U1, has_bursts=U1, presets_scan=U1, listens_late=U1, is_traced=U1,
@@ -47,9 +47,9 @@ NODE: Final = record(
     radio_previous_ns=I8, own_interval_ns=I8, relay_interval_ns=I8, external_pdus_per_s=F8, scan_turn=I4,
     scan_order=I4, luck_message=I4, cycles=I4, link_from=I4, link_to=I4, heard_from=I4, heard_to=I4, air_from=I4,
     ttl=I4, own_transmissions=I4, relay_transmissions=I4, cache_place=I4, cache_count=I4, free_own=I4, free_relay=I4,
-    own_head=I4, own_tail=I4, relay_head=I4, relay_tail=I4, relay_count=I4, releasing=I4, air_message=I4, air_ttl=I4,
-    air_hops=I4, air_copy=I4, air_waiting=I4, air_silent=I4, air_order=I4, air_which=I4, air_last=I4, air_size=I4,
-    sequence=I4, list_row=I4, list_free=I4, relay=U1, is_on=U1, is_phased=U1,
+    own_head=I4, own_tail=I4, relay_head=I4, relay_tail=I4, relay_count=I4, own_count=I4, releasing=I4, air_message=I4,
+    air_ttl=I4, air_hops=I4, air_copy=I4, air_waiting=I4, air_silent=I4, air_order=I4, air_which=I4,
+    air_last=I4, air_size=I4, sequence=I4, list_row=I4, list_free=I4, relay=U1, is_on=U1, is_phased=U1,
     friendship=I4, friend_of=I4, window_until_ns=I8,
 )  # fmt: skip
 # air_size: of the event's PDUs, in ``State.airtimes_ns``

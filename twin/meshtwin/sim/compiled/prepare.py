@@ -38,6 +38,7 @@ from meshtwin.units import s_to_ns
 __all__ = ["Prepared", "build_state", "prepare"]
 
 LONG_AGO_NS: Final = -(1 << 60)
+WITHOUT_BOUND: Final = 1 << 60
 FEW: Final = 256  # of what grows, at the start
 Indices = npt.NDArray[np.int32]
 Integers = npt.NDArray[np.int64]
@@ -113,6 +114,7 @@ def _prepare_profile(scenario: Scenario) -> Records:
         "group_response_least_ns": profile.response_to_group_ns[0],
         "group_response_jitter_ns": profile.response_to_group_ns[1],
         "buffer": profile.relay_buffer,
+        "own_buffer": WITHOUT_BOUND if profile.originated_buffer is None else profile.originated_buffer,
         "cache_size": profile.message_cache,
         "scan_restarts": profile.scan_restarts_after_event,
         "shares_sets": profile.originated_sets == 0,

@@ -15,6 +15,7 @@ from meshtwin.sim.compiled.layout import (
     code,
 )
 from meshtwin.sim.compiled.messages import count_sequence, enter_part, is_only_member, let_go
+from meshtwin.sim.compiled.sending import refuses_own
 from meshtwin.sim.ordering import Rank
 
 __all__ = ["make_acknowledgment", "next_segment", "start_sending", "take_acknowledgment", "take_segment"]
@@ -64,6 +65,11 @@ def next_segment(s: State, now_ns: int, node: int, sending: int) -> int:
     while number < segments and (s.sendings[sending].round >> number) & 1 == 0:
         number += 1
     asked = (sending << TRANSPORT_SHIFT) | NEXT_SEGMENT
+    if number < segments and refuses_own(s, node):  # the segment stays, and is tried again
+        s.sendings[sending].number = number
+        retry_ns = s.profile[0].segment_interval_ns
+        push(s, now_ns + (retry_ns if retry_ns > 0 else s.nodes[node].own_interval_ns), TRANSPORT, node, asked)
+        return -1
     if number < segments:
         s.sendings[sending].number = number + 1
         push(s, now_ns + s.profile[0].segment_interval_ns, TRANSPORT, node, asked)

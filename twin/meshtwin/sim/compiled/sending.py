@@ -24,6 +24,7 @@ __all__ = [
     "free_job",
     "free_start",
     "queue_job",
+    "refuses_own",
     "release_set",
     "send",
     "send_out",
@@ -132,19 +133,27 @@ def queue_job(s: State, now_ns: int, node: int, job: int) -> None:
         free_job(s, job)
         return
     settle(s, now_ns, node)
-    waits_as_own = jobs[job].own != 0 and profile[0].one_queue == 0
-    if not waits_as_own:
+    if jobs[job].own != 0 and profile[0].one_queue == 0:
+        is_full = refuses_own(s, node)
+    else:
         held = nodes[node].relay_count
         if profile[0].one_queue != 0:
             held += profile[0].relay_sets - nodes[node].free_relay
-        if held >= profile[0].buffer:
-            lose(s, now_ns, BUFFER, node, wide(jobs[job].message))
-            free_job(s, job)
-            return
+        is_full = held >= profile[0].buffer
+    if is_full:
+        lose(s, now_ns, BUFFER, node, wide(jobs[job].message))
+        free_job(s, job)
+        return
     append_job(s, node, job)
     serve(s, now_ns, node)
     if nodes[node].relay_head >= 0 or nodes[node].own_head >= 0:
         wake_releasing(s, node)
+
+
+@inlined
+def refuses_own(s: State, node: int) -> bool:
+    """Whether the buffer of the node's own PDUs is full; never where they wait with relayed ones."""
+    return bool(s.profile[0].one_queue == 0 and s.nodes[node].own_count >= s.profile[0].own_buffer)
 
 
 @inlined
@@ -158,6 +167,7 @@ def append_job(s: State, node: int, job: int) -> None:
         else:
             jobs[nodes[node].own_tail].next = job
         nodes[node].own_tail = job
+        nodes[node].own_count += 1
         return
     if nodes[node].relay_head < 0:
         nodes[node].relay_head = job
@@ -182,10 +192,12 @@ def take(s: State, node: int) -> int:
         if s.profile[0].shares_sets != 0 and nodes[node].free_relay > 0:
             nodes[node].free_relay -= 1
             nodes[node].own_head = s.jobs[job].next
+            nodes[node].own_count -= 1
             return job
         if nodes[node].free_own > 0:
             nodes[node].free_own -= 1
             nodes[node].own_head = s.jobs[job].next
+            nodes[node].own_count -= 1
             return job
     return -1
 

@@ -34,8 +34,8 @@ KNOWN: Final[dict[type, str]] = {
         response_ns response_to_group_ns first_send_after_interval start_at_scan_window_end scan_interval_ns
         scan_window_ns scan_restarts_after_event scan_in_phase advertising_delay_ns channel_gap_ns event_overhead_ns
         pdu_airtime_ns event_window_ns event_window_jitter_ns event_window_step_ns pdu_first_ns pdu_next_ns
-        originated_sets relay_sets one_queue hands_over relays_own_echo rests_after_last relay_buffer message_cache
-        delay_when_idle_only copies_take_turns scan_sample_ns capture_db
+        originated_sets relay_sets one_queue hands_over relays_own_echo rests_after_last relay_buffer originated_buffer
+        message_cache delay_when_idle_only copies_take_turns scan_sample_ns capture_db
         allows_default_ttl_one allows_flow_ttl_one replay_list_size segmentation
     """,
     Segmentation: "access_bytes mic_bytes",

@@ -3,9 +3,20 @@
 Source: Mesh Protocol 1.1, 3.5.3 (segmentation and reassembly behaviour). Times and counts come from the profile.
 """
 
+from meshtwin.mesh.configuration import Transmit
 from meshtwin.sim.profiles import SegmentationTiming
+from meshtwin.units import s_to_ns
 
-__all__ = ["SegmentedReception", "SegmentedSending"]
+__all__ = ["SegmentedReception", "SegmentedSending", "segment_retry_ns"]
+
+
+def segment_retry_ns(timing: SegmentationTiming, transmit: Transmit) -> int:
+    """How long a segment that finds no free buffer waits before it is tried again.
+
+    One segment interval; one transmit interval where a stack queues segments as fast as buffers come free. An
+    approximation: stacks are told when one comes free, and are a little sooner.
+    """
+    return timing.segment_interval_ns or s_to_ns(transmit.interval_s)
 
 
 class SegmentedSending:

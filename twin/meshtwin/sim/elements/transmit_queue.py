@@ -23,7 +23,7 @@ class Job(NamedTuple):
 
 
 class TransmitQueue:
-    """Two queues and the free advertising sets; relayed PDUs beyond the buffer are dropped.
+    """Two queues and the free advertising sets; what does not fit into its buffer is dropped.
 
     With no set for originated messages they share the relay sets, and the relay queue goes first. With ``one_queue``
     both wait in the relay queue, and the buffer holds what is being sent, too.
@@ -35,6 +35,7 @@ class TransmitQueue:
         "_free_relay",
         "_one",
         "_originated",
+        "_originated_buffer",
         "_relay_sets",
         "_relayed",
         "_shared",
@@ -47,6 +48,7 @@ class TransmitQueue:
         self._free_originated = profile.originated_sets
         self._free_relay = profile.relay_sets
         self._buffer = profile.relay_buffer
+        self._originated_buffer = profile.originated_buffer
         self._originated: deque[Job] = deque()
         self._relayed: deque[Job] = deque()
 
@@ -58,12 +60,20 @@ class TransmitQueue:
             self._relayed.append(job)
             return True
         if job.is_originated:
+            if self.refuses_own:
+                return False
             self._originated.append(job)
             return True
         if len(self._relayed) >= self._buffer:
             return False
         self._relayed.append(job)
         return True
+
+    @property
+    def refuses_own(self) -> bool:
+        """Whether the buffer of own PDUs is full; never where they wait with relayed ones."""
+        most = self._originated_buffer
+        return most is not None and not self._one and len(self._originated) >= most
 
     def put_back(self, job: Job) -> None:
         """Waits for its next copy behind all others; its place is kept whatever the buffer."""

@@ -30,6 +30,7 @@ BLUEZ: Final = StackProfile(
     one_queue=True,
     rests_after_last=True,
     relay_buffer=1_000_000,  # l_queue without a bound
+    originated_buffer=None,  # the same queue
     advertising_delay_ns=0,  # a timer of the daemon spaces the copies
     scan_interval_ns=10_000_000,
     scan_window_ns=10_000_000,

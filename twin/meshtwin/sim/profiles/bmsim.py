@@ -14,8 +14,9 @@ BMSIM: Final = StackProfile(
         "10 ms after the one before, redrawn at every scan step of 0.2 ms, and at once if it has rested that long; "
         "38 bytes on the air, 0.15 ms between channels; scan window = interval = 30 ms; a PDU is heard if one scan "
         "sample of 0.2 ms finds nobody else of the neighbourhood on the channel; buffer of 6; a source's older "
-        "sequence numbers are dropped, which is a cache without limit. Not in it, so assumed: answers leave at once, "
-        "segmentation and replay protection are Zephyr's, TTL 1 is sent. Verification only: it is a simulator"
+        "sequence numbers are dropped, which is a cache without limit. Not in it, so assumed: own messages wait like "
+        "relayed ones, answers leave at once, segmentation and replay protection are Zephyr's, TTL 1 is sent. "
+        "Verification only: it is a simulator"
     ),
     processing_ns=0,
     jitter_ns=200_000,  # the next scan step
@@ -35,6 +36,8 @@ BMSIM: Final = StackProfile(
     originated_sets=1,
     relay_sets=1,
     relay_buffer=6,
+    # assumed, as for relayed ones: a node there makes its next message when the one before is sent, so none ever waits
+    originated_buffer=6,
     message_cache=4096,  # no limit there
     replay_list_size=10,  # assumed, Zephyr's
     segmentation=ZEPHYR.segmentation,  # assumed

@@ -33,6 +33,7 @@ EMULATED: Final = StackProfile(
     originated_sets=0,
     relay_sets=1,
     relay_buffer=12,
+    originated_buffer=None,  # the same 12 places
     message_cache=256,
     replay_list_size=10,  # assumed, Zephyr's
     allows_default_ttl_one=False,

@@ -41,6 +41,7 @@ MATHWORKS: Final = StackProfile(
     originated_sets=0,
     relay_sets=1,
     relay_buffer=100,
+    originated_buffer=100,  # pNetworkTxQueue; enqueue refuses what does not fit
     message_cache=1000,
     replay_list_size=10,  # assumed, Zephyr's
     segmentation=ZEPHYR.segmentation,  # assumed

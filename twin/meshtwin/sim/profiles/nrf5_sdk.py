@@ -16,7 +16,8 @@ NRF5_SDK: Final = StackProfile(
         "mesh/core/api/nrf_mesh_config_core.h (message cache 32, replay cache 40, relay queue of 128 bytes), "
         "mesh/core/src/transport.c (SAR timers), mesh/access/src/access.c and models/*_server.c (a model answers in "
         "its handler, access_model_reply goes to packet_tx without a timer), mesh/core/src/core_tx_adv.c (no TTL is "
-        "looked at: packets with TTL 1 go out). Read, not measured"
+        "looked at: packets with TTL 1 go out; packet_alloc: without room in the originator's 256 bytes a packet gives "
+        "NRF_ERROR_NO_MEM, mesh/core/api/nrf_mesh_config_core.h). Read, not measured"
     ),
     # BEARER_ADV_INT_MIN_MS and ADVERTISER_INTERVAL_RANDOMIZATION_US; from an interval of 30 ms on, the first
     # delay grows with it in the SDK (interval - 10 ms more jitter), which is left out here.
@@ -36,6 +37,8 @@ NRF5_SDK: Final = StackProfile(
     # 128 bytes hold two PDUs of 48 to 56 bytes with their headers, that on the air included (counted by hand from
     # packet_buffer_packet_t and adv_packet_t)
     relay_buffer=1,
+    # 256 bytes (CORE_TX_QUEUE_BUFFER_SIZE_ORIGINATOR): four PDUs of 52 or 56 bytes, counted likewise; five short ones
+    originated_buffer=3,
     message_cache=32,
     replay_list_size=40,
     allows_default_ttl_one=False,  # the Configuration Server refuses it

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from meshtwin.errors import InvalidInput
+
 __all__ = ["SegmentationTiming", "StackProfile"]
 
 
@@ -75,6 +77,9 @@ class StackProfile:
     relays_own_echo: bool = False  # own messages are not in the cache: one that a neighbour relays is relayed once
     rests_after_last: bool = False  # a set is free one interval after its last copy, not at once
     relay_buffer: int = 32  # relayed PDUs that wait for an advertising set; more are dropped
+    # own PDUs that wait for an advertising set: asking for more fails, but segments are asked for again; None: without
+    # a bound of their own (with ``one_queue`` the relay buffer bounds all)
+    originated_buffer: int | None = None
     message_cache: int = 32  # messages remembered; the oldest is forgotten first
     replay_list_size: int = 10  # entries of the replay protection list where a node says nothing else
     allows_default_ttl_one: bool = True  # whether 1 may be a node's default TTL (Mesh Protocol 1.1 prohibits it)
@@ -84,3 +89,11 @@ class StackProfile:
     scan_sample_ns: int = 0  # not 0: one of these instants on the PDU's channel, with nobody else there, is enough
     segmentation: SegmentationTiming = SegmentationTiming()
     capture_db: float | None = None  # a PDU survives this much above the sum of interferers; None: by bit errors
+
+    def __post_init__(self) -> None:
+        """Raises `InvalidInput` for a buffer of own messages without a place: a segment would be tried for ever."""
+        if self.originated_buffer is not None and self.originated_buffer < 1:
+            raise InvalidInput(
+                f"originated_buffer {self.originated_buffer} is less than 1; give 1 or more, or None for no bound",
+                place=self.name,
+            )

@@ -15,7 +15,10 @@ ZEPHYR: Final = StackProfile(
         "chain; jitter from hop 1 of that chain, processing from its hops 1 to 4 (python -m tests.validation.fit "
         "chain). Answers leave at once: CONFIG_BT_MESH_ACCESS_DELAYABLE_MSG is off by default "
         "(subsys/bluetooth/mesh/Kconfig), and a round trip of 10 ms over one hop of that chain leaves no room for it. "
-        "net.c, bt_mesh_net_send: TTL 1 is refused with -EINVAL. SAR states: Kconfig.sar defaults"
+        "net.c, bt_mesh_net_send: TTL 1 is refused with -EINVAL. SAR states: Kconfig.sar defaults. Own messages: "
+        "BT_MESH_ADV_BUF_COUNT buffers (Kconfig, 6), each held until its PDU has been sent; transport.c, send_unseg: "
+        "without a free one the send fails with -ENOBUFS, at once (BUF_TIMEOUT is K_NO_WAIT), and nobody tries again; "
+        "seg_tx_send_unacked: a segment without one stays where it is and is tried again"
     ),
     processing_ns=3_100_000,  # fitted on hops 1 to 4 of the published chain, given jitter_ns; no meaning by itself
     jitter_ns=7_100_000,  # fitted on hop 1: 2.05 ms deviation times sqrt(12)
@@ -29,6 +32,8 @@ ZEPHYR: Final = StackProfile(
     originated_sets=1,
     relay_sets=2,
     relay_buffer=32,  # BT_MESH_RELAY_BUF_COUNT
+    # BT_MESH_ADV_BUF_COUNT 6, one of them on the air; beacons and proxy take from the same six, which is left out
+    originated_buffer=5,
     message_cache=32,  # BT_MESH_MSG_CACHE_SIZE
     replay_list_size=10,  # BT_MESH_CRPL
     allows_default_ttl_one=False,  # the Configuration Server refuses it (subsys/bluetooth/mesh/cfg_srv.c)
