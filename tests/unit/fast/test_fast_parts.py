@@ -13,6 +13,7 @@ from tests.unit.fast.fast_builders import background, flow, line
 
 from meshtwin.fast import estimate
 from meshtwin.fast.draws import spread_unit, unit
+from meshtwin.fast.heap import pop, push
 from meshtwin.fast.runner import run_background, run_states
 from meshtwin.fast.tables import dbm_from_delivery, delivery_from_dbm
 from meshtwin.fast.traffic import find_streams, find_together, make_messages, overlapping
@@ -34,6 +35,20 @@ def test_states_take_every_equal_part_once(key: int, bits: int) -> None:
     values = [spread_unit(np.uint64(key), state, bits) for state in range(count)]
 
     assert sorted(int(v * count) for v in values) == list(range(count))
+
+
+@given(st.lists(st.integers(-(2**62), 2**62), max_size=40), st.integers(-(2**62), 2**62))
+def test_heap_gives_keys_in_order_whatever_lies_beyond_its_size(keys: list[int], beyond: int) -> None:
+    heap, size = np.full(len(keys) + 1, beyond, np.int64), 0
+    for key in keys:
+        size = push.py_func(heap, size, key)  # type: ignore[attr-defined]  # of a compiled function
+
+    given_back = []
+    while size:
+        top, size = pop.py_func(heap, size)  # type: ignore[attr-defined]  # likewise
+        given_back.append(int(top))
+
+    assert given_back == sorted(keys)
 
 
 def test_background_meets_its_rate_and_its_sources_send_equally_often() -> None:

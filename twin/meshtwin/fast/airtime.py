@@ -9,6 +9,7 @@ from meshtwin.fast.arrays import Air, Floats, Ints, Rules, SettingsTable
 from meshtwin.fast.reusing import FlowRun
 from meshtwin.fast.traffic import Stream
 from meshtwin.sim.scenario import Scenario
+from meshtwin.sim.traffic import compute_mean_rate_per_s, find_run_s
 
 __all__ = ["compute_airtime_ratio", "compute_busiest", "compute_reporting_ratio"]
 
@@ -33,14 +34,14 @@ def compute_airtime_ratio(
     on = [node for node in scenario.nodes if node.is_on]
     if not on:
         return 0.0
-    ratio = 0.0
+    ratio, run_s = 0.0, find_run_s(scenario)
     for run in runs:
         flow = run.flow
         if not flow.count:
             continue
         arrived = float((run.latency_ns >= 0).mean()) if run.latency_ns.size else 0.0
         taken_s = float(run.busy_ns.mean()) * 1e-9 + answers_s.get(flow.name, 0.0) * arrived
-        ratio += taken_s * (1.0 / flow.period_s if flow.rate_per_s is None else flow.rate_per_s)
+        ratio += taken_s * compute_mean_rate_per_s(flow, run_s)
     for background, taken in zip(scenario.background, busy_s, strict=False):
         ratio += scenario.sending_rate_per_s(background) * float(taken) if background.is_counted else 0.0
     external = sum(node.external_pdus_per_s for node in on) * EXTERNAL_AIRTIME_S

@@ -100,7 +100,8 @@ class Rules(NamedTuple):
     pdu_next_ns: int
     pdu_next_jitter_ns: int
     sample_ns: int
-    buffer: int
+    buffer: int  # messages to be relayed that wait; more are refused
+    own_buffer: int  # likewise of a node's own, where these have sets of their own
     capture: int
     capture_db: float
 
@@ -115,6 +116,7 @@ class SettingsTable(NamedTuple):
     own_interval_ns: Ints
     relay_count: Ints
     relay_interval_ns: Ints
+    most_copies: int  # that any of them relays
 
 
 class BackgroundTable(NamedTuple):
@@ -173,9 +175,12 @@ class Work(NamedTuple):
     parent: Ints  # from whom; of nodes that were reached, the source apart
     ttl: Ints
     phase_ns: Ints
+    first_unit: Floats  # draws in [0, 1) of a relay's first delay
+    step_unit: Floats  # (8, nodes) and of its advertising delay after each copy
     copies: Ints
     copy_start_ns: Ints  # (nodes, 8) start of the event
     copy_pdu_ns: Ints  # (nodes, 8, 3) start on each channel
+    listed_ns: Ints  # the same in one row, as `following` is
     heap: Ints
     release_ns: Ints  # scratch for waiting times
     busy_until_ns: Ints

@@ -10,6 +10,7 @@ from meshtwin.fast.jit import part
 __all__ = ["list_overlaps", "list_overlaps_of_background", "survive"]
 
 SILENT_DBM = -900.0
+PDUS_OF_NODE = 24  # room in the list: 8 copies on 3 channels
 BY_BIT_ERRORS = 1  # codes of Rules.capture; 0: any overlap destroys
 BY_RATIO = 2
 BY_SAMPLES = 3
@@ -21,7 +22,7 @@ def list_overlaps_of_background(
     least_airtime_ns: Any, most_airtime_ns: Any, overlaps: Any, count: Any,
     sender: Any, channel: Any, start_ns: Any, airtime_ns: Any,
 ) -> Any:  # fmt: skip
-    """Adds the background PDUs that overlap one to ``overlaps`` (sender, start, end); gives how many there are."""
+    """Adds the background PDUs that overlap one to ``overlaps``, as `list_overlaps` does; gives how many there are."""
     back_ns = 0 if rules.window_ns else channel * (most_airtime_ns + rules.gap_ns)
     first = max(0, (start_ns - back_ns - most_airtime_ns) >> LIST_SHIFT)
     last = start_ns + airtime_ns
@@ -40,8 +41,8 @@ def list_overlaps_of_background(
                 and count < overlaps.shape[0]
             ):
                 overlaps[count, 0] = event_node[event]
-                overlaps[count, 1] = other_ns
-                overlaps[count, 2] = other_ns + event_airtime_ns[event]
+                overlaps[count, 1] = other_ns - start_ns
+                overlaps[count, 2] = other_ns - start_ns + event_airtime_ns[event]
                 count += 1
             entry = following[entry]
     return count
@@ -49,28 +50,29 @@ def list_overlaps_of_background(
 
 @part
 def list_overlaps(
-    rules: Any, head: Any, following: Any, copy_pdu_ns: Any, overlaps: Any,
+    rules: Any, head: Any, following: Any, listed_ns: Any, overlaps: Any,
     sender: Any, channel: Any, start_ns: Any, airtime_ns: Any,
 ) -> Any:  # fmt: skip
-    """Writes the flood's own PDUs that overlap one to ``overlaps`` (sender, start, end); gives how many there are."""
+    """Writes the flood's own PDUs that overlap one to ``overlaps``; gives how many there are.
+
+    Sender, start and end, both from the start of the PDU on. Where PDUs follow each other by rule, they are the same
+    on each channel. ``listed_ns``: the PDUs' starts by entry of the list.
+    """
     count = 0
-    listed_ns = start_ns if rules.window_ns else start_ns - channel * (airtime_ns + rules.gap_ns)
+    ahead = 0 if rules.window_ns else channel  # entries are those of the first channel then
+    first_ns = start_ns - ahead * (airtime_ns + rules.gap_ns)
     mask = head.shape[0] - 1
-    for bucket in range((listed_ns - airtime_ns) >> LIST_SHIFT, ((listed_ns + airtime_ns) >> LIST_SHIFT) + 1):
+    for bucket in range((first_ns - airtime_ns) >> LIST_SHIFT, ((first_ns + airtime_ns) >> LIST_SHIFT) + 1):
         entry = head[bucket & mask]
         while entry >= 0:
-            number = entry // 3
-            other_ns = copy_pdu_ns[number >> 3, number & 7, channel]
-            if (
-                (rules.window_ns == 0 or entry - 3 * number == channel)
-                and abs(other_ns - start_ns) < airtime_ns
-                and number >> 3 != sender
-                and count < overlaps.shape[0]
-            ):
-                overlaps[count, 0] = number >> 3
-                overlaps[count, 1] = other_ns
-                overlaps[count, 2] = other_ns + airtime_ns
-                count += 1
+            after_ns = listed_ns[entry] - first_ns
+            if -airtime_ns < after_ns < airtime_ns and (rules.window_ns == 0 or entry % 3 == channel):
+                node = entry // PDUS_OF_NODE
+                if node != sender and count < overlaps.shape[0]:
+                    overlaps[count, 0] = node
+                    overlaps[count, 1] = after_ns
+                    overlaps[count, 2] = after_ns + airtime_ns
+                    count += 1
             entry = following[entry]
     return count
 
@@ -81,9 +83,8 @@ def survive(
     start_ns: Any, airtime_ns: Any, phase_ns: Any,
 ) -> Any:  # fmt: skip
     """Probability 0..1 that a PDU comes through what overlaps it."""
-    end_ns = start_ns + airtime_ns
     summed_mw, log_sum = 0.0, 0.0
-    clean_from_ns, clean_until_ns = start_ns, end_ns
+    clean_from_ns, clean_until_ns = 0, airtime_ns
     is_disturbed = False
     for place in range(count):
         other_dbm = float(disturbing_dbm[receiver, overlaps[place, 0]])
@@ -93,10 +94,10 @@ def survive(
         if rules.capture == BY_RATIO:
             summed_mw += 10.0 ** (other_dbm / 10.0)
         elif rules.capture == BY_BIT_ERRORS:
-            overlap_ns = min(end_ns, overlaps[place, 2]) - max(start_ns, overlaps[place, 1])
+            overlap_ns = min(airtime_ns, overlaps[place, 2]) - max(0, overlaps[place, 1])
             tenths = min(max(int(round((dbm - other_dbm) * 10.0)), -600), 600) + 600
             log_sum += log_survival[tenths] * (overlap_ns // 1000)
-        elif overlaps[place, 1] <= start_ns:
+        elif overlaps[place, 1] <= 0:
             clean_from_ns = max(clean_from_ns, overlaps[place, 2])
         else:
             clean_until_ns = min(clean_until_ns, overlaps[place, 1])
@@ -108,6 +109,6 @@ def survive(
         margin_db = dbm - 10.0 * np.log10(summed_mw) - rules.capture_db
         return 1.0 if margin_db >= 0.0 else (0.25 if margin_db > -3.0 else 0.0)
     if rules.capture == BY_SAMPLES:
-        wait_ns = -(clean_from_ns + phase_ns) % rules.sample_ns
+        wait_ns = -(start_ns + clean_from_ns + phase_ns) % rules.sample_ns
         return 1.0 if clean_from_ns + wait_ns < clean_until_ns else 0.0
     return 0.0

@@ -45,7 +45,7 @@ def spread_unit(key: Any, state: Any, bits: Any) -> Any:
     x ^= x >> np.uint64((bits + 1) // 2)
     x = (x * ((a >> np.uint64(40)) | np.uint64(1)) + (b >> np.uint64(40))) & mask
     inner = float(extend(b, state) >> np.uint64(11)) * 1.1102230246251565e-16
-    return (float(x) + inner) / float(mask + np.uint64(1))
+    return (float(x) + inner) * (1.0 / float(mask + np.uint64(1)))  # of a power of two: exact, and the same for all
 
 
 @part

@@ -166,11 +166,13 @@ def _to_interval(shares: Floats | npt.NDArray[np.bool_]) -> Interval:
 
 def _pool(values_ns: Ints, errors: Mapping[float, float]) -> list[Interval | None]:
     """Quantiles of all of ``values_ns``, (states, columns), below 0: none; ``errors``: the model's, by share."""
-    blocks = [block[block >= 0] for block in np.array_split(values_ns, BLOCKS)]
-    if not (values_ns >= 0).any():
+    known = values_ns >= 0
+    if not known.any():
         return [None for _ in errors]
+    pairs = zip(np.array_split(values_ns, BLOCKS), np.array_split(known, BLOCKS), strict=True)
+    blocks = [block[there] for block, there in pairs]
     ranked = rank(values_ns.reshape(-1, 1))
-    states = np.asarray([(values_ns >= 0).any(axis=1).sum()], np.int64)
+    states = np.asarray([np.count_nonzero(known.any(axis=1))], np.int64)
     told: list[Interval | None] = []
     for share, error in errors.items():
         limit_ns = float(compute_quantiles(ranked, share)[0]) * 1e6

@@ -30,8 +30,8 @@ def pop(heap: Any, size: Any) -> Any:
         child = 2 * at + 1
         if child >= size:
             break
-        if child + 1 < size and heap[child + 1] < heap[child]:
-            child += 1
+        # reckoned and not asked: which child is less can't be foreseen; `heap` has room beyond its size
+        child += int(child + 1 < size) & int(heap[child + 1] < heap[child])
         if heap[child] >= key:
             break
         heap[at] = heap[child]

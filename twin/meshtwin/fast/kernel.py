@@ -17,7 +17,7 @@ from meshtwin.fast.draws import extend, normal, spread_unit, unit
 from meshtwin.fast.events import event_in
 from meshtwin.fast.heap import pop, push
 from meshtwin.fast.jit import part
-from meshtwin.fast.sending import schedule
+from meshtwin.fast.sending import draw_relaying, schedule
 
 __all__ = ["flood", "occupy"]
 
@@ -64,13 +64,14 @@ def flood(
     event_pdu_ns, event_airtime_ns, event_node = air.event_pdu_ns, air.event_airtime_ns, air.event_node
     air_head, air_following = air.head, air.following
     reached_ns, hops, parent, ttls, phase_ns = work.reached_ns, work.hops, work.parent, work.ttl, work.phase_ns
-    copies, copy_pdu_ns, heap = work.copies, work.copy_pdu_ns, work.heap
+    copies, copy_pdu_ns, listed_ns, heap = work.copies, work.copy_pdu_ns, work.listed_ns, work.heap
     head, following, overlaps = work.head, work.following, work.overlaps
     relay, address = settings.relay, settings.address
     copies[:] = 0
     reached_ns[:] = -1
     head[:] = -1
     cycle_ns = 3 * rules.scan_interval_ns
+    event_ns = 2 * (airtime_ns + rules.gap_ns)  # from the first PDU to the last one, where they follow each other
     phase_key = extend(key, 7)
     for node in range(reached_ns.shape[0]):
         # a node that relays has begun its scanning anew after its own events, where the profile does so
@@ -83,6 +84,8 @@ def flood(
     size, members = 0, 0
     message_key = extend(key, 8)
     posterior_key = extend(message_key, 99)
+    if ttl >= 2:
+        draw_relaying(rules, settings, work, settings.most_copies, message_key, state, bits)
     if schedule(rules, settings, air, work, source, True, start_ns, airtime_ns, message_key, state, bits, is_kept):
         size = _push_copy(rules, heap, copy_pdu_ns[source, 0], size, source, 0, -1, airtime_ns)
     while size > 0:
@@ -91,22 +94,28 @@ def flood(
         left = 0
         sent_ttl = ttls[node] - (1 if hops[node] > 0 else 0)
         copy_key = extend(message_key, 100 + copy)
+        # for which channel `overlaps` holds what overlaps: the flood's own first, which are the same on each channel
+        listed, own_overlaps, count = -1, 0, 0
         first_ns = copy_pdu_ns[node, copy, 0]
         turn_ns = first_ns % cycle_ns
         for link in range(out_first[node], out_first[node + 1]):
             target = out_target[link]
             if reached_ns[target] >= 0:
                 continue
-            relays = relay[target] and sent_ttl >= 2 and target != lone
-            if is_kept and not relays:
+            if is_kept and not (sent_ttl >= 2 and relay[target] and target != lone):
                 continue
             left += 1
             place_ns = turn_ns + phase_ns[target]  # how far the target's scanner is in its turn over the channels
             if place_ns >= cycle_ns:
                 place_ns -= cycle_ns
-            for channel in range(3):
-                if channels != EVERY_PDU and channel != channels:
-                    continue
+            low, high = 0, 3
+            if channels != EVERY_PDU:
+                low, high = channels, channels + 1
+            else:  # the target stays on one channel, or moves on during the event
+                now = int(place_ns >= rules.scan_interval_ns) + int(place_ns >= 2 * rules.scan_interval_ns)
+                if place_ns + event_ns + airtime_ns < (now + 1) * rules.scan_interval_ns:
+                    low, high = now, now + 1
+            for channel in range(low, high):
                 pdu_ns = copy_pdu_ns[node, copy, channel]
                 at_ns = place_ns + pdu_ns - first_ns
                 if at_ns >= cycle_ns:
@@ -133,12 +142,18 @@ def flood(
                 if luck >= delivery:
                     continue
                 dbm = out_dbm[link]
-                count = list_overlaps(rules, head, following, copy_pdu_ns, overlaps, node, channel, pdu_ns, airtime_ns)
-                if air.is_loaded:
-                    count = list_overlaps_of_background(
-                        rules, air_head, air_following, event_pdu_ns, event_airtime_ns, event_node,
-                        air.least_airtime_ns, air.most_airtime_ns, overlaps, count, node, channel, pdu_ns, airtime_ns,
-                    )  # fmt: skip
+                if listed != channel:
+                    if listed < 0 or rules.window_ns > 0:
+                        own_overlaps = list_overlaps(
+                            rules, head, following, listed_ns, overlaps, node, channel, pdu_ns, airtime_ns
+                        )
+                    count, listed = own_overlaps, channel
+                    if air.is_loaded:
+                        count = list_overlaps_of_background(
+                            rules, air_head, air_following, event_pdu_ns, event_airtime_ns, event_node,
+                            air.least_airtime_ns, air.most_airtime_ns, overlaps, count, node, channel, pdu_ns,
+                            airtime_ns,
+                        )  # fmt: skip
                 survival = 1.0
                 if count > 0:
                     survival = survive(
@@ -161,11 +176,13 @@ def flood(
                 members += 1
                 if members == wanted_count:
                     return members
-            if relays and schedule(
+            if sent_ttl >= 2 and relay[target] and target != lone and schedule(
                 rules, settings, air, work, target, False, reached_ns[target], airtime_ns, message_key, state, bits,
                 is_kept,
             ):  # fmt: skip
                 size = _push_copy(rules, heap, copy_pdu_ns[target, 0], size, target, 0, -1, airtime_ns)
+                if air.is_loaded or rules.processing_ns <= event_ns:
+                    listed = -1  # it may send before this event is over
         if left == 0:
             continue
         if channels != EVERY_PDU:
@@ -202,11 +219,9 @@ def occupy(links: Any, work: Any, airtime_ns: Any) -> Any:
         end_ns = start_ns + airtime_ns
         for link in range(out_first[node] - 1, out_first[node + 1]):
             is_itself = link < out_first[node]
-            if not is_itself and not out_audible[link]:
-                continue
             hearer = node if is_itself else out_target[link]
             until_ns = busy_until_ns[hearer]
-            if until_ns < end_ns:
-                busy_until_ns[hearer] = end_ns
-                taken += end_ns - max(until_ns, start_ns)
+            heard_ns = end_ns if is_itself or out_audible[link] else until_ns
+            busy_until_ns[hearer] = max(until_ns, heard_ns)
+            taken += max(0, heard_ns - max(until_ns, start_ns))
     return taken

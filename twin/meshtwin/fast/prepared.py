@@ -17,8 +17,8 @@ import numpy as np
 from meshtwin.errors import InvalidInput
 from meshtwin.fast.airtime import compute_airtime_ratio, compute_reporting_ratio
 from meshtwin.fast.answer import DestinationFigures, FastAnswer, ReachAnswer
-from meshtwin.fast.arrays import SettingsTable
-from meshtwin.fast.declining import find_links_reason, find_reason
+from meshtwin.fast.arrays import Ints, SettingsTable
+from meshtwin.fast.declining import find_cut, find_links_reason, find_reason
 from meshtwin.fast.figures import find_errors, make_airtime, summarise_destinations, summarise_flow
 from meshtwin.fast.patching import Base, find_patch, scale_busy, without_relayed
 from meshtwin.fast.quiet import Flood, QuietFloods
@@ -124,6 +124,17 @@ class Prepared:
         runs = [self._run_flow(scenario, flow, settings, around) for flow in scenario.flows]
         return self._answer(scenario, settings, streams, around, runs)
 
+    def compute_latencies_ns(self) -> tuple[Ints, ...]:
+        """Of the prepared scenario, per flow (states, members but the source), -1: not reached; () where it declines.
+
+        After `estimate` they cost nothing more, since its states are kept.
+        """
+        scenario = self._scenario
+        around = None if self._reason else self._surround(scenario, self._settings, find_streams(scenario))
+        if around is None or around.declined is not None:
+            return ()
+        return tuple(self._run_flow(scenario, flow, self._settings, around)[0].latency_ns for flow in scenario.flows)
+
     def estimate_near(self, change: Mapping[UnicastAddress, NodeSettings] | Scenario) -> FastAnswer:
         """As `estimate`, but near where few nodes relay otherwise than prepared: `FastAnswer.patched_nodes` says so.
 
@@ -174,6 +185,8 @@ class Prepared:
         """The answer from the runs of the flows, each with how many states were run afresh."""
         busy_s = around.busy_s
         runs = [run for run, _ in told]
+        if reason := find_cut(scenario, [run.latency_ns for run in runs]):
+            return self._decline(reason, around.busiest_ratio)
         answers = self._answer_busy_s(scenario, settings)
         fresh = sum(count for _, count in told) / max(1, self._states * len(told))
         return FastAnswer(

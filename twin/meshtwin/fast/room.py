@@ -38,15 +38,19 @@ def make_work(nodes: int) -> Work:
     The heap holds one copy of each node in a flood, all copies when airtime is summed up, and serves as the ring of
     turns, which takes what there is place for.
     """
+    copy_pdu_ns = np.zeros((nodes, COPIES_MOST, 3), np.int64)
     return Work(
         reached_ns=np.empty(nodes, np.int64),
         hops=np.zeros(nodes, np.int64),
         parent=np.zeros(nodes, np.int64),
         ttl=np.zeros(nodes, np.int64),
         phase_ns=np.zeros(nodes, np.int64),
+        first_unit=np.zeros(nodes),
+        step_unit=np.zeros((COPIES_MOST, nodes)),
         copies=np.zeros(nodes, np.int64),
         copy_start_ns=np.zeros((nodes, COPIES_MOST), np.int64),
-        copy_pdu_ns=np.zeros((nodes, COPIES_MOST, 3), np.int64),
+        copy_pdu_ns=copy_pdu_ns,
+        listed_ns=copy_pdu_ns.reshape(-1),
         heap=np.zeros(COPIES_MOST * nodes + 64, np.int64),
         release_ns=np.zeros(QUEUE_MOST, np.int64),
         busy_until_ns=np.zeros(nodes, np.int64),

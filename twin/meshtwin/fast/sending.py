@@ -8,14 +8,30 @@ from meshtwin.fast.events import add_event, free_start, list_copy
 from meshtwin.fast.jit import part
 from meshtwin.fast.queues import add_job, begin_ns_of, count_active, set_free_from, turn_end_ns
 
-__all__ = ["schedule"]
+__all__ = ["draw_relaying", "schedule"]
+
+FIRST_DELAY, ADVERTISING_DELAY = 1, 30  # what a node's draws for a message are keyed by; the latter plus the copy
 
 
 @part
-def _first_delay_ns(rules: Any, is_own: Any, interval_ns: Any, key: Any, state: Any, bits: Any) -> Any:
+def draw_relaying(rules: Any, settings: Any, work: Any, copies: Any, message_key: Any, state: Any, bits: Any) -> Any:
+    """Draws the delays of all nodes' ``copies`` beforehand, in loops that are vectorised: a tenth of the cost."""
+    address, first_unit, step_unit = settings.address, work.first_unit, work.step_unit
+    for node in range(address.shape[0]):
+        first_unit[node] = spread_unit(extend(extend(message_key, address[node]), FIRST_DELAY), state, bits)
+    if rules.advertising_delay_ns == 0:
+        return
+    for copy in range(copies):
+        for node in range(address.shape[0]):
+            key = extend(extend(message_key, address[node]), ADVERTISING_DELAY + copy)
+            step_unit[copy, node] = spread_unit(key, state, bits)
+
+
+@part
+def _first_delay_ns(rules: Any, is_own: Any, interval_ns: Any, drawn: Any, key: Any, state: Any) -> Any:
     if is_own and rules.own_delay_ns >= 0:
-        return rules.own_delay_ns + int(spread_unit(extend(key, 1), state, bits) * rules.own_jitter_ns)
-    delay_ns = rules.processing_ns + int(spread_unit(extend(key, 1), state, bits) * rules.jitter_ns)
+        return rules.own_delay_ns + int(drawn * rules.own_jitter_ns)
+    delay_ns = rules.processing_ns + int(drawn * rules.jitter_ns)
     if rules.first_after_interval:
         delay_ns += interval_ns
     if is_own:
@@ -63,11 +79,15 @@ def schedule(
     rules: Any, settings: Any, air: Any, work: Any, node: Any, is_own: Any, asked_ns: Any, airtime_ns: Any,
     message_key: Any, state: Any, bits: Any, is_kept: Any,
 ) -> Any:  # fmt: skip
-    """Plans all copies of a node; whether it sends at all (its queue may be full)."""
+    """Plans all copies of a node; whether it sends at all (its queue may be full).
+
+    Relaying takes what `draw_relaying` has drawn.
+    """
     count = settings.own_count[node] if is_own else settings.relay_count[node]
     interval_ns = settings.own_interval_ns[node] if is_own else settings.relay_interval_ns[node]
     key = extend(message_key, settings.address[node])
-    delay_ns = _first_delay_ns(rules, is_own, interval_ns, key, state, bits)
+    drawn = spread_unit(extend(key, FIRST_DELAY), state, bits) if is_own else work.first_unit[node]
+    delay_ns = _first_delay_ns(rules, is_own, interval_ns, drawn, key, state)
     if rules.queue_after_delay:
         asked_ns += delay_ns
         delay_ns = 0
@@ -78,7 +98,7 @@ def schedule(
     taken_ns, waiting = asked_ns, 0
     if air.is_loaded:
         taken_ns, waiting = set_free_from(air, work, row, sets, air.job_count[row], asked_ns)
-        if waiting >= rules.buffer and not is_own:
+        if waiting >= (rules.own_buffer if is_own else rules.buffer):
             air.counts[REFUSED] += is_kept
             return False
     first_event = air.counts[0]
@@ -115,7 +135,10 @@ def schedule(
             phase_ns = rules.scan_interval_ns - free_ns % rules.scan_interval_ns  # scanning begins anew
         step_ns = interval_ns
         if rules.advertising_delay_ns > 0:
-            step_ns += int(spread_unit(extend(key, 30 + copy), state, bits) * rules.advertising_delay_ns)
+            drawn = work.step_unit[copy, node]
+            if is_own:
+                drawn = spread_unit(extend(key, ADVERTISING_DELAY + copy), state, bits)
+            step_ns += int(drawn * rules.advertising_delay_ns)
         begin_ns = start_ns + step_ns
         rested_ns += step_ns
         if takes_turns:  # whoever comes in before this turn is over is ahead as well

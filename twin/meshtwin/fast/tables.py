@@ -26,6 +26,7 @@ from meshtwin.units import s_to_ns
 __all__ = ["MOST_NODES", "build_links", "build_rules", "build_settings", "dbm_from_delivery", "delivery_from_dbm"]
 
 MOST_NODES: Final = 8_192  # the table of powers takes 256 MiB then
+WITHOUT_BOUND: Final = 1 << 60  # messages in a queue
 NO_LINK_DBM: Final = -999.0
 AUDIBLE_DELIVERY: Final = 0.01  # as in the simulator: a link that delivers less receives nothing
 OCCUPYING_DELIVERY: Final = 0.5  # as in the simulator: a node hears the channel in use
@@ -98,9 +99,16 @@ def build_rules(profile: StackProfile, capture: bool) -> Rules:
         pdu_next_jitter_ns=int(profile.pdu_next_ns[1]),
         sample_ns=int(profile.scan_sample_ns),
         buffer=int(profile.relay_buffer) - (int(profile.relay_sets) if profile.one_queue else 0),
+        own_buffer=_own_buffer(profile),
         capture=(2 if by_ratio else 1) if capture else (3 if profile.scan_sample_ns else 0),
         capture_db=float(profile.capture_db or 0.0),
     )
+
+
+def _own_buffer(profile: StackProfile) -> int:
+    """Where own messages share sets, or have no bound, the kernel refuses none: it declines long before."""
+    shares = profile.one_queue or profile.originated_sets == 0
+    return WITHOUT_BOUND if shares or profile.originated_buffer is None else int(profile.originated_buffer)
 
 
 def build_settings(scenario: Scenario) -> SettingsTable:
@@ -114,6 +122,7 @@ def build_settings(scenario: Scenario) -> SettingsTable:
         own_interval_ns=np.asarray([s_to_ns(n.network_transmit.interval_s) for n in nodes], np.int64),
         relay_count=np.asarray([n.relay_retransmit.transmissions for n in nodes], np.int64),
         relay_interval_ns=np.asarray([s_to_ns(n.relay_retransmit.interval_s) for n in nodes], np.int64),
+        most_copies=max((n.relay_retransmit.transmissions for n in nodes if n.relay), default=0),
     )
 
 
