@@ -18,16 +18,22 @@ from meshtwin.sides import Effort, Sides, run_sides
 from meshtwin.sim.arguments import read_any_scenario, take_scenario
 from meshtwin.sim.comparison_document import ComparisonDocument, FlowDifferenceDocument
 from meshtwin.sim.differences import FlowDifference, compute_differences, find_shared_flows
+from meshtwin.sim.engine import FAST
+from meshtwin.sim.files import check_target
 from meshtwin.sim.intervals import ONE_REPLICATION
 from meshtwin.sim.progress_line import ProgressLine
 from meshtwin.sim.result_file import ResultDocument, describe_result, write_comparison, write_result
 from meshtwin.sim.results import RunResult, summarise
 from meshtwin.sim.scenario import Scenario
-from meshtwin.sim.summaries import tell_apart, tell_comparison, tell_result
+from meshtwin.sim.summaries import tell_apart, tell_comparison, tell_model, tell_result
+from meshtwin.sim.unsent import tell_unsent
+from meshtwin.sim.waits import tell_waits
 from meshtwin.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from meshtwin.fast.asking import Estimated
 
 __all__ = ["Comparison", "Simulation", "compare", "plot", "read_scenario", "simulate"]
 
@@ -40,7 +46,8 @@ class Simulation:
     """A scenario and its finished replications; ``asked`` is how many were wanted, ``engine`` the one that ran.
 
     ``share`` 0..1 of each flow's messages was simulated; ``gaps`` tell what is missing and why. ``processes`` have
-    worked, one where more would not have paid.
+    worked, one where more would not have paid. ``estimated``: the answer of the fast model, in place of ``runs``,
+    of which there are none then; None: a simulation.
     """
 
     scenario: Scenario
@@ -51,6 +58,7 @@ class Simulation:
     share: float = 1.0
     gaps: tuple[str, ...] = ()
     processes: int = 1
+    estimated: "Estimated | None" = None
 
     @property
     def is_complete(self) -> bool:
@@ -60,17 +68,23 @@ class Simulation:
     @property
     def kpis(self) -> NetworkKpis:
         """Key figures with 90 % intervals; ratios 0..1, times in milliseconds."""
-        return summarise(self.runs, self.scenario.flows)
+        return summarise(self.runs, self.scenario.flows) if self.estimated is None else self.estimated.kpis
 
     @property
     def document(self) -> ResultDocument:
         """All figures as a document (`meshtwin.dev/result/v1`)."""
+        if self.estimated is not None:
+            from meshtwin.fast.describing import describe_estimated
+
+            return describe_estimated(self.scenario, self.estimated, gaps=self.gaps)
         return describe_result(
             self.scenario, self.runs, seed=self.seed, engine=self.engine, asked=self.asked, gaps=self.gaps
         )
 
     def save(self, path: str | Path) -> None:
-        """Writes a .json (the document) or .parquet file (a row per message and member)."""
+        """Writes a .json (the document) or .parquet file (a row per message and member, of which fast has none)."""
+        if self.estimated is not None:
+            check_target(Path(path), (".json",))
         write_result(Path(path), self.document, self.scenario, self.runs)
 
     def __repr__(self) -> str:
@@ -78,6 +92,11 @@ class Simulation:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
+        if self.estimated is not None:
+            yield f"{self.scenario.name}: {tell_model(self.document)}, seed {self.seed}"
+            yield from tell_result(self.document)
+            yield from (f"  left out: {gap}" for gap in self.document.gaps)
+            return
         done = len(self.runs)
         told = counted(done, "replication") if done == self.asked else f"{done} of {self.asked} replications"
         yield (
@@ -119,6 +138,12 @@ class Comparison:
 
     def _lines(self) -> Iterator[str]:
         one, other = self.names
+        if self.second.estimated is not None:
+            yield f"{other} less {one}: {tell_model(self.second.document)}, on the same states"
+            yield from tell_comparison(self.document)
+            for name, side in zip(self.names, (self.first, self.second), strict=True):
+                yield from (f"  left out of {name}: {gap}" for gap in side.document.gaps)
+            return
         count = len(self.second.runs)
         intervals = "" if count < 2 else "; 90 % intervals"
         yield f"{other} less {one}: {counted(count, 'replication')} on the same states{intervals}"
@@ -165,27 +190,51 @@ def simulate(
     ``replications`` (256) at most: ``"on-time"`` and ``"delivery"`` are shares 0..1, ``"latency"`` is the mean in ms.
     ``progress``: told the share and what is being done; True: a line on standard error. ``run`` runs one replication
     in place of the simulator.
-    Raises `InvalidInput` for fewer than one replication, or if none is finished in time.
+    ``engine``: "auto", "compiled", "reference", or "fast": the fast model's answer at once (`Simulation.estimated`),
+    without ``runs``; of the rest, ``seed`` and ``progress`` alone go with it.
+    Raises `InvalidInput` for fewer than one replication, if none is finished in time, or with the reason (``Declined``)
+    where the fast model has no answer.
     """
     effort = Effort(
         replications=replications, seed=seed, engine=engine, is_selective=is_selective, within_s=within_s,
         workers=workers, precision=precision, precision_of=precision_of, run=run,
     )  # fmt: skip
     side = take_scenario(scenario)
+    if engine == FAST:
+        return _estimate(side, seed)
     with _telling(progress) as tell:
         (result,) = _simulations((side,), run_sides((side,), effort, tell), seed)
     return result
+
+
+def _estimate(scenario: Scenario, seed: int) -> Simulation:
+    from meshtwin.fast.asking import ask
+
+    told = ask(scenario, seed=seed)
+    return Simulation(
+        scenario=scenario, runs=(), seed=seed, engine=FAST, asked=0, gaps=scenario.gaps, estimated=told
+    )  # fmt: skip
 
 
 def _simulations(scenarios: Sequence[Scenario], done: Sides, seed: int) -> tuple[Simulation, ...]:
     return tuple(
         Simulation(
             scenario=scenario, runs=tuple(results[index] for results in done.runs), seed=seed,
-            engine=done.engines[index], asked=done.asked, share=done.share, gaps=(*scenario.gaps, *done.gaps),
+            engine=done.engines[index], asked=done.asked, share=done.share,
+            gaps=(*scenario.gaps, *_unsent(scenario, done, index), *_waits(scenario, done, index), *done.gaps),
             processes=done.processes,
         )
         for index, scenario in enumerate(scenarios)
     )  # fmt: skip
+
+
+def _unsent(scenario: Scenario, done: Sides, index: int) -> tuple[str, ...]:
+    """Of a shortened replication another gap tells how many of all messages it has."""
+    return tell_unsent(scenario, [results[index] for results in done.runs]) if done.share == 1.0 else ()
+
+
+def _waits(scenario: Scenario, done: Sides, index: int) -> tuple[str, ...]:
+    return tell_waits(scenario, [results[index] for results in done.runs])
 
 
 @contextmanager
@@ -231,10 +280,20 @@ def compare(
     )  # fmt: skip
     sides = tuple(take_scenario(side) for side in (first, second))
     find_shared_flows(*sides)  # before the work, not after it
+    if engine == FAST:
+        return _compare_estimates(*(_estimate(side, seed) for side in sides))
     with _telling(progress) as tell:
         before, after = _simulations(sides, run_sides(sides, effort, tell), seed)
     differences = compute_differences(before.scenario, before.runs, after.scenario, after.runs)
     return Comparison(first=before, second=after, differences=differences)
+
+
+def _compare_estimates(first: Simulation, second: Simulation) -> Comparison:
+    from meshtwin.fast.comparing import compare_estimated
+
+    assert first.estimated is not None and second.estimated is not None  # noqa: S101, PT018 (for the type checker)
+    differences = compare_estimated(first.scenario, first.estimated, second.scenario, second.estimated)
+    return Comparison(first=first, second=second, differences=differences)
 
 
 def plot(what: Scenario | Simulation | Comparison | str | Path, **options: object) -> "Figure":

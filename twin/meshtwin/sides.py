@@ -17,8 +17,9 @@ from meshtwin.ports import Progress, progress_part
 from meshtwin.processes import Workers, check_workers
 from meshtwin.sim.arguments import check_number, check_seed, check_whole
 from meshtwin.sim.cost import shorten
-from meshtwin.sim.engine import resolve_engine, simulate, simulate_selective
+from meshtwin.sim.engine import FAST, resolve_engine, simulate, simulate_selective
 from meshtwin.sim.goals import FIGURES, least_replications, make_goals
+from meshtwin.sim.keeping import check_room, count_room
 from meshtwin.sim.limited import PAYS_FROM_S, Limited, Limits, run_limited_shares
 from meshtwin.sim.replications import REPLICATIONS_MOST, Task, run_packed
 from meshtwin.sim.results import RunResult
@@ -65,6 +66,7 @@ class Effort:
         if self.run is not None and (self.workers > 1 or self.precision is not None):
             raise InvalidInput("a run of your own goes with neither workers nor a precision", place="run")
         self._check_precision()
+        self._check_fast()
         if (self.replications or 0) > REPLICATIONS_MOST:
             raise InvalidInput(
                 f"{self.replications} replications are more than {REPLICATIONS_MOST}", place="replications"
@@ -89,6 +91,23 @@ class Effort:
                 place="replications",
             )
 
+    def _check_fast(self) -> None:
+        """The fast model has neither replications nor messages of its own."""
+        if self.engine != FAST:
+            return
+        asked = {
+            "replications": self.replications is not None, "is_selective": self.is_selective,
+            "within_s": self.within_s is not None, "workers": self.workers > 1,
+            "precision": self.precision is not None, "run": self.run is not None,
+        }  # fmt: skip
+        for name, is_asked in asked.items():
+            if is_asked:
+                raise InvalidInput(
+                    f"{name} does not go with engine {FAST}, which answers at once and without replications; leave it "
+                    "out, or take engine auto",
+                    place=name,
+                )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sides:
@@ -109,8 +128,10 @@ def run_sides(scenarios: Sequence[Scenario], effort: Effort, progress: Progress)
     """All replications, as far as ``effort``, ``progress`` (by `Cancelled`) and Ctrl-C let it come.
 
     Equal seeds give equal results, whatever the number of workers. If nothing is finished, Ctrl-C and `Cancelled`
-    are raised again, and `InvalidInput` (``TimeLimit``) where time was up.
+    are raised again, and `InvalidInput` (``TimeLimit``) where time was up. All replications are kept: more than there
+    is room for are refused (``TooLarge``), or not allowed a precision.
     """
+    check_room(scenarios, FIRST_STAGE if effort.precision is not None else effort.replications or REPLICATIONS)
     engines = tuple(resolve_engine(effort.engine, scenario) for scenario in scenarios)
     with _workforce(scenarios, effort, engines) as workforce:
         ask = partial(
@@ -140,7 +161,7 @@ def _run_until(
     progress: Progress,
 ) -> "tuple[Limited[tuple[RunResult, ...]], int]":
     """In two stages, as `meshtwin.sim.replications.replicate_until`; and how many replications that asked for."""
-    most = effort.replications or PRECISION_MOST
+    most = min(effort.replications or PRECISION_MOST, room := count_room(scenarios))
     start = ask(wanted=FIRST_STAGE, progress=progress_part(progress, 0.0))
     if len(start.runs) < FIRST_STAGE:
         return start, FIRST_STAGE
@@ -151,6 +172,8 @@ def _run_until(
     if stage.wanted > FIRST_STAGE:
         done = ask(wanted=stage.wanted, progress=progress_part(progress, 0.5), after=start)
     short = stage.shortfall
+    if short is not None and most == room:
+        short += ": there is no room for more in memory; send fewer messages"
     if len(done.runs) < stage.wanted:
         short = f"{stage.name} takes {stage.needed} replications"
     return (done if short is None else replace(done, gaps=(*done.gaps, short))), stage.wanted
@@ -171,7 +194,8 @@ def _one_after_the_other(
         results: list[RunResult] = []
         for index, engine in enumerate(engines):
             with watched_part(index / len(engines), 1.0 / len(engines)):
-                results.append(run(part(index, share), seed=effort.seed, replication=number, engine=engine))
+                result = run(part(index, share), seed=effort.seed, replication=number, engine=engine)
+                results.append(result.packed())
         return tuple(results)
 
     return one

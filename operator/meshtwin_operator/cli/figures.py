@@ -29,9 +29,10 @@ def print_result(result: "ResultDocument") -> None:
     totals = result.totals
     console.print(f"airtime on one channel: {_percent(totals.airtime_ratio)}")
     each = totals.transmissions_per_replication
-    console.print(
-        f"advertising events: {totals.transmissions}" + (f", {_number(each)} per replication" if each else "")
-    )
+    if totals.transmissions is not None:
+        console.print(
+            f"advertising events: {totals.transmissions}" + (f", {_number(each)} per replication" if each else "")
+        )
     losses = {cause: count for cause, count in totals.losses_by_cause.items() if count}
     if losses:
         console.print("losses per replication: " + ", ".join(_loss(result, cause) for cause in losses))
@@ -40,6 +41,10 @@ def print_result(result: "ResultDocument") -> None:
 
 
 def _headline(result: "ResultDocument") -> str:
+    from meshtwin.sim.summaries import tell_model
+
+    if result.states is not None:
+        return f"{result.scenario}: {tell_model(result)}, seed {result.seed}"
     level = result.totals.airtime_ratio.level
     what = ("scramble of preset states", "scrambles of preset states") if result.is_selective else ("replication",)
     of = counted(result.replications, *what)
@@ -94,10 +99,12 @@ def _gaps(result: "ResultDocument") -> list[str]:
         intervals += [] if flow.answered_ratio is None else [flow.answered_ratio]
         for times in (flow.latency_milliseconds, flow.round_trip_milliseconds):
             if times is not None:
-                intervals += [i for i in (times.p50_interval, times.p95_interval, times.p99_interval) if i is not None]
+                every = (times.mean, times.p50_interval, times.p95_interval, times.p99_interval)
+                intervals += [i for i in every if i is not None]
         intervals += [] if flow.spread_p95_interval is None else [flow.spread_p95_interval]
     lines = [f"{_what_is_open(i)}: {i.open_because}" for i in intervals if i.open_because]
-    return [*dict.fromkeys(lines), *(f"missing: {gap}" for gap in result.gaps)]
+    what = "missing" if result.states is None else "left out"
+    return [*dict.fromkeys(lines), *(f"{what}: {gap}" for gap in result.gaps)]
 
 
 def _what_is_open(interval: "IntervalDocument") -> str:
@@ -112,14 +119,17 @@ def _loss(result: "ResultDocument", cause: str) -> str:
     return f"{cause} {count} in all" if each is None else f"{cause} {_number(each)}"
 
 
-def print_differences(names: tuple[str, str], differences: Sequence["FlowDifference"], replications: int) -> None:
-    """A table on standard output: the second scenario less the first."""
+def print_differences(
+    names: tuple[str, str], differences: Sequence["FlowDifference"], replications: int, model: str | None = None
+) -> None:
+    """A table on standard output: the second scenario less the first; ``model``: which told it without replications."""
     from rich.table import Table
 
     from meshtwin_operator.cli.console import make_console
 
     intervals = ", 90% intervals over them" if replications > 1 else ""
-    title = f"{names[1]} less {names[0]}: {counted(replications, 'replication')} on the same states{intervals}"
+    what = f"{counted(replications, 'replication')} on the same states{intervals}"
+    title = f"{names[1]} less {names[0]}: {what if model is None else f'{model}, on the same states'}"
     asks = any(difference.answered is not None for difference in differences)
     shares = Table("Flow", "On time, points", "Delivery, points", *(["Answered, points"] if asks else []), box=None)
     times = Table("Flow", "Milliseconds", "Mean", "p50", "p95", "p99", box=None)

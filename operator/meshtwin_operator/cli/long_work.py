@@ -11,7 +11,7 @@ import typer
 
 from meshtwin_operator.cli.loading import INTERRUPTED
 
-__all__ = ["heeding", "interruptible", "progress"]
+__all__ = ["NOTHING_YET", "heeding", "interruptible", "progress"]
 
 Tell = Callable[[float, str], None]
 TERMINATED: Final = 143  # exit code, as a shell says of a program that SIGTERM ended

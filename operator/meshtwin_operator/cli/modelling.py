@@ -10,7 +10,7 @@ import typer
 
 from meshtwin.wording import counted
 from meshtwin_operator.cli.loading import loading
-from meshtwin_operator.cli.long_work import heeding, interruptible, progress
+from meshtwin_operator.cli.long_work import NOTHING_YET, heeding, interruptible, progress
 
 if TYPE_CHECKING:
     from meshtwin.library import Simulation
@@ -33,7 +33,12 @@ PrecisionOf = Annotated[
     typer.Option(help="What --precision is of, for every flow: a share 0..1, or the mean latency in ms."),
 ]
 Seed = Annotated[int, typer.Option(min=0)]
-Engine = Annotated[str | None, typer.Option(help="Engine of the simulator (default: the fastest that can).")]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        help="auto (default: the fastest simulator that can), compiled, reference; or fast: a model's answer at once."
+    ),
+]
 Output = Annotated[Literal["table", "json"], typer.Option("--output", "-o")]
 Selective = Annotated[
     bool, typer.Option("--selective", help="Preset states in place of draws: fewer replications for a precision.")
@@ -43,6 +48,7 @@ Within = Annotated[
     typer.Option(min=1.0, help="Seconds after which it ends with what is done, and says what is missing."),
 ]
 LONG_S: Final = 20.0  # what is expected to take longer is told before it starts
+NO_ANSWER: Final = "meshtwin: interrupted before there was an answer"
 NO_TRACE: Final = "meshtwin: the trace was not written: interrupted"
 
 
@@ -75,17 +81,19 @@ def simulate(
     with loading():
         from meshtwin import library
         from meshtwin.sides import REPLICATIONS
+        from meshtwin.sim.engine import FAST
         from meshtwin.sim.result_file import RESULT_SUFFIXES
         from meshtwin.sim.tracing import TRACE_SUFFIXES, check_traceable
         from meshtwin_operator.cli.figures import print_result
 
-    _check_target(output_file, RESULT_SUFFIXES)
+    _check_target(output_file, (".json",) if engine == FAST else RESULT_SUFFIXES)
     _check_target(trace, TRACE_SUFFIXES)
+    _check_trace(trace, engine)
     scenario = library.read_scenario(file)
     if trace is not None:
         check_traceable(scenario)
     _foretell([scenario], engine or library.DEFAULT_ENGINE, replications or REPLICATIONS, within)
-    with interruptible() as ended, progress() as tell:
+    with interruptible(NO_ANSWER if engine == FAST else NOTHING_YET) as ended, progress() as tell:
         result = library.simulate(
             scenario,
             replications=replications,
@@ -134,13 +142,15 @@ def compare(
         from meshtwin import library
         from meshtwin.sides import REPLICATIONS
         from meshtwin.sim.differences import find_shared_flows
+        from meshtwin.sim.engine import FAST
+        from meshtwin.sim.summaries import tell_model
         from meshtwin_operator.cli.figures import print_differences
 
     _check_target(output_file, (".json",))
     sides = [library.read_scenario(first), library.read_scenario(second)]
     find_shared_flows(*sides)  # before anything is told or done
     _foretell(sides, engine or library.DEFAULT_ENGINE, replications or REPLICATIONS, within)
-    with interruptible() as ended, progress() as tell:
+    with interruptible(NO_ANSWER if engine == FAST else NOTHING_YET) as ended, progress() as tell:
         comparison = library.compare(
             *sides,
             replications=replications,
@@ -154,12 +164,23 @@ def compare(
             progress=heeding(ended, tell),
         )
     _tell_processes(workers, comparison.second)
+    names = _name_sides(comparison.names, sides, (first, second))
     with _saving(output_file, comparison.save):
         if output == "json":
             typer.echo(comparison.document.model_dump_json(by_alias=True, indent=2))
         else:
-            print_differences(comparison.names, comparison.differences, len(comparison.second.runs))
-    _end_early([comparison.first, comparison.second], ended, comparison.names)
+            told = comparison.second
+            model = None if told.estimated is None else tell_model(told.document)
+            print_differences(names, comparison.differences, len(told.runs), model)
+    _end_early([comparison.first, comparison.second], ended, names)
+
+
+def _name_sides(names: tuple[str, str], sides: "Sequence[Scenario]", files: tuple[Path, Path]) -> tuple[str, str]:
+    """``names``, with names of files in place of "first" and "second" where these differ."""
+    one, other = sides
+    if one.name != other.name or files[0].name == files[1].name:
+        return names
+    return f"{one.name} ({files[0].name})", f"{other.name} ({files[1].name})"
 
 
 def plot(
@@ -222,14 +243,14 @@ def _check_of(file: Path, names: set[str]) -> None:
 
 def schema(
     name: Annotated[
-        Literal["scenario", "result", "comparison", "trace", "graph", "judge-request", "judge-answer"],
+        Literal["scenario", "result", "comparison", "trace", "graph", "judge-model", "judge-request", "judge-answer"],
         typer.Argument(help="What the schema is of."),
     ],
 ) -> None:
-    """Print a JSON schema: of scenarios, results, comparisons, traces, of what foreign models are asked and answer."""
+    """Print a JSON schema: of files that are read and written here, or of what foreign models are asked and answer."""
     from pydantic import BaseModel
 
-    from meshtwin.foreign.messages import JudgeAnswer, JudgeRequest
+    from meshtwin.foreign.messages import JudgeAnswer, JudgeRequest, ModelMessage
     from meshtwin.graph_document import GraphDocument
     from meshtwin.sim.comparison_document import ComparisonDocument
     from meshtwin.sim.result_file import ResultDocument
@@ -242,6 +263,7 @@ def schema(
         "comparison": ComparisonDocument,
         "trace": TraceDocument,
         "graph": GraphDocument,
+        "judge-model": ModelMessage,
         "judge-request": JudgeRequest,
         "judge-answer": JudgeAnswer,
     }
@@ -254,6 +276,14 @@ def _check_target(path: Path | None, suffixes: tuple[str, ...]) -> None:
 
     if path is not None:
         check_target(path, suffixes)
+
+
+def _check_trace(path: Path | None, engine: str | None) -> None:
+    from meshtwin.errors import InvalidInput
+    from meshtwin.sim.engine import FAST
+
+    if path is not None and engine == FAST:
+        raise InvalidInput(f"the {FAST} model has no messages to trace; take engine auto", place="--trace")
 
 
 def _write_trace(path: Path, result: "Simulation", *, selective: bool) -> None:
@@ -279,11 +309,13 @@ def _saving(path: Path | None, save: Callable[[Path], None]) -> Iterator[None]:
 def _foretell(scenarios: "Sequence[Scenario]", engine: str, replications: int, within_s: float | None) -> None:
     """Says before the work that it will take long, as far as can be known then."""
     from meshtwin.sim.cost import RECEPTIONS_PER_S, estimate_receptions
-    from meshtwin.sim.engine import resolve_engine
+    from meshtwin.sim.engine import FAST, resolve_engine
     from meshtwin.sim.limited import tell_time
 
     receptions = [estimate_receptions(scenario) for scenario in scenarios]
     paces = [RECEPTIONS_PER_S.get(resolve_engine(engine, scenario), 1e6) for scenario in scenarios]
+    if engine == FAST:
+        return
     expected_s = replications * sum(count / pace for count, pace in zip(receptions, paces, strict=True))
     if expected_s > LONG_S:
         bound = "--within SECONDS ends it in time" if within_s is None else f"it ends after {within_s:g} s"
@@ -304,7 +336,8 @@ def _tell_processes(workers: int, result: "Simulation") -> None:
 def _end_early(results: "Sequence[Simulation]", ended: Sequence[int], names: Sequence[str] = ()) -> None:
     """Repeats on the error stream what is missing; an interruption has its exit code, a limit that was asked for 0."""
     for result, name in zip(results, names or [result.scenario.name for result in results], strict=True):
-        for gap in result.gaps:
-            typer.echo(f"meshtwin: missing of {name}: {gap}", err=True)
+        what, gaps = ("missing", result.gaps) if result.estimated is None else ("left out", result.document.gaps)
+        for gap in gaps:
+            typer.echo(f"meshtwin: {what} of {name}: {gap}", err=True)
     if ended:
         raise typer.Exit(ended[0])

@@ -133,11 +133,18 @@ def _print_report(report: "ValidationReport", *, with_rows: bool) -> None:
     console.print(
         "Perfect model: the figure that a model without error would show, since the tables are samples themselves."
     )
+    if open_figures := [figure for figure in report.figures if not figure.is_decided]:
+        console.print(
+            f"Not decided: {len(open_figures)} of the bounds, for which there are too few runs; "
+            "leave out --quick or --seeds for a verdict."
+        )
 
 
 def _kept(figure: "ValidationFigure") -> str:
     if figure.must is None:
         return ""
+    if not figure.is_decided:
+        return f"not decided: noise floor {figure.noise_floor:.2g} > {figure.must:g}"
     if not figure.is_kept:
         return "NO"
     return "yes, aim too" if figure.aim is not None and figure.is_aim_reached else "yes"

@@ -67,6 +67,27 @@ def test_simulate_refuses_a_file_of_another_format_before_it_works(pair, tmp_pat
         run("simulate", "--engine", "reference", pair, "--replications", 10_000, "--output-file", tmp_path / "r.txt")
 
 
+def test_fast_engine_answers_in_the_same_document_and_table(pair, tmp_path):
+    saved = tmp_path / "r.json"
+    told = run("simulate", pair, "--engine", "fast", "-o", "json", "--output-file", saved).stdout
+    document = json.loads(told)
+    assert (document["engine"], document["states"]) == ("fast", 1024)
+    assert json.loads(saved.read_text()) == document
+    table = run("simulate", pair, "--engine", "fast").stdout
+    assert "fast model, 1024 states" in table
+    assert "advertising events" not in table
+    assert "fast model, 1024 states" in run("compare", pair, pair, "--engine", "fast").stdout
+
+
+def test_fast_engine_refuses_what_needs_messages_or_replications(pair, tmp_path):
+    for words in (("--replications", 2), ("--workers", 2), ("--trace", tmp_path / "t.json")):
+        with pytest.raises(InvalidInput, match="fast") as told:
+            run("simulate", pair, "--engine", "fast", *words)
+        assert told.value.place.strip("-") == words[0].strip("-")
+    with pytest.raises(InvalidInput, match=r"none of \.json"):
+        run("simulate", pair, "--engine", "fast", "--output-file", tmp_path / "r.parquet")
+
+
 def test_simulate_tells_of_acknowledged_flows_how_many_were_answered(pair):
     assert "Answered" not in run("simulate", pair, "--replications", 2).stdout
     pair.write_text(PAIR.replace("periodSeconds: 1}", "periodSeconds: 1, responsePduBytes: 20}"))
@@ -248,7 +269,7 @@ def test_termination_before_anything_is_finished_has_the_exit_code_of_its_signal
 
 def test_flow_without_messages_has_no_shares_in_any_table(pair, tmp_path):
     silent = tmp_path / "silent.yaml"
-    silent.write_text(PAIR.replace("count: 20", "count: 0"))
+    silent.write_text(PAIR.replace('address: "0001"', 'address: "0001", poweredOn: false'))
     alone = run("simulate", "--engine", "reference", silent, "--replications", 2).stdout
     assert alone.splitlines()[2].split() == ["press", "0", "–", "–", "–"]
     assert "not known (–): no message was sent" in alone
@@ -404,7 +425,7 @@ def test_precision_of_a_comparison_that_is_not_reached_is_told(pair, tmp_path):
     document = json.loads(result.stdout)
     assert document["second"]["replications"] == 9
     assert "difference of delivery of press within ±0.0005 takes" in document["first"]["gaps"][0]
-    assert "missing of pair (second): difference of delivery" in result.stderr
+    assert "missing of pair (other.yaml): difference of delivery" in result.stderr
 
 
 def test_workers_that_did_not_pay_are_told(pair):
@@ -442,6 +463,12 @@ def test_sides_with_equal_names_are_told_apart(pair):
     assert "pair (second) less pair (first)" in repr(both)
     told = run("compare", "--engine", "reference", pair, pair, "--replications", 1).stdout
     assert "pair (second) less pair (first)" in told
+
+
+def test_sides_with_equal_names_from_two_files_are_told_apart_by_these(pair, tmp_path):
+    (tmp_path / "other.yaml").write_text(PAIR.replace("ttl: 3", "ttl: 4"))
+    told = run("compare", "--engine", "reference", pair, tmp_path / "other.yaml", "--replications", 1).stdout
+    assert "pair (other.yaml) less pair (pair.yaml)" in told
 
 
 def test_help_tells_the_bound_of_replications_that_the_library_has():

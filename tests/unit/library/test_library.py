@@ -142,7 +142,7 @@ def test_all_public_names_are_there():
         ({"within_s": "soon"}, "within_s 'soon' is no number of seconds"),
         ({"within_s": 0.0}, "0.0 s is not above 0"),
         ({"progress": 3}, "3 is no progress: give True, or a function"),
-        ({"engine": "steam"}, "engine 'steam' is not one of auto, compiled, reference"),
+        ({"engine": "steam"}, "engine 'steam' is not one of auto, compiled, fast, reference"),
     ],
 )
 def test_argument_of_another_kind_is_refused_by_name(changed, told):

@@ -67,11 +67,33 @@ def test_picture_of_a_result_has_a_curve_and_an_interval_per_flow():
 def test_curve_has_a_pointwise_band_and_none_of_one_replication():
     several, one = (simulate(PLACED, replications=n, engine="reference").document for n in (6, 1))
     curves = draw_results([several]).axes[0]
-    assert curves.get_title(loc="left") == "When messages arrive (bands: 90% intervals, pointwise)"
-    assert len(curves.collections) == 2  # a flow each
+    assert curves.get_title(loc="left") == "When messages arrive (bands: 90% intervals, pointwise; pale: open)"
+    assert len({tuple(part.get_facecolor()[0][:3]) for part in curves.collections}) == 2  # a flow each
     curves = draw_results([one]).axes[0]
     assert curves.get_title(loc="left") == "When messages arrive"
     assert not curves.collections
+
+
+def test_curve_is_in_its_band_or_in_the_pale_part_of_it():
+    (flow, _), document = (of := simulate(PLACED, replications=6, engine="reference").document).flows, of
+    places = [*flow.latency_milliseconds.curve]
+    curves = draw_results([document], flows=[flow.name]).axes[0]
+    shades = [part.get_paths()[0] for part in curves.collections]
+    for place in (1, 30, 50, 70, 99):
+        height = (place + 0.001) / 100.0 * flow.delivery_ratio.estimate
+        assert any(shade.contains_point((places[place], height), radius=1e-6) for shade in shades), place
+
+
+def test_point_that_is_wide_by_chance_makes_no_spike():
+    (flow, *_), document = (of := simulate(PLACED, replications=6, engine="reference").document).flows, of
+    bounds = flow.latency_milliseconds.curve_bounds
+    middle = next(place for place in range(50, 101) if bounds.high[place] is not None)
+    bounds.high[middle] = 10_000.0
+    curves = draw_results([document], flows=[flow.name]).axes[0]
+    vertices = [vertex for part in curves.collections for vertex in part.get_paths()[0].vertices]
+    last = (sum(high is not None for high in bounds.high) - 1) / 100.0
+    spikes = [share for at_ms, share in vertices if at_ms == 10_000.0]
+    assert min(spikes) >= (last - 0.001) * flow.delivery_ratio.estimate  # where the band ends
 
 
 def test_two_results_stand_side_by_side():

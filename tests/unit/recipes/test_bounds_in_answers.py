@@ -52,7 +52,7 @@ def test_bound_that_messages_do_not_suffice_for_is_left_out_with_a_reason(severa
     figures = KpiFiguresModel.from_value(several)  # 240 messages
     assert figures.flows[0].latency_p99_bounds.low_milliseconds is not None
     assert figures.flows[0].latency_p99_bounds.high_milliseconds is None
-    assert "240 messages do not bound it from above" in figures.open_because
+    assert "240 messages do not bound p99 from above" in figures.open_because
 
 
 def test_answer_of_one_replication_has_no_bounds_and_says_why():

@@ -229,7 +229,12 @@ def test_shortened_scenario_meets_the_luck_of_the_whole_one():
 def test_shortened_scenario_keeps_a_message_of_each_flow():
     short = shorten(make_chain(messages=3, duration_s=100.0), 0.01)
     assert [flow.count for flow in short.flows] == [1]
-    assert short.duration_s == pytest.approx(1.0)
+    assert short.duration_s == 100.0  # it ends with its last message, long before
+
+
+def test_shortened_scenario_has_a_share_of_the_messages_that_fall_due():
+    short = shorten(make_chain(messages=10_000, duration_s=40.0), 0.1)
+    assert [flow.count for flow in short.flows] == [4]
 
 
 def test_estimated_cost_is_not_below_what_happens():

@@ -8,6 +8,7 @@ from meshtwin.errors import InvalidInput
 from meshtwin.sim.engine import simulate_replications
 from meshtwin.sim.result_file import describe_result, read_result, write_result
 from meshtwin.sim.scenario_file import parse_scenario
+from meshtwin.sim.tracing import trace
 
 LOSSY = """
 format: meshtwin.dev/scenario/v1
@@ -68,6 +69,16 @@ def test_parquet_has_a_row_for_every_message_and_member(finished, tmp_path):
     assert count == 3 * (40 * 2 + 10)
     assert arrived == sum(len(m.arrivals) for r in runs for m in r.messages if m.flow == "group")
     assert rows.filter("arrived and latency_ns is null").aggregate("count(*)").fetchall() == [(0,)]
+
+
+def test_rows_of_a_result_and_of_a_trace_have_addresses_of_one_form(finished, tmp_path):
+    scenario, runs = finished
+    write_result(tmp_path / "r.parquet", describe_result(scenario, runs, seed=3, engine="reference"), scenario, runs)
+    trace(scenario, seed=3, engine="reference").save(tmp_path / "t.parquet")
+    joined = duckdb.sql(
+        f"select distinct member from '{tmp_path}/r.parquet' join '{tmp_path}/t.parquet' on member = node order by 1"
+    ).fetchall()
+    assert joined == [(f"{member:04x}",) for member in sorted({m for f in scenario.flows for m in f.members})]
 
 
 def test_other_formats_are_refused_by_name(finished, tmp_path):

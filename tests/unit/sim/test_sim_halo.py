@@ -59,14 +59,14 @@ def test_messages_from_outside_come_in_over_the_border_at_their_rates():
     assert background["reports"].sources == (1,)
     assert background["reports"].rate_per_s == pytest.approx(1.0)
     assert background["incoming/flow/there"].sources == (4,)
-    assert background["incoming/flow/there"].rate_per_s == pytest.approx(0.5 * 19 / 20)  # it begins 1 s later
+    assert background["incoming/flow/there"].rate_per_s == pytest.approx(10 / 20)  # messages / s
     assert background["incoming/background/reports"].rate_per_s == pytest.approx(1.0)
 
 
 def test_border_hears_what_relays_outside_send():
     nodes = {n.address: n for n in cut_region(make_line(), {1, 2, 3}).scenario.nodes}
-    # node 5 relays the floods of three flows (0.5/s each, one of them for 19 s of 20) and of the reports (2/s)
-    assert nodes[4].external_pdus_per_s == pytest.approx(3 * (1.0 + 0.475 + 2.0) * 0.95)
+    # node 5 relays the floods of three flows (10 messages in 20 s each) and of the reports (2/s)
+    assert nodes[4].external_pdus_per_s == pytest.approx(3 * (3 * 0.5 + 2.0) * 0.95)
     assert nodes[3].external_pdus_per_s == 0.0
 
 

@@ -75,6 +75,38 @@ def test_members_of_one_message_do_not_count_as_messages():
     assert compute_quantile_intervals(runs, (0.99,), messages=64)[0].high == math.inf
 
 
+def test_lost_messages_have_no_time_and_bound_no_quantile():
+    runs = [[float(i) for i in range(10)] for _ in range(8)]
+    assert compute_quantile_intervals(runs, (0.95,), messages=4000) == compute_quantile_intervals(runs, (0.95,))
+
+
+@pytest.mark.parametrize("replications", [2, 3, 4])
+def test_a_few_scrambles_that_agree_by_luck_do_not_make_a_point(replications):
+    (interval, lone) = (
+        compute_mean_interval([7.0] * n, least=0.0, chance=0.04 / n) for n in (replications, 8 * replications)
+    )
+    assert width(interval) > 2.0 * width(lone) > 0.0
+
+
+@pytest.mark.parametrize("replications", [2, 3])
+def test_means_that_lie_in_two_heaps_are_covered_by_a_few_replications(replications):
+    """Witness: half of all scrambles lie one below the mean, half one above; chance would be three times as wide."""
+    random, hits = Random(24), 0
+    for _ in range(SETS):
+        values = [10.0 + random.choice((-1.0, 1.0)) + random.gauss(0.0, 0.1) for _ in range(replications)]
+        interval = compute_mean_interval(values, least=0.0, chance=3.0 / replications)
+        hits += interval.low <= 10.0 <= interval.high
+    assert hits / SETS >= 0.85
+
+
+def test_reason_of_an_open_bound_names_the_figure_and_says_once_what_helps():
+    differing = [[0.0, 1.0, 2.0], [50.0, 51.0, 52.0]]
+    (interval,) = compute_quantile_intervals(differing, [0.5])
+    assert interval.open_because == (
+        "6 messages do not bound p50 from below or above where replications differ that much; ask for more replications"
+    )
+
+
 # Distributions whose quantiles are known; replications differ by a shift in the last, as sampled networks do.
 STEP_MS = 20.0
 QUANTILES = (0.5, 0.95, 0.99)
@@ -130,7 +162,7 @@ def test_low_quantile_of_few_messages_has_no_lower_bound():
     few, enough = ([[float(i + 1) for i in range(count)] for _ in range(8)] for count in (20, 80))
     (open_below,) = compute_quantile_intervals(few, (0.01,))
     assert open_below.low == 0.0
-    assert open_below.open_because == "160 messages do not bound it from below; ask for more (at least 268)"
+    assert open_below.open_because == "160 messages do not bound p1 from below; ask for more (at least 268)"
     assert compute_quantile_intervals(enough, (0.01,))[0].low == 1.0
 
 
@@ -158,7 +190,7 @@ def test_reason_of_an_open_bound_never_asks_for_fewer_messages_than_there_were()
     differing = [[float(30 * k + i) for i in range(30)] for k in range(3)]
     (interval,) = compute_quantile_intervals(differing, [0.95])
     assert interval.open_because == (
-        "90 messages do not bound it from above where replications differ that much; ask for more replications"
+        "90 messages do not bound p95 from above where replications differ that much; ask for more replications"
     )
     (few,) = compute_quantile_intervals(differing, [0.99])
-    assert few.open_because == "90 messages do not bound it from above; ask for more (at least 268)"
+    assert few.open_because == "90 messages do not bound p99 from above; ask for more (at least 268)"

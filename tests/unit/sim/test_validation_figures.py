@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,13 @@ from scipy.stats import kendalltau
 from meshtwin.errors import InvalidInput
 from meshtwin.sim.validation import TABLES, build_grid_scenario, build_office_scenario, read_table, validate
 from meshtwin.sim.validation.chain import ChainRow, judge_chain
-from meshtwin.sim.validation.figures import at_least, at_most, kendall_tau, leave_one_out_error
+from meshtwin.sim.validation.figures import (
+    ValidationReport,
+    at_least,
+    at_most,
+    kendall_tau,
+    leave_one_out_error,
+)
 from meshtwin.sim.validation.grid import HEARTBEAT
 from meshtwin.sim.validation.physics import judge_reception
 from meshtwin.sim.validation.tables import read_table as read
@@ -56,6 +63,18 @@ def test_bounds_are_kept_on_the_right_side():
     assert at_most("t", "n", 0.1, 0.2, 0.05, floor=None, runs=1).is_kept
     assert not at_most("t", "n", 0.1, 0.2, 0.05, floor=None, runs=1).is_aim_reached
     assert not at_least("t", "n", 0.1, 0.2, None, floor=None, runs=1).is_kept
+
+
+@pytest.mark.parametrize(("runs", "floor", "verdict"), [(10, 0.22, None), (10, 0.1, False), (120, 0.22, False)])
+def test_error_from_few_runs_has_no_verdict_where_noise_is_above_its_bound(runs, floor, verdict):
+    figure = replace(at_most("t", "n", 0.16, 0.15, 0.1, floor=floor, runs=runs), full_runs=120)
+    report = ValidationReport(seed=1, engine="auto", figures=(figure,), rows=())
+    assert report.to_json()["figures"][0]["isKept"] is verdict
+    assert report.is_kept is (verdict is None)
+
+
+def test_luck_of_few_runs_is_no_verdict_either():
+    assert not replace(at_most("t", "n", 0.01, 0.15, 0.1, floor=0.22, runs=10), full_runs=120).is_decided
 
 
 def test_reception_is_within_a_hundredth_of_the_published_packet_error_ratios():

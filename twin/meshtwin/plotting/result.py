@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from meshtwin.errors import InvalidInput
@@ -19,6 +20,9 @@ __all__ = ["draw_results"]
 FLOWS_MOST: Final = 24  # more rows could not be read
 NAME_MOST: Final = 40  # characters of a name
 BAND_ALPHA: Final = 0.22  # several bands over each other are still told apart
+OPEN_ALPHA: Final = 0.07  # likewise, and plainly paler
+BEFORE_MS: Final = -1.0  # left and right of every picture, whose edges cut a shade that has no bound
+FAR_MS: Final = 1e9
 DASHES: Final = ("solid", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1, 1, 1)))
 
 
@@ -94,12 +98,29 @@ def _draw_curve(axes: "Axes", flow: FlowDocument, colour: str, result: int, plac
 
 
 def _draw_band(axes: "Axes", bounds: CurveBoundsDocument, shares: Sequence[float], colour: str) -> None:
-    """Sideways, as the intervals are of times; none where a bound is not known."""
-    points = zip(shares, bounds.low, bounds.high, strict=True)
-    known = [(share, low, high) for share, low, high in points if low is not None and high is not None]
-    if known:
-        heights, lows, highs = zip(*known, strict=True)
-        axes.fill_betweenx(heights, lows, highs, color=colour, alpha=BAND_ALPHA, linewidth=0.0)
+    """Sideways, as the intervals are of times; pale up to the picture's edge where one side has no bound.
+
+    Times grow along the curve and so do their true bounds, hence those on each side are drawn in ascending order: a
+    point whose interval is wide or open by chance makes no spike, and the band as a whole covers no less.
+    Source: Chernozhukov, Fernandez-Val, Galichon (2009), Improving point and interval estimators of monotone
+    functions by rearrangement, Biometrika 96.
+    """
+    lows = sorted(BEFORE_MS if low is None else low for low in bounds.low)
+    highs = sorted(FAR_MS if high is None else high for high in bounds.high)
+    sides = [(lows[i] == BEFORE_MS, highs[i + 1] == FAR_MS) for i in range(len(shares) - 1)]  # open below and above
+    for is_open, pairs in groupby(range(len(sides)), lambda place: sides[place]):
+        if all(is_open):
+            continue  # nothing is known
+        places = list(pairs)
+        part = slice(places[0], places[-1] + 2)
+        axes.fill_betweenx(
+            shares[part],
+            [BEFORE_MS] * (len(places) + 1) if is_open[0] else lows[part],
+            [FAR_MS] * (len(places) + 1) if is_open[1] else highs[part],
+            color=colour,
+            alpha=OPEN_ALPHA if any(is_open) else BAND_ALPHA,
+            linewidth=0.0,
+        )
 
 
 def _finish_curves(axes: "Axes", results: Sequence[ResultDocument], names: Sequence[str]) -> None:
@@ -127,8 +148,13 @@ def _curve_title(results: Sequence[ResultDocument]) -> str:
     times = [f.latency_milliseconds for r in results for f in r.flows if f.latency_milliseconds is not None]
     bounds = [t.curve_bounds for t in times if t.curve_bounds is not None and set(t.curve_bounds.low) != {None}]
     if bounds:
-        return f"When messages arrive (bands: {bounds[0].level:.0%} intervals, pointwise)"
+        pale = "; pale: open" if any(map(_is_half_open, bounds)) else ""
+        return f"When messages arrive (bands: {bounds[0].level:.0%} intervals, pointwise{pale})"
     return "When messages arrive" if all(t.curve_bounds for t in times) else "When messages arrive (bars: intervals)"
+
+
+def _is_half_open(bounds: CurveBoundsDocument) -> bool:
+    return any((low is None) != (high is None) for low, high in zip(bounds.low, bounds.high, strict=True))
 
 
 def _draw_delivery(

@@ -12,12 +12,13 @@ from meshtwin.sim.results import RunResult
 from meshtwin.sim.scenario import Scenario
 from meshtwin.sim.states import PresetStates, preset_states
 
-__all__ = ["ENGINES", "resolve_engine", "simulate", "simulate_replications", "simulate_selective"]
+__all__ = ["ENGINES", "FAST", "resolve_engine", "simulate", "simulate_replications", "simulate_selective"]
 
 Engine = Callable[[Scenario, int, int, PresetStates | None], RunResult]
 
 ENGINES: Final[Mapping[str, Engine]] = MappingProxyType({"reference": run_reference, "compiled": run_compiled})
 AUTO: Final = "auto"  # the compiled engine for what it knows, else the reference engine
+FAST: Final = "fast"  # the fast model, which stands above the simulator and is asked by the library
 
 
 def simulate(
@@ -72,6 +73,10 @@ def resolve_engine(engine: str, scenario: Scenario) -> str:
 
 def _choose(engine: str, scenario: Scenario) -> Engine:
     engine = resolve_engine(engine, scenario)
+    if engine == FAST:
+        raise InvalidInput(f"{FAST} is a model without runs of its own; engine {AUTO} has them", place="engine")
     if engine not in ENGINES:
-        raise InvalidInput(f"engine {engine!r} is not one of {', '.join(sorted([AUTO, *ENGINES]))}", place="engine")
+        raise InvalidInput(
+            f"engine {engine!r} is not one of {', '.join(sorted([AUTO, FAST, *ENGINES]))}", place="engine"
+        )
     return ENGINES[engine]

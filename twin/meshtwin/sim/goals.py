@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -12,9 +13,11 @@ from meshtwin.sim.message_table import flow_columns
 from meshtwin.sim.results import RunResult
 from meshtwin.sim.scenario import Scenario, ScenarioFlow
 from meshtwin.sim.stopping import FIRST_STAGE, Goal, share_on_time
+from meshtwin.sim.traffic import count_due, find_run_s
 
 __all__ = ["FIGURES", "least_replications", "make_goals"]
 
+ROUNDING: Final = 1e-9  # of a message
 NORMAL_90: Final = 1.645  # quantile of a 90 % interval
 Results = tuple[RunResult, ...]  # of one replication, a result per side
 
@@ -43,11 +46,15 @@ def least_replications(scenarios: Sequence[Scenario], precision: float, figure: 
 
 
 def _flows(scenarios: Sequence[Scenario]) -> list[tuple[str, tuple[ScenarioFlow, ...]]]:
-    """By name, as each side has it, where messages are sent."""
+    """By name, as each side has it with the messages that fall due, where there are any."""
     shared = scenarios[0].flows if len(scenarios) == 1 else find_shared_flows(*scenarios)
-    known = [{flow.name: flow for flow in scenario.flows} for scenario in scenarios]
+    known = [{flow.name: _cut(flow, find_run_s(scenario)) for flow in scenario.flows} for scenario in scenarios]
     sides = [(flow.name, tuple(its[flow.name] for its in known)) for flow in shared]
     return [(name, flows) for name, flows in sides if all(flow.count > 0 for flow in flows)]
+
+
+def _cut(flow: ScenarioFlow, run_s: float) -> ScenarioFlow:
+    return replace(flow, count=math.floor(count_due(flow, run_s) + ROUNDING))
 
 
 def _figure_of(sides: tuple[ScenarioFlow, ...], figure: str) -> Callable[[Results], float]:

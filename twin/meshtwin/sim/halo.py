@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from meshtwin.errors import InvalidInput
 from meshtwin.mesh.addresses import UnicastAddress, format_address
 from meshtwin.sim.scenario import Scenario, ScenarioBackground, ScenarioFlow, ScenarioLink, ScenarioNode
-from meshtwin.sim.traffic import find_end_ns
+from meshtwin.sim.traffic import compute_mean_rate_per_s, find_run_s
 
 __all__ = ["RegionCut", "cut_region"]
 
@@ -50,7 +50,7 @@ def cut_region(scenario: Scenario, region: Collection[UnicastAddress], *, halo_h
     flows = tuple(_cut_flow(flow, inside) for flow in scenario.flows if _is_inside(flow, inside))
     if not flows:
         raise InvalidInput("no flow has source and member inside", place=f"{scenario.name}.region")
-    run_s = _find_run_s(scenario, flows)
+    run_s = find_run_s(replace(scenario, flows=flows))  # the region is simulated until its own flows are over
     external = _external_pdus_per_s(scenario, inside, run_s)
     kept_names = {flow.name for flow in flows}
     return RegionCut(
@@ -173,7 +173,7 @@ def _rates_from_outside(
     found: list[tuple[str, float, int, int | None]] = []
     for flow in scenario.flows:
         if flow.source not in inside:
-            rate = _mean_rate_per_s(flow, run_s)
+            rate = compute_mean_rate_per_s(flow, run_s)
             sizes = (flow.pdu_bytes,) if flow.segmentation is None else flow.segmentation.segment_pdu_bytes
             found.append((f"flow/{flow.name}", rate * len(sizes), sizes[0], flow.ttl))
     for background in scenario.background:
@@ -202,7 +202,7 @@ def _external_pdus_per_s(
     scenario: Scenario, inside: set[UnicastAddress], run_s: float
 ) -> Mapping[UnicastAddress, float]:
     """PDUs per second on one channel that each inner node hears of relays outside, floods of all kinds together."""
-    floods = sum(_mean_rate_per_s(f, run_s) for f in scenario.flows if f.ttl is None or f.ttl >= 2) + sum(
+    floods = sum(compute_mean_rate_per_s(f, run_s) for f in scenario.flows if f.ttl is None or f.ttl >= 2) + sum(
         background.rate_per_s for background in scenario.background if background.ttl is None or background.ttl >= 2
     )
     outside = {
@@ -216,19 +216,3 @@ def _external_pdus_per_s(
             delivery = float(_is_heard(link)) if link.delivery is None else link.delivery
             heard[link.target] = heard.get(link.target, 0.0) + floods * outside[link.source] * delivery
     return heard
-
-
-def _mean_rate_per_s(flow: ScenarioFlow, run_s: float) -> float:
-    """Messages per second over the run: a flow that sends for a part of it is a load for that part alone."""
-    if flow.rate_per_s is not None:
-        return flow.rate_per_s
-    if run_s <= 0.0:  # nothing is sent
-        return 0.0
-    end_s = min(run_s, flow.start_s + flow.count * flow.period_s)
-    return max(0.0, end_s - flow.start_s) / run_s / flow.period_s
-
-
-def _find_run_s(scenario: Scenario, flows: Sequence[ScenarioFlow]) -> float:
-    """How long the region is simulated, in seconds: until the last of its ``flows`` is over."""
-    end_s = find_end_ns(replace(scenario, flows=tuple(flows))) * 1e-9
-    return end_s if scenario.duration_s is None else min(end_s, scenario.duration_s)

@@ -22,6 +22,7 @@ __all__ = [
     "compute_quantile_intervals",
     "compute_ratio_interval",
     "compute_student_quantile",
+    "least_effect",
     "least_messages",
 ]
 
@@ -69,15 +70,34 @@ def _design_effect(runs: Sequence[tuple[float, float]], estimate: float) -> floa
     return variance(shares) / chance if len(shares) >= 3 and chance > 0 else 1.0
 
 
+def least_effect(replications: int) -> float:
+    """The least variance that so many replications are believed to show, as a share of that of independent messages.
+
+    Two may agree by luck, and then know nothing better than chance; from seven on it is `LEAST_EFFECT`. The square in
+    between is a choice, made on four small networks (MODELS.md, Selective simulation).
+
+    >>> least_effect(2), least_effect(4), least_effect(8)
+    (1.0, 0.25, 0.1)
+    """
+    return max(LEAST_EFFECT, min(1.0, (2.0 / replications) ** 2))
+
+
 def compute_mean_interval(
-    values: Sequence[float], level: float = 0.9, *, least: float = -math.inf, most: float = math.inf
+    values: Sequence[float],
+    level: float = 0.9,
+    *,
+    least: float = -math.inf,
+    most: float = math.inf,
+    chance: float = 0.0,
 ) -> Interval:
     """Student's interval of a mean over independent replications, kept within ``least`` .. ``most``.
 
     Student's rather than a bootstrap: with the usual eight scrambles of preset states it is the one that holds its
     level best (L'Ecuyer, Nakayama, Owen, Tuffin: Confidence Intervals for Randomized Quasi-Monte Carlo Estimators,
     Winter Simulation Conference 2023). Fewer than two values tell nothing of how they differ: both bounds are open.
-    No value: not estimated.
+    ``chance``: the variance that the mean of all messages would have if they were drawn one by one (0: not known).
+    Means of scrambles may lie in two heaps in place of a bell, so that a few agree by luck; of ``chance`` the share
+    `least_effect` is taken to remain at least. No value: not estimated.
     """
     mean = fmean(values) if values else 0.0
     if len(values) < 2:
@@ -87,12 +107,17 @@ def compute_mean_interval(
         )  # fmt: skip
     half = compute_student_quantile(0.5 + level / 2.0, len(values) - 1)
     half *= math.sqrt(variance(values) / len(values))
+    half = max(half, NormalDist().inv_cdf(0.5 + level / 2.0) * math.sqrt(least_effect(len(values)) * chance))
     low, high = max(least, mean - half), min(most, mean + half)
     return Interval(estimate=mean, low=min(low, mean), high=max(high, mean), level=level)
 
 
 def compute_quantile_intervals(
-    runs: Sequence[Sequence[float]], probabilities: Sequence[float], level: float = 0.9, *, messages: int | None = None
+    runs: Sequence[Sequence[float] | Values],
+    probabilities: Sequence[float],
+    level: float = 0.9,
+    *,
+    messages: int | None = None,
 ) -> tuple[Interval, ...]:
     """Intervals of quantiles of times, from the sorted values of each replication; empty if there is no value.
 
@@ -101,8 +126,9 @@ def compute_quantile_intervals(
     ratio over replications). So values of one replication may depend on each other, and a distribution in steps,
     as advertising intervals make it, does no harm; the spread of the replications' own quantiles covers 0.4 to 0.8
     in place of 0.9 where they have few values.
-    Few replications with equal shares by luck do not give a point: chance is taken for `LEAST_EFFECT` at least.
-    ``messages``: how many independent ones the values are of (None: each is one). Too few of them have no upper
+    Few replications with equal shares by luck do not give a point: of chance, `least_effect` is taken to remain.
+    ``messages``: how many independent ones were sent (None: each value is one); what was lost has no value, so they
+    count as no more than there are values. Too few of them have no upper
     bound: 99 % of all messages being below a value takes `least_messages` to see; low quantiles lack their lower
     bound likewise. One replication has no bound. Several quantiles are told each by itself: their intervals are
     pointwise, and do not hold all at once with the probability ``level``.
@@ -111,8 +137,9 @@ def compute_quantile_intervals(
     filled = [run for run in runs if len(run)]
     if not filled:
         return ()
-    pooled = np.sort(np.concatenate([np.asarray(run, dtype=np.float64) for run in filled]))
-    seen = len(pooled) if messages is None else messages
+    pooled = np.concatenate([np.asarray(run, dtype=np.float64) for run in filled])
+    pooled.sort()
+    seen = len(pooled) if messages is None else min(messages, len(pooled))
     return tuple(_quantile_interval(filled, pooled, p, level, seen) for p in probabilities)
 
 
@@ -130,7 +157,7 @@ def least_messages(probability: float, level: float = 0.9) -> int:
 
 
 def _quantile_interval(
-    runs: Sequence[Sequence[float]], pooled: Values, probability: float, level: float, messages: int
+    runs: Sequence[Sequence[float] | Values], pooled: Values, probability: float, level: float, messages: int
 ) -> Interval:
     estimate = compute_quantile(pooled, probability) or 0.0
     if len(runs) < 2:
@@ -142,17 +169,23 @@ def _quantile_interval(
     half = compute_student_quantile(0.5 + level / 2.0, len(runs) - 1)
     half *= math.sqrt(squares / (len(runs) * (len(runs) - 1)))
     chance = probability * (1.0 - probability) / max(1, messages)
-    half = max(half, NormalDist().inv_cdf(0.5 + level / 2.0) * math.sqrt(LEAST_EFFECT * chance))
+    half = max(half, NormalDist().inv_cdf(0.5 + level / 2.0) * math.sqrt(least_effect(len(runs)) * chance))
     below, above = _why_open(1.0 - probability, half, messages, level), _why_open(probability, half, messages, level)
     low = 0.0 if below else compute_quantile(pooled, probability - half) or 0.0
     high = math.inf if above else compute_quantile(pooled, probability + half) or 0.0
-    whys = [f"from below{below}" if below else "", f"from above{above}" if above else ""]
-    why = (
-        f"{counted(messages, 'message does', 'messages do')} not bound it " + " and ".join(filter(None, whys))
-        if below or above
-        else None
-    )
+    why = _tell_open(probability, below, above, messages)
     return Interval(estimate=estimate, low=min(low, estimate), high=max(high, estimate), level=level, open_because=why)
+
+
+def _tell_open(probability: float, below: str, above: str, messages: int) -> str | None:
+    """Which quantile has no bound, on which side, and what helps; None: it has both."""
+    if not below and not above:
+        return None
+    if below == above:
+        sides = f"from below or above{below}"
+    else:
+        sides = " and ".join(f"from {side}{why}" for side, why in (("below", below), ("above", above)) if why)
+    return f"{counted(messages, 'message does', 'messages do')} not bound p{100 * probability:g} {sides}"
 
 
 def _why_open(probability: float, half: float, messages: int, level: float) -> str:

@@ -153,6 +153,7 @@ class FlowColumns:
     """One flow's messages, an element each; arrivals of all of them, message by message, an element each."""
 
     number: Ints
+    started_ns: Ints
     member_count: Ints
     arrived: Ints  # how many of the members
     message: Ints  # of each arrival: place of its message
@@ -213,6 +214,7 @@ def flow_columns(messages: Sequence[MessageResult], flow: str) -> FlowColumns:
     here = table.arrived[rows]
     return FlowColumns(
         number=mine["number"].astype(np.int64),
+        started_ns=mine["started_ns"].astype(np.int64),
         member_count=mine["member_count"].astype(np.int64),
         arrived=counts,
         message=np.repeat(np.arange(len(mine)), counts),

@@ -189,7 +189,8 @@ def _work_packed(packed: bytes, numbers: tuple[int, ...]) -> _Chunk:
 
 def run_packed(packed: bytes, numbers: tuple[int, ...]) -> list[tuple[int, tuple[RunResult, ...]]]:
     """In a process: the replications of these numbers of a pickled `Task`, each with a result per scenario."""
-    return _work_packed(packed, numbers)[1]
+    done = _work_packed(packed, numbers)[1]
+    return [(number, tuple(result.packed() for result in results)) for number, results in done]
 
 
 @lru_cache(maxsize=2)

@@ -2,9 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import ceil, floor
-from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ from meshtwin.sim.intervals import (
     compute_quantile_intervals,
     compute_ratio_interval,
 )
-from meshtwin.sim.message_table import FlowColumns, MessageTable, flow_columns
+from meshtwin.sim.message_table import flow_columns
 from meshtwin.sim.result_document import (
     CURVE_POINTS,
     CurveBoundsDocument,
@@ -33,6 +32,8 @@ from meshtwin.sim.scenario import Scenario, ScenarioFlow
 from meshtwin.wording import counted
 
 __all__ = ["describe_result"]
+
+Values = npt.NDArray[np.float64]
 
 
 def describe_result(
@@ -52,7 +53,7 @@ def describe_result(
     """
     if not runs:
         raise InvalidInput("no replication is finished: there is nothing to tell", place=scenario.name)
-    runs = [replace(run, messages=MessageTable.of(run.messages)) for run in runs]
+    runs = [run.packed() for run in runs]
     kpis = summarise(runs, scenario.flows)
     flows = [_describe_flow(f, k, runs) for f, k in zip(scenario.flows, kpis.flows, strict=True)]
     return ResultDocument(
@@ -84,48 +85,75 @@ def _describe_totals(airtime_ratio: Interval, messages: int, runs: Sequence[RunR
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _FlowFigures:
+    """What is told of one flow in one run: a third of its columns, which are many where replications are."""
+
+    messages: int
+    delivered: int
+    hops: int  # summed
+    latencies_ms: Values  # ascending
+    trips_ms: Values  # likewise
+    answered_share: float
+
+    @classmethod
+    def of(cls, run: RunResult, flow: str) -> "_FlowFigures":
+        its = flow_columns(run.messages, flow)
+        return cls(
+            messages=len(its.number),
+            delivered=len(its.hops),
+            hops=int(its.hops.sum()),
+            latencies_ms=np.sort(its.latency_ns) / 1e6,
+            trips_ms=np.sort(its.trips_ns) / 1e6,
+            answered_share=its.answered_share,
+        )
+
+
 def _describe_flow(flow: ScenarioFlow, kpis: FlowKpis, runs: Sequence[RunResult]) -> FlowDocument:
-    columns = [flow_columns(run.messages, flow.name) for run in runs]
-    hops = [its.hops for its in columns if len(its.hops)]
-    trips = [its.trips_ns for its in columns]
-    spread = kpis.spread_p95
+    figures = [_FlowFigures.of(run, flow.name) for run in runs]
+    filled = [its for its in figures if its.delivered]
+    trips = [its.trips_ms for its in figures]
+    is_selective = any(run.is_selective for run in runs)
+    delivered, spread = sum(its.delivered for its in figures), kpis.spread_p95
     return FlowDocument(
         name=flow.name,
         source=f"{flow.source:04x}",
         members=len(flow.members),
         sent=kpis.sent,
-        delivered=sum(map(len, hops)),
+        delivered=delivered,
         delivery_ratio=_ratio(kpis.delivery, runs),
         on_time_ratio=_ratio(kpis.on_time, runs),
         deadline_milliseconds=flow.deadline_ms,
-        latency_milliseconds=_times([its.latency_ns for its in columns], kpis.sent),
-        round_trip_milliseconds=_times(trips, kpis.sent),
+        latency_milliseconds=_times([its.latencies_ms for its in figures], kpis.sent, is_selective=is_selective),
+        round_trip_milliseconds=_times(trips, kpis.sent, is_selective=is_selective),
         spread_p95_milliseconds=kpis.spread_p95_ms,
-        mean_hops=sum(int(run.sum()) for run in hops) / sum(map(len, hops)) if hops else None,
+        mean_hops=sum(its.hops for its in filled) / delivered if filled else None,
         spread_p95_interval=None if spread is None else IntervalDocument.from_value(spread),
-        mean_hops_interval=_mean([int(run.sum()) / len(run) for run in hops]) if hops else None,
+        mean_hops_interval=_mean([its.hops / its.delivered for its in filled]) if filled else None,
         answered=sum(map(len, trips)) if flow.response_pdu_bytes else None,
-        answered_ratio=_answered(columns, runs) if flow.response_pdu_bytes else None,
+        answered_ratio=_answered(figures, runs) if flow.response_pdu_bytes else None,
     )
 
 
-def _answered(columns: Sequence[FlowColumns], runs: Sequence[RunResult]) -> RatioDocument:
+def _answered(figures: Sequence[_FlowFigures], runs: Sequence[RunResult]) -> RatioDocument:
     """The interval counts messages: members share a flood's luck, and their answers each other's air."""
-    shares = [(its.answered_share * len(its.number), float(len(its.number))) for its in columns]
+    shares = [(its.answered_share * its.messages, float(its.messages)) for its in figures]
     interval = compute_ratio_interval(shares, is_selective=any(run.is_selective for run in runs))
     return _ratio(interval, runs)
 
 
-def _times(runs: Sequence[npt.NDArray[np.int64]], messages: int) -> TimesDocument | None:
-    """Of what arrived of ``messages``, from nanoseconds."""
-    ascending = [(np.sort(run) / 1e6).tolist() for run in runs if len(run)]
+def _times(runs: Sequence[Values], messages: int, *, is_selective: bool) -> TimesDocument | None:
+    """Of what arrived of ``messages``, from ascending milliseconds of each run."""
+    ascending = [run for run in runs if len(run)]
     if not ascending:
         return None
     points = [i / (CURVE_POINTS - 1) for i in range(CURVE_POINTS)]
     curve = compute_quantile_intervals(ascending, points, messages=messages)
     p50, p95, p99 = (curve[points.index(p)] for p in (0.50, 0.95, 0.99))
     return TimesDocument(
-        mean=_mean([fmean(run) for run in ascending]),
+        mean=_mean(
+            [float(run.mean()) for run in ascending], chance=_chance(ascending, messages) if is_selective else 0.0
+        ),
         p50=p50.estimate,
         p95=p95.estimate,
         p99=p99.estimate,
@@ -159,9 +187,15 @@ def _why_open(low: Sequence[float | None], high: Sequence[float | None], message
     )
 
 
-def _mean(values: Sequence[float]) -> IntervalDocument:
+def _chance(runs: Sequence[Values], messages: int) -> float:
+    """Variance of the mean of all values, if those of different messages were independent."""
+    pooled = np.concatenate(runs)
+    return float(pooled.var()) / min(messages, len(pooled))
+
+
+def _mean(values: Sequence[float], *, chance: float = 0.0) -> IntervalDocument:
     """Of one value per replication, none below 0."""
-    return IntervalDocument.from_value(compute_mean_interval(values, least=0.0))
+    return IntervalDocument.from_value(compute_mean_interval(values, least=0.0, chance=chance))
 
 
 def _ratio(interval: Interval, runs: Sequence[RunResult]) -> RatioDocument:

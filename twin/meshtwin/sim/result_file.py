@@ -3,21 +3,26 @@
 JSON holds the document; Parquet holds one row per (message, member), written by DuckDB, and the document as metadata.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from glob import escape
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from meshtwin.errors import InvalidInput
 from meshtwin.sim.comparison_document import ComparisonDocument
 from meshtwin.sim.files import check_no_pipe, check_target, read_bounded, write_whole
+from meshtwin.sim.message_table import MessageTable, flow_columns
 from meshtwin.sim.parquet import make_copy, open_database
 from meshtwin.sim.result_describing import describe_result
 from meshtwin.sim.result_document import ResultDocument
 from meshtwin.sim.results import RunResult
 from meshtwin.sim.scenario import Scenario
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = [
     "RESULT_SUFFIXES",
@@ -32,6 +37,7 @@ __all__ = [
 RESULT_SUFFIXES: Final = (".json", ".parquet")
 PARQUET_KEY: Final = "meshtwin.dev/result"  # of the file's metadata; DuckDB: parquet_kv_metadata('FILE')
 COMPARISON: Final = b'"meshtwin.dev/comparison/v1"'
+COLUMNS: Final = ("replication", "flow", "message", "started_ns", "member", "latency_ns", "hops", "round_trip_ns")
 ROWS: Final = (
     "select flow, count(distinct (replication, message)), count(*) filter (arrived) from read_parquet(?) group by flow"
 )
@@ -53,37 +59,56 @@ def write_result(path: Path, document: ResultDocument, scenario: Scenario, runs:
 
 
 def _write_parquet(path: Path, document: ResultDocument, scenario: Scenario, runs: Sequence[RunResult]) -> None:
-    """One row per (message, member); latencies are null where it did not arrive. The document is metadata."""
-    import numpy as np
+    """One row per (message, member); latencies are null where it did not arrive. The document is metadata.
 
-    members = {flow.name: tuple(m for m in flow.members if m != flow.source) for flow in scenario.flows}
-    places = {flow.name: place for place, flow in enumerate(scenario.flows)}
-    rows: list[tuple[int, int, int, int, int, int, int, int]] = []
-    for run in runs:
-        for message in run.messages:
-            reached = {a.member: a for a in message.arrivals}
-            for member in members[message.flow]:
-                arrival = reached.get(member)
-                latency_ns = -1 if arrival is None else arrival.latency_ns
-                trip_ns = -1 if arrival is None or arrival.round_trip_ns is None else arrival.round_trip_ns
-                hops = -1 if arrival is None else arrival.hops
-                rows.append(
-                    (run.replication, places[message.flow], message.number, message.started_ns, member, latency_ns,
-                     hops, trip_ns)
-                )  # fmt: skip
-    columns = ("replication", "flow", "message", "started_ns", "member", "latency_ns", "hops", "round_trip_ns")
-    table = np.array(rows, dtype=np.int64).reshape(-1, len(columns))
-    arrivals = {name: np.ascontiguousarray(table[:, i]) for i, name in enumerate(columns)}  # noqa: F841 (read by DuckDB)
+    Addresses are four hex digits, as in JSON and in traces, which the rows are joined with.
+    """
     with open_database() as database:
         database.execute("create table flows (flow bigint, name varchar)")
-        database.executemany("insert into flows values (?, ?)", [(p, name) for name, p in places.items()])
-        told = database.sql(  # noqa: F841 (read by DuckDB)
-            "select replication, name as flow, message, started_ns, member, latency_ns >= 0 as arrived, "
-            "nullif(latency_ns, -1) as latency_ns, nullif(hops, -1) as hops, "
-            "nullif(round_trip_ns, -1) as round_trip_ns from arrivals join flows using (flow) "
-            "order by replication, started_ns, flow, member"
+        database.executemany("insert into flows values (?, ?)", [(p, f.name) for p, f in enumerate(scenario.flows)])
+        database.execute(
+            "create table told (replication int, flow varchar, message bigint, started_ns bigint, member int, "
+            "latency_ns bigint, hops int, round_trip_ns bigint)"
         )
-        database.execute(make_copy("told", path, PARQUET_KEY, document.model_dump_json(by_alias=True)))
+        for run in runs:  # one at a time, in its order: sorting them all takes several times the memory
+            database.execute(f"create or replace temp table arrivals ({', '.join(f'{c} bigint' for c in COLUMNS)})")
+            for rows in _iter_rows(scenario, run):  # noqa: B007 (read by DuckDB)
+                database.execute("insert into arrivals by name select * from rows")
+            database.execute(
+                "insert into told select replication, name, message, started_ns, member, latency_ns, hops, "
+                "round_trip_ns from arrivals join flows using (flow) order by started_ns, name, member"
+            )
+        shown = database.sql(  # noqa: F841 (read by DuckDB)
+            "select replication::bigint as replication, flow, message, started_ns, format('{:04x}', member) as member, "
+            "latency_ns >= 0 as arrived, nullif(latency_ns, -1) as latency_ns, nullif(hops::bigint, -1) as hops, "
+            "nullif(round_trip_ns, -1) as round_trip_ns from told"
+        )
+        database.execute(make_copy("shown", path, PARQUET_KEY, document.model_dump_json(by_alias=True)))
+
+
+def _iter_rows(scenario: Scenario, run: RunResult) -> "Iterator[dict[str, npt.NDArray[np.int64]]]":
+    """Columns of each flow that sent anything, a row per message and member; -1: it did not arrive, or no answer."""
+    import numpy as np
+
+    table = MessageTable.of(run.messages)
+    for place, flow in enumerate(scenario.flows):
+        its = flow_columns(table, flow.name)
+        members = np.array(sorted(member for member in flow.members if member != flow.source), dtype=np.int64)
+        rows, each = len(its.number) * len(members), len(members)
+        if not rows:
+            continue
+        arrived = its.message * each + np.searchsorted(members, its.member)
+        columns = {
+            "replication": np.full(rows, run.replication, dtype=np.int64),
+            "flow": np.full(rows, place, dtype=np.int64),
+            "message": np.repeat(its.number, each),
+            "started_ns": np.repeat(its.started_ns, each),
+            "member": np.tile(members, len(its.number)),
+        }
+        for name, told in (("latency_ns", its.latency_ns), ("hops", its.hops), ("round_trip_ns", its.round_trip_ns)):
+            columns[name] = np.full(rows, -1, dtype=np.int64)
+            columns[name][arrived] = told
+        yield columns
 
 
 def write_comparison(path: Path, document: ComparisonDocument) -> None:

@@ -11,6 +11,7 @@ from meshtwin.sim.packets import LossCause, Packet, Record
 from meshtwin.sim.run_result import RunResult
 from meshtwin.sim.scenario import Scenario, ScenarioNode
 from meshtwin.sim.tallies import FlowLike, summarise_tallies, tally_run
+from meshtwin.sim.traffic import find_run_s
 
 __all__ = [
     "Arrival",
@@ -89,41 +90,57 @@ def _to_message(scenario: Scenario, packet: Packet) -> MessageResult:
 
 
 def airtime_ratios(scenario: Scenario, busy_ns: Mapping[int, int], sent: Mapping[int, int]) -> tuple[float, float]:
-    """Busy time per message times the rate, summed over flows, background and external traffic; and of reports.
+    """Share of time in use, of flows, background and external traffic together; and of reports.
 
     ``busy_ns`` of one channel, summed over nodes, and messages ``sent`` (answers not counted), both by flow index.
+    What has a lasting rate counts with it: busy time per message times the rate (background, since its number in one
+    run is chance, and flows with `ScenarioFlow.rate_per_s`). All else counts as it was in the run: its busy time over
+    the run's length (`find_run_s`), so also a background of which a source is switched meanwhile.
     """
-    return _airtime_of([node for node in scenario.nodes if node.is_on], scenario, busy_ns, sent)
+    return _airtime_of(_find_on(scenario), scenario, busy_ns, sent)
 
 
 def airtime_at(
     scenario: Scenario, watched_ns: Mapping[tuple[int, int], int], sent: Mapping[int, int]
 ) -> dict[UnicastAddress, float]:
     """The same at each watched node alone; ``watched_ns`` by flow index and index of the node."""
-    ratios = {}
+    ratios, on = {}, {node.address for node in _find_on(scenario)}
     for place, node in enumerate(scenario.nodes):
         if node.address in scenario.watched:
             busy_ns = Counter({flow: taken_ns for (flow, index), taken_ns in watched_ns.items() if index == place})
-            ratios[node.address] = _airtime_of([node] if node.is_on else [], scenario, busy_ns, sent)[0]
+            ratios[node.address] = _airtime_of([node] if node.address in on else [], scenario, busy_ns, sent)[0]
     return ratios
+
+
+def _find_on(scenario: Scenario) -> list[ScenarioNode]:
+    """The nodes that are on for the whole run or a part of it."""
+    switched_on = {change.node for change in scenario.changes if change.is_on}
+    return [node for node in scenario.nodes if node.is_on or node.address in switched_on]
 
 
 def _airtime_of(
     on: Sequence[ScenarioNode], scenario: Scenario, busy_ns: Mapping[int, int], sent: Mapping[int, int]
 ) -> tuple[float, float]:
     """Of nodes that are on, mean over them; ``busy_ns`` summed over them."""
+    run_s = find_run_s(scenario)
     if not on:
         return 0.0, 0.0
 
-    def share(index: int, rate_per_s: float) -> float:
-        return busy_ns[index] * 1e-9 / sent[index] * rate_per_s / len(on) if sent.get(index) else 0.0
+    def share(index: int, rate_per_s: float | None) -> float:
+        """None: as in the run."""
+        if not sent.get(index) or (rate_per_s is None and run_s <= 0.0):
+            return 0.0
+        return busy_ns[index] * 1e-9 * (1.0 / run_s if rate_per_s is None else rate_per_s / sent[index]) / len(on)
 
     ratio = sum(node.external_pdus_per_s for node in on) * EXTERNAL_AIRTIME_S / len(on)
     for index, flow in enumerate(scenario.flows):
-        ratio += share(index, 1.0 / flow.period_s if flow.rate_per_s is None else flow.rate_per_s)
+        ratio += share(index, flow.rate_per_s)
+    switched = {change.node for change in scenario.changes if change.is_on is not None}
     reporting = 0.0
     for number, background in enumerate(scenario.background):
-        part = share(-1 - number, scenario.sending_rate_per_s(background)) if background.is_counted else 0.0
+        lasts = switched.isdisjoint(background.sources)
+        rate_per_s = scenario.sending_rate_per_s(background) if lasts else None
+        part = share(-1 - number, rate_per_s) if background.is_counted else 0.0
         ratio += part
         reporting += part if background.is_reporting else 0.0
     ratio += _polling_ratio(scenario, busy_ns) / len(on)

@@ -1,10 +1,10 @@
 """The result of one replication."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from meshtwin.mesh.addresses import UnicastAddress
-from meshtwin.sim.message_table import MessageResult
+from meshtwin.sim.message_table import MessageResult, MessageTable
 from meshtwin.sim.packets import LossCause, Record
 
 __all__ = ["RunResult"]
@@ -15,7 +15,8 @@ class RunResult:
     """One replication; ratios 0..1.
 
     ``airtime_ratio``: mean over nodes of the share of time in which a node hears or sends something on one
-    advertising channel, flows at their declared rates, background and external traffic together.
+    advertising channel; flows, background and external traffic together, each at its lasting rate or else over the
+    length of the run (`meshtwin.sim.results.airtime_ratios`).
     ``reporting_airtime_ratio``: the part of it that is monitoring reports.
     ``airtime_at``: the share of time at each watched node of the scenario itself.
     ``is_selective``: the messages met preset states, so those of one replication are not independent.
@@ -33,3 +34,7 @@ class RunResult:
     losses: Mapping[LossCause, int]
     records: tuple[Record, ...] = ()
     airtime_at: Mapping[UnicastAddress, float] = field(default_factory=dict)
+
+    def packed(self) -> "RunResult":
+        """The same with its messages in a `MessageTable`, which takes a tenth of the memory of values."""
+        return replace(self, messages=MessageTable.of(self.messages))

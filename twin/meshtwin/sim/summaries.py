@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 from meshtwin.sim.comparison_document import ComparisonDocument, DifferenceDocument, FlowDifferenceDocument
 from meshtwin.sim.result_document import FlowDocument, IntervalDocument, ResultDocument
 
-__all__ = ["tell_apart", "tell_comparison", "tell_result"]
+__all__ = ["tell_apart", "tell_comparison", "tell_model", "tell_result"]
 
 FLOWS_MOST: Final = 20  # told one by one
 Each = TypeVar("Each")
@@ -17,6 +17,15 @@ def tell_result(result: ResultDocument) -> Iterator[str]:
     """On time, delivery, answers, latency and spread of each flow, then airtime; intervals in brackets."""
     yield from _first(result.flows, _tell_flow)
     yield f"  airtime {_interval(result.totals.airtime_ratio, '.2f', 100.0, ' %')} of one channel, mean over nodes"
+
+
+def tell_model(result: ResultDocument) -> str:
+    """What figures of the fast model are of."""
+    level = result.totals.airtime_ratio.level
+    return (
+        f"{result.engine} model, {result.states} states, {level:.0%} intervals of chance and the model's error, "
+        f"profile {result.profile}"
+    )
 
 
 def tell_apart(first: str, second: str) -> tuple[str, str]:

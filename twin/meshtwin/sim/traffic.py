@@ -5,6 +5,7 @@ in `meshtwin.sim.murmurs`).
 """
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.radio.reception import compute_airtime_ns
@@ -18,8 +19,11 @@ from meshtwin.units import s_to_ns
 __all__ = [
     "BackgroundTraffic",
     "FlowTraffic",
+    "compute_mean_rate_per_s",
     "compute_pdu_airtime_ns",
+    "count_due",
     "find_end_ns",
+    "find_run_s",
     "is_plain_flow",
     "make_response",
     "network_pdu_bytes",
@@ -37,6 +41,30 @@ def compute_pdu_airtime_ns(profile: StackProfile, pdu_bytes: int) -> int:
 def find_end_ns(scenario: Scenario) -> int:
     """When the last period of the last flow is over; backgrounds and polls end with it."""
     return s_to_ns(max((f.start_s + f.count * f.period_s for f in scenario.flows), default=0.0))
+
+
+def find_run_s(scenario: Scenario) -> float:
+    """How long a run is, in seconds: until the last period of the last flow is over, or less by its duration."""
+    end_s = find_end_ns(scenario) * 1e-9
+    return end_s if scenario.duration_s is None else min(end_s, scenario.duration_s)
+
+
+def count_due(flow: ScenarioFlow, run_s: float) -> float:
+    """How many of the flow's messages fall due in a run of that length; where they have a spread, the mean number."""
+    spread_s = flow.period_s if flow.spread_in_period else flow.spread_s
+    periods = (run_s - flow.start_s) / flow.period_s
+    due = periods + 0.5 - spread_s / flow.period_s / 2.0 if spread_s else ceil(periods)
+    return min(float(flow.count), max(0.0, due))
+
+
+def compute_mean_rate_per_s(flow: ScenarioFlow, run_s: float) -> float:
+    """Messages per second over a run: a flow that sends for a part of it is a load for that part alone.
+
+    A flow with a lasting rate has that: the run is a sample of it.
+    """
+    if flow.rate_per_s is not None:
+        return flow.rate_per_s
+    return count_due(flow, run_s) / run_s if run_s > 0.0 else 0.0
 
 
 def network_pdu_bytes(flow: ScenarioFlow) -> tuple[int, ...]:

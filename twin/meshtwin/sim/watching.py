@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from meshtwin.sim.scenario import Scenario
-from meshtwin.sim.traffic import find_end_ns
+from meshtwin.sim.traffic import find_run_s
 from meshtwin.units import s_to_ns
 
 __all__ = ["Look", "tell", "watched", "watched_part"]
@@ -41,5 +41,5 @@ def tell(scenario: Scenario, now_ns: int) -> None:
     """For engines: the simulated time is ``now_ns``."""
     look = _look.get()
     if look is not None:
-        end_ns = find_end_ns(scenario) if scenario.duration_s is None else s_to_ns(scenario.duration_s)
+        end_ns = s_to_ns(find_run_s(scenario))
         look(min(1.0, now_ns / end_ns) if end_ns > 0 else 1.0)

@@ -25,7 +25,7 @@ class ValidationFigure:
     """``reached`` against ``must`` and ``aim`` (None: only told); ``noise_floor`` is what a perfect model would show.
 
     ``is_lower_better``: an error; otherwise a score. All in ``unit`` ("ratio" unless said). ``runs``: simulated
-    replications behind it.
+    replications behind it; ``full_runs``: those of a full validation (0: as many as there are).
     """
 
     table: str
@@ -38,11 +38,22 @@ class ValidationFigure:
     is_lower_better: bool = True
     unit: str = "ratio"
     note: str = ""
+    full_runs: int = 0
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether there is a verdict: not of an error from few runs whose bound is below the noise floor.
+
+        A full validation always has one: the mean of its many runs is known well enough, whatever the table's noise.
+        """
+        if self.must is None or self.noise_floor is None or not self.is_lower_better:
+            return True
+        return self.runs >= self.full_runs or self.noise_floor <= self.must
 
     @property
     def is_kept(self) -> bool:
-        """Whether the bound that must be kept is kept; True without one."""
-        return self._is_within(self.must)
+        """Whether the bound that must be kept is kept; True without one, and where nothing is decided."""
+        return not self.is_decided or self._is_within(self.must)
 
     @property
     def is_aim_reached(self) -> bool:
@@ -66,7 +77,7 @@ class ValidationReport:
 
     @property
     def is_kept(self) -> bool:
-        """Whether every bound is kept."""
+        """Whether every bound is kept of which there is a verdict."""
         return all(figure.is_kept for figure in self.figures)
 
     def to_json(self) -> dict[str, Any]:
@@ -77,7 +88,12 @@ class ValidationReport:
             "engine": self.engine,
             "isKept": self.is_kept,
             "figures": [
-                {_camel(k): v for k, v in asdict(f).items()} | {"isKept": f.is_kept, "isAimReached": f.is_aim_reached}
+                {_camel(k): v for k, v in asdict(f).items()}
+                | {
+                    "isDecided": f.is_decided,
+                    "isKept": f.is_kept if f.is_decided else None,
+                    "isAimReached": f.is_aim_reached if f.is_decided else None,
+                }
                 for f in self.figures
             ],
             "rows": [{_camel(k): v for k, v in row.items()} for row in self.rows],
