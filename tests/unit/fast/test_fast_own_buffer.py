@@ -33,6 +33,12 @@ def test_a_node_that_is_asked_for_more_than_it_can_send_is_declined():
     assert "queues fill up" in answer.declined
 
 
+@pytest.mark.parametrize(("period_s", "is_declined"), [(0.5, False), (0.1, True)])
+def test_flow_that_takes_much_of_its_sources_time_is_declined(period_s, is_declined):
+    declined = estimate(line(2, flow(1, 2, period_s=period_s, spread_s=0.0), transmissions=3)).declined
+    assert (declined is not None and "how they wait for each other is not modelled" in declined) == is_declined
+
+
 @pytest.mark.parametrize(
     ("profile", "places"), [("zephyr", 5), ("nrf5-sdk", 3), ("bmsim", 6), ("bluez", None), ("mathworks", None)]
 )

@@ -17,7 +17,7 @@ from meshtwin.sim.traffic import compute_pdu_airtime_ns, network_pdu_bytes, plac
 from meshtwin.units import s_to_ns
 from meshtwin.wording import counted
 
-__all__ = ["compute_own_load", "tell_waits"]
+__all__ = ["compute_flow_load", "compute_own_load", "tell_waits"]
 
 # Of the first and the last quarter of a flow's messages: nine of ten of the last wait longer than nine of ten of the
 # first. Two quarters of 8 with equal waits are so far apart by chance in 8 flows of 10,000 (200,000 drawn).
@@ -52,20 +52,26 @@ def compute_own_load(scenario: Scenario, node: ScenarioNode) -> float:
     Without answers, acknowledgments and what it relays: of what its flows and backgrounds ask for alone.
     """
     profile = scenario.profile
-    held_s = 0.0
-    for flow in scenario.flows:
-        if flow.source == node.address and flow.count:
-            times = 1 if flow.publish_retransmit is None else 1 + flow.publish_retransmit.count
-            sizes = network_pdu_bytes(flow)
-            held_s += sum(_held_s(profile, node.network_transmit, size) for size in sizes) * times / flow.period_s
+    load = sum(compute_flow_load(profile, node, flow) for flow in scenario.flows if flow.source == node.address)
     for background in scenario.background:
         if node.address in background.sources:
-            held_s += (
-                background.rate_per_s
-                / len(background.sources)
-                * _held_s(profile, node.network_transmit, background.pdu_bytes)
-            )
-    return held_s / (profile.originated_sets or profile.relay_sets)
+            held_s = _held_s(profile, node.network_transmit, background.pdu_bytes)
+            load += background.rate_per_s / len(background.sources) * held_s / _sets(profile)
+    return load
+
+
+def compute_flow_load(profile: StackProfile, node: ScenarioNode, flow: ScenarioFlow) -> float:
+    """Share of time in which the messages of ``flow`` would hold the advertising sets of ``node``, its source."""
+    if not flow.count:
+        return 0.0
+    times = 1 if flow.publish_retransmit is None else 1 + flow.publish_retransmit.count
+    held_s = sum(_held_s(profile, node.network_transmit, size) for size in network_pdu_bytes(flow))
+    return held_s * times / flow.period_s / _sets(profile)
+
+
+def _sets(profile: StackProfile) -> int:
+    """Advertising sets for own messages."""
+    return profile.originated_sets or profile.relay_sets
 
 
 def _find_growth(flow: ScenarioFlow, tables: Sequence[MessageTable]) -> tuple[float, float] | None:
