@@ -57,9 +57,13 @@ class Effort:
     pays_from_s: float = PAYS_FROM_S
 
     def __post_init__(self) -> None:
-        if self.replications is not None and check_whole("replications", self.replications) < 1:
-            raise InvalidInput(f"{self.replications} replications are fewer than 1", place="replications")
-        check_seed("seed", self.seed)
+        if self.replications is not None:
+            self._set("replications", check_whole("replications", self.replications))
+            if self.replications < 1:
+                raise InvalidInput(f"{self.replications} replications are fewer than 1", place="replications")
+        self._set("seed", check_seed("seed", self.seed))
+        if not isinstance(self.engine, str):
+            raise InvalidInput(f"{self.engine!r} is no engine's name", place="engine")
         if self.within_s is not None:
             check_number("within_s", self.within_s, "number of seconds")
         check_workers(self.workers)
@@ -72,13 +76,16 @@ class Effort:
                 f"{self.replications} replications are more than {REPLICATIONS_MOST}", place="replications"
             )
 
+    def _set(self, name: str, value: object) -> None:
+        """As it is told: numpy's numbers are none of Python's."""
+        object.__setattr__(self, name, value)
+
     def _check_precision(self) -> None:
-        if self.precision_of not in FIGURES:
+        if not isinstance(self.precision_of, str) or self.precision_of not in FIGURES:
             raise InvalidInput(f"{self.precision_of!r} is not one of {', '.join(FIGURES)}", place="precision_of")
         if self.precision is None:
             return
-        if isinstance(self.precision, bool) or not isinstance(self.precision, int | float):
-            raise InvalidInput(f"precision {self.precision!r} is no number", place="precision")
+        self._set("precision", check_number("precision", self.precision))
         most = 1e6 if self.precision_of == "latency" else 0.5
         if not 1e-4 <= self.precision <= most:
             raise InvalidInput(

@@ -39,6 +39,12 @@ def test_flow_that_takes_much_of_its_sources_time_is_declined(period_s, is_decli
     assert (declined is not None and "how they wait for each other is not modelled" in declined) == is_declined
 
 
+@pytest.mark.parametrize(("period_s", "is_declined"), [(20.0, False), (0.5, True)])
+def test_flow_whose_messages_at_drawn_times_would_meet_each_other_is_declined(period_s, is_declined):
+    declined = estimate(line(6, flow(1, 6, period_s=period_s, spread_s=0.0, spread_in_period=True))).declined
+    assert (declined is not None and "would meet each other" in declined) == is_declined
+
+
 @pytest.mark.parametrize(
     ("profile", "places"), [("zephyr", 5), ("nrf5-sdk", 3), ("bmsim", 6), ("bluez", None), ("mathworks", None)]
 )

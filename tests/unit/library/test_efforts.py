@@ -1,5 +1,6 @@
 """How much is simulated: precision, workers, and what does not go together."""
 
+import numpy as np
 import pytest
 
 import meshtwin
@@ -117,3 +118,15 @@ def test_comparison_without_a_common_flow_is_refused_before_anything_runs():
 
     with pytest.raises(InvalidInput, match="press here, other there"):
         meshtwin.compare(PAIR, PAIR.replace("name: press", "name: other"), run=run)
+
+
+def test_numbers_of_numpy_are_taken_as_pythons_own():
+    told = Effort(seed=np.int64(3), replications=np.int32(8), precision=np.float32(0.25))
+    assert (told.seed, told.replications, told.precision) == (3, 8, 0.25)
+    assert (type(told.seed), type(told.replications), type(told.precision)) == (int, int, float)
+
+
+@pytest.mark.parametrize("wrong", [{"engine": ["fast"]}, {"precision": 0.1, "precision_of": ["latency"]}])
+def test_list_in_place_of_a_name_is_refused(wrong):
+    with pytest.raises(InvalidInput, match=r"\['"):
+        Effort(**wrong)

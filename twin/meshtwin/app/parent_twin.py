@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from meshtwin.app.children import ChildSnapshots, parse_summary
 from meshtwin.app.fork_server import FORK_SERVER
-from meshtwin.app.plugin_recipes import find_plugin_recipes, has_plugin_recipes
+from meshtwin.app.plugin_recipes import check_names, find_plugin_recipes, has_plugin_recipes
 from meshtwin.app.running import run_twin
 from meshtwin.app.runs import RunRegistry
 from meshtwin.app.serving import serve_until_signal, utc_now
@@ -31,6 +31,7 @@ from meshtwin.metrics.parent import ParentMetrics
 from meshtwin.northbound.rest import create_app
 from meshtwin.northbound.tokens import Keys
 from meshtwin.northbound.views import Health
+from meshtwin.recipes.messages import PipelineRequest
 from meshtwin.twins.partial import PartialSnapshot
 from meshtwin.twins.rollup import roll_up_children
 
@@ -112,6 +113,10 @@ class ParentTwin:
             self._keep(message.topic, message.payload)
             self.link.acknowledge(message)
 
+    def check_request(self, request: PipelineRequest) -> None:
+        """Refuses recipes that nobody brings, as `check_names`."""
+        check_names(request, self._recipes)
+
     async def find_recipes(self) -> None:
         """Ask the packages for their recipes, if there are any."""
         if self._recipes is None:
@@ -159,6 +164,7 @@ async def run_parent_twin(settings: ParentTwinSettings) -> None:
         keep_models_s=settings.keep_models_seconds,
         on_answer=twin.warming.answered,
         model=settings.model,
+        check_request=twin.check_request,
     )
     app = create_app(title=settings.name, twin=twin, runs=runs, keys=keys, now=utc_now)
     topic = twin_topic(settings.namespace, settings.name, "summary")

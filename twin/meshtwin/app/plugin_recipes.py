@@ -11,9 +11,11 @@ import structlog
 from meshtwin.app.crew import begin_worker
 from meshtwin.app.threads import in_own_thread
 from meshtwin.contract.summaries import PluginRecipes
-from meshtwin.recipes.parameters import ENTRY_POINT_GROUP
+from meshtwin.errors import InvalidInput, Unavailable
+from meshtwin.recipes.messages import PipelineRequest
+from meshtwin.recipes.parameters import BUILT_IN_PARAMETERS, ENTRY_POINT_GROUP
 
-__all__ = ["find_plugin_recipes", "has_plugin_recipes"]
+__all__ = ["check_names", "find_plugin_recipes", "has_plugin_recipes"]
 
 log = structlog.get_logger(__name__)
 
@@ -23,6 +25,27 @@ LIMIT_S: Final = 30.0  # loading our own takes 1 s; a package that takes longer 
 def has_plugin_recipes() -> bool:
     """Whether a package names recipes; loads nothing of it."""
     return bool(entry_points(group=ENTRY_POINT_GROUP))
+
+
+def check_names(request: PipelineRequest, told: PluginRecipes | None) -> None:
+    """Refuses recipes that packages do not bring, without loading any here; ``told`` None: they were not asked yet.
+
+    Raises `InvalidInput` (``UnknownRecipe``; ``BrokenPlugin`` if a broken one may be it), and then `Unavailable`.
+    """
+    for index, use in enumerate(request.recipes):
+        place = f"recipes[{index}].uses"
+        if use.uses in BUILT_IN_PARAMETERS:
+            continue
+        if told is None:
+            raise Unavailable(f"which recipes packages bring is not known yet, {use.uses!r} among them", place=place)
+        names = [recipe.name for recipe in told.recipes]
+        if use.uses not in names:
+            known = ", ".join(sorted({*names, *BUILT_IN_PARAMETERS}))
+            broken = f"; broken plug-ins: {'; '.join(told.broken)}" if told.broken else ""
+            reason = "BrokenPlugin" if broken else "UnknownRecipe"
+            raise InvalidInput(
+                f"recipe {use.uses!r} is not known; known are: {known}{broken}", reason=reason, place=place
+            )
 
 
 async def find_plugin_recipes(limit_s: float = LIMIT_S) -> PluginRecipes:
@@ -40,7 +63,7 @@ def _ask_process(limit_s: float) -> PluginRecipes:
         return PluginRecipes(broken=[f"packages with recipes were not loaded within {limit_s:g} s"])
     except BrokenProcessPool:
         return PluginRecipes(broken=["the process that loads packages with recipes died: one of them ends it"])
-    except Exception as error:  # no process could be started, or it told something else
+    except (Exception, SystemExit, KeyboardInterrupt) as error:  # no process started, it told something else, or this
         return PluginRecipes(broken=[f"packages with recipes were not loaded: {type(error).__name__}"])
     finally:
         for process in list((executor._processes or {}).values()):  # until 3.14's kill_workers

@@ -75,7 +75,8 @@ class RunRegistry:
 
     ``snapshot`` gives what the models start from; ``workers`` is the number of simulation processes, which keep the
     models loaded for ``keep_models_s`` after the last question; ``model`` is somebody else's in the simulator's place;
-    ``on_answer`` is told of each first and each last answer.
+    ``on_answer`` is told of each first and each last answer. ``check_request`` refuses a request before any recipe of
+    a package is loaded for it.
     """
 
     folder: Path
@@ -86,6 +87,7 @@ class RunRegistry:
     model: ModelConfig | None = None
     door_s: float = DOOR_S
     on_answer: Callable[[], None] = lambda: None
+    check_request: Callable[[PipelineRequest], None] = lambda _: None
     _runs: dict[str, _Run] = field(default_factory=dict)
     _judge: "PoolJudge | None" = None
     # Waiting for the disk takes 5 ms and more, which no first answer shall wait for; one thread keeps the order
@@ -109,10 +111,11 @@ class RunRegistry:
         """Start the run, or find the one with this id.
 
         Raises `InvalidInput` for a recipe or a parameter that is not known, or a question too large, before anything
-        starts.
+        starts; `Unavailable` while it is not known which recipes there are.
         """
         if self.get(request.run_id) is None:
-            await asyncio.to_thread(_check_recipes, request)
+            self.check_request(request)
+            await in_own_thread("recipes are looked at", lambda: _check_recipes(request))
         return await self._admit(request, self._pipeline_work(request))
 
     async def start_what_if(self, request: WhatIfRequest) -> RunStatus:

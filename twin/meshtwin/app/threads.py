@@ -27,8 +27,8 @@ async def in_own_thread(name: str, work: Callable[[], Found]) -> Found:
     def run() -> None:
         try:
             result = work()
-        except Exception as error:  # handed to who waits
-            fault = error
+        except BaseException as error:  # handed to who waits; work that ends its process ends only itself
+            fault = error if isinstance(error, Exception) else RuntimeError(f"ended by {type(error).__name__}")
             tell(lambda: found.set_exception(fault))
         else:
             tell(lambda: found.set_result(result))

@@ -1,8 +1,8 @@
 """Payloads under ``meshtwin/v1/twins/``: what a twin tells its parent and the operator. Technology-neutral."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, model_validator
 
 from meshtwin.contract.wire import UnicastText, WireModel
 
@@ -57,12 +57,21 @@ ParameterName = Annotated[str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9]{0,62}$")]  #
 Why = Annotated[str, Field(max_length=300, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]  # it reaches terminals
 
 
+ParameterValue = Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000)]  # as a `Recipe` may set it
+
+
 class ParameterSummary(WireModel):
     """Bounds of a recipe's parameter, and what holds where nothing is said."""
 
-    low: int
-    high: int
-    default: int
+    low: ParameterValue
+    high: ParameterValue
+    default: ParameterValue
+
+    @model_validator(mode="after")
+    def _is_in_order(self) -> Self:
+        if not self.low <= self.default <= self.high:
+            raise ValueError(f"the default {self.default} is outside its bounds {self.low}..{self.high}")
+        return self
 
 
 class RecipeSummary(WireModel):

@@ -18,7 +18,7 @@ from meshtwin.errors import InvalidInput
 from meshtwin.fast.airtime import compute_airtime_ratio, compute_reporting_ratio
 from meshtwin.fast.answer import DestinationFigures, FastAnswer, ReachAnswer
 from meshtwin.fast.arrays import Ints, SettingsTable
-from meshtwin.fast.declining import find_cut, find_links_reason, find_reason
+from meshtwin.fast.declining import find_crowding, find_cut, find_links_reason, find_reason
 from meshtwin.fast.figures import find_errors, make_airtime, summarise_destinations, summarise_flow
 from meshtwin.fast.patching import Base, find_patch, scale_busy, without_relayed
 from meshtwin.fast.quiet import Flood, QuietFloods
@@ -185,7 +185,8 @@ class Prepared:
         """The answer from the runs of the flows, each with how many states were run afresh."""
         busy_s = around.busy_s
         runs = [run for run, _ in told]
-        if reason := find_cut(scenario, [run.latency_ns for run in runs]):
+        latencies_ns = [run.latency_ns for run in runs]
+        if reason := find_cut(scenario, latencies_ns) or find_crowding(scenario, latencies_ns):
             return self._decline(reason, around.busiest_ratio)
         answers = self._answer_busy_s(scenario, settings)
         fresh = sum(count for _, count in told) / max(1, self._states * len(told))

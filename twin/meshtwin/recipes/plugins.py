@@ -20,7 +20,7 @@ def describe_plugins(known: KnownRecipes) -> PluginRecipes:
     for name in sorted(known.recipes.keys() - BUILT_IN.keys()):
         try:
             told.append(_describe(known.recipes[name]))
-        except Exception as error:  # whatever a plug-in has for parameters
+        except (Exception, SystemExit) as error:  # whatever a plug-in has for parameters
             broken.append(f"recipe {name}: its parameters can't be told: {type(error).__name__}: {error}")
     if len(told) > PLUGINS_MAX:
         broken.insert(0, f"{len(told)} recipes, above the {PLUGINS_MAX} that are told: {told[PLUGINS_MAX].name} and on")

@@ -79,7 +79,7 @@ def collect_recipes(points: Iterable[EntryPoint]) -> KnownRecipes:
     for point in sorted(points, key=lambda p: (p.name, p.value)):
         try:
             recipe = _load(point)
-        except Exception as error:  # whatever a plug-in raises
+        except (Exception, SystemExit) as error:  # whatever a plug-in raises
             broken[point.value] = f"can't be loaded: {type(error).__name__}: {error}"
             continue
         if recipe.name in found:
