@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from meshtwin.mesh.addresses import UnicastAddress, compress_addresses
+from meshtwin.wording import counted
 from meshtwin_operator.resources.settings import SettingsSpec
 
 __all__ = [
@@ -161,7 +162,7 @@ def difference_rows(prediction: Mapping[str, Any]) -> dict[tuple[str, str], str]
 def left_out_text(prediction: Mapping[str, Any]) -> str | None:
     """How many flows and nodes a prediction has no room for, and which; None: it tells all."""
     flows, nodes = prediction.get("flowsLeftOut", 0), prediction.get("nodesLeftOut", 0)
-    parts = [f"{n} {what}{'' if n == 1 else 's'}" for n, what in ((flows, "flow"), (nodes, "gateway node")) if n]
+    parts = [counted(n, what) for n, what in ((flows, "flow"), (nodes, "gateway node")) if n]
     if not parts:
         return None
     return f"left out: {' and '.join(parts)}, which change less or are better off than those told"

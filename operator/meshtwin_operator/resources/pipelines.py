@@ -1,9 +1,10 @@
 """`Recipe` and `Pipeline`: how a better configuration is looked for."""
 
-from typing import Annotated, ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import AwareDatetime, Field
 
+from meshtwin.contract.summaries import ParameterValue
 from meshtwin_operator.resources.base import (
     UNIQUE_BY_NAME,
     CelRule,
@@ -31,7 +32,6 @@ PARAMETER_NAMES = CelRule(
     rule="self.all(key, key.matches('^[a-zA-Z][a-zA-Z0-9]{0,62}$'))",
     message="names of parameters are at most 63 letters and digits, a letter first",
 )
-Parameter = Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000)]
 
 
 class RecipeSpec(ResourceModel):
@@ -40,7 +40,7 @@ class RecipeSpec(ResourceModel):
     uses: str = Field(
         pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63, description="Name of a built-in or plug-in recipe."
     )
-    parameters: dict[str, Parameter] = Field(
+    parameters: dict[str, ParameterValue] = Field(
         default={},
         max_length=32,
         json_schema_extra=checked_by(PARAMETER_NAMES),

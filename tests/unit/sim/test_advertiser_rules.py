@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from tests.unit.sim.packets import make_packet
 
 from meshtwin.mesh.configuration import Transmit
 from meshtwin.sim.elements.advertiser import (
@@ -14,7 +15,6 @@ from meshtwin.sim.elements.advertiser import (
     set_is_free_ns,
 )
 from meshtwin.sim.elements.transmit_queue import Job
-from meshtwin.sim.packets import Instructions, Packet, Properties
 from meshtwin.sim.profiles.stack_profile import StackProfile
 
 MS = 1_000_000
@@ -27,20 +27,7 @@ PROFILE = StackProfile(
     originated_jitter_ns=20 * MS,
     advertising_delay_ns=10 * MS,
 )
-PACKET = Packet(
-    Properties(
-        key=1,
-        flow_index=0,
-        number=0,
-        source_index=0,
-        member_indices=frozenset(),
-        initial_ttl=5,
-        pdu_bytes=20,
-        airtime_ns=304_000,
-        started_ns=0,
-    ),
-    Instructions(),
-)
+PACKET = make_packet(initial_ttl=5, member_indices=frozenset())
 
 
 def make_job(*, asked_ns=0, copies_sent=0, sends=3):

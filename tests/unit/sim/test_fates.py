@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from tests.unit.sim.packets import make_packet
 
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Transmit
@@ -12,7 +13,7 @@ from meshtwin.sim.elements.bearer import Advertisement, Pdu
 from meshtwin.sim.elements.transmit_queue import Job
 from meshtwin.sim.fates import BURST_SALT, Airing, Fates
 from meshtwin.sim.interference import build_schedule
-from meshtwin.sim.packets import Instructions, LossCause, Packet, Properties
+from meshtwin.sim.packets import LossCause
 from meshtwin.sim.profiles import get_profile
 from meshtwin.sim.scenario import Scenario, ScenarioLink, ScenarioNode
 from meshtwin.sim.scenario_features import ExternalInterference
@@ -49,22 +50,6 @@ def make_network(*, delivery=1.0, busy_ratio=0.0, capture=False):
     )
 
 
-def make_packet(key=1, state_index=-1):
-    properties = Properties(
-        key=key,
-        flow_index=0,
-        number=0,
-        source_index=0,
-        member_indices=frozenset({1}),
-        initial_ttl=3,
-        pdu_bytes=20,
-        airtime_ns=AIRTIME_NS,
-        started_ns=0,
-        state_index=state_index,
-    )
-    return Packet(properties, Instructions())
-
-
 class Room:
     """One advertising event on the air of a small network, ready to be judged at the receiver."""
 
@@ -72,7 +57,7 @@ class Room:
         self.scenario = scenario = make_network(**network)
         self.fates = Fates(scenario)
         self.sender, self.receiver, self.other = build_nodes(scenario, root_key=5)
-        packet = make_packet(key, state_index)
+        packet = make_packet(key, state_index=state_index)
         self.fates.put_on_air(self.sender, packet, EVENT)
         self.link = self.sender.links[0]
         self.airing = Airing(self.sender, Job(packet, 3, 1, ONCE, True, 0), 0, self.sender.links)

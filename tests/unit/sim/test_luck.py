@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
+from tests.unit.sim.packets import make_packet
 
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Transmit
 from meshtwin.sim.air import build_nodes
 from meshtwin.sim.draws import draw
 from meshtwin.sim.luck import Luck
-from meshtwin.sim.packets import Instructions, Packet, Properties
 from meshtwin.sim.profiles import get_profile
 from meshtwin.sim.scenario import Scenario, ScenarioLink, ScenarioNode
 from meshtwin.sim.states import SLOTS_PER_NODE, PresetStates, Slot, advertising_slot
@@ -29,22 +29,6 @@ def make_nodes(delivery=0.5):
         flows=(),
     )
     return build_nodes(scenario, root_key=1)
-
-
-def make_packet(*, state_index, key=1, started_ns=0):
-    properties = Properties(
-        key=key,
-        flow_index=0,
-        number=0,
-        source_index=0,
-        member_indices=frozenset({1}),
-        initial_ttl=3,
-        pdu_bytes=20,
-        airtime_ns=304_000,
-        started_ns=started_ns,
-        state_index=state_index,
-    )
-    return Packet(properties, Instructions())
 
 
 def make_states(**numbers):

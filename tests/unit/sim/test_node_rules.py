@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from tests.unit.sim.packets import make_packet
 
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Transmit
@@ -12,7 +13,7 @@ from meshtwin.sim.elements.access import RESPONSE_PART, response_delay_ns
 from meshtwin.sim.elements.bearer import Advertisement
 from meshtwin.sim.elements.relay import decide_relay_of
 from meshtwin.sim.elements.transmit_queue import Job
-from meshtwin.sim.packets import Instructions, LossCause, Packet, Properties
+from meshtwin.sim.packets import Instructions, LossCause
 from meshtwin.sim.profiles import get_profile
 from meshtwin.sim.scenario import NodeChange, Scenario, ScenarioLink, ScenarioNode
 from meshtwin.sim.scenario_features import LowPower
@@ -48,20 +49,13 @@ def make_centre(**profile):
     return build_nodes(make_star(**profile), root_key=7)[0]
 
 
-def make_packet(*, flow_index=0, members=frozenset({2}), destination_index=-1, **instructions):
-    properties = Properties(
-        key=1,
+def make_asked(*, flow_index=0, members=frozenset({2}), destination_index=-1, **instructions):
+    return make_packet(
         flow_index=flow_index,
-        number=0,
-        source_index=0,
         member_indices=members,
-        initial_ttl=3,
-        pdu_bytes=20,
-        airtime_ns=304_000,
-        started_ns=0,
         destination_index=destination_index,
+        instructions=Instructions(**instructions),
     )
-    return Packet(properties, Instructions(**instructions))
 
 
 def concerned(packet, ttl=3):
@@ -69,36 +63,36 @@ def concerned(packet, ttl=3):
 
 
 def test_message_concerns_all_that_hear_it_but_sleepers():
-    assert concerned(make_packet()) == [RELAY, LEAF]
+    assert concerned(make_asked()) == [RELAY, LEAF]
 
 
 def test_background_concerns_those_who_would_relay_it():
-    assert concerned(make_packet(flow_index=-1)) == [RELAY]
-    assert concerned(make_packet(flow_index=-1), ttl=1) == []
+    assert concerned(make_asked(flow_index=-1)) == [RELAY]
+    assert concerned(make_asked(flow_index=-1), ttl=1) == []
 
 
 @pytest.mark.parametrize(("index", "address"), [(2, LEAF), (3, SLEEPER)])
 def test_what_one_node_can_decrypt_concerns_that_one(index, address):
-    assert concerned(make_packet(only_to=index)) == [address]
-    assert concerned(make_packet(only_to=index, flow_index=-1), ttl=0) == [address]
+    assert concerned(make_asked(only_to=index)) == [address]
+    assert concerned(make_asked(only_to=index, flow_index=-1), ttl=0) == [address]
 
 
 def test_own_message_is_dropped_by_its_source_unless_the_stack_relays_its_echo():
     centre = make_centre()
-    assert centre.refuse(make_packet(), relays_own_echo=False) is LossCause.CACHE
-    assert centre.refuse(make_packet(), relays_own_echo=True) is None
+    assert centre.refuse(make_asked(), relays_own_echo=False) is LossCause.CACHE
+    assert centre.refuse(make_asked(), relays_own_echo=True) is None
 
 
 def test_node_without_power_refuses_what_it_hears():
     other = build_nodes(make_star(), root_key=7)[1]
     other.switch(is_on=False)
-    assert other.refuse(make_packet(), relays_own_echo=False) is LossCause.SWITCHED_OFF
+    assert other.refuse(make_asked(), relays_own_echo=False) is LossCause.SWITCHED_OFF
 
 
 def test_power_takes_queue_and_cache_with_it_once():
     node = make_centre()
     node.cache.add((1, 0))
-    job = Job(make_packet(), 3, 1, ONCE, True, 0)
+    job = Job(make_asked(), 3, 1, ONCE, True, 0)
     node.queue.put(job)
     assert node.switch(is_on=True) == []
     assert node.switch(is_on=False) == [job]
@@ -123,12 +117,12 @@ def test_sequence_numbers_count_what_a_node_originates():
 @pytest.mark.parametrize(
     ("packet", "verdict"),
     [
-        (make_packet(members=frozenset({2, 3})), 2),  # a member of a group relays
-        (make_packet(members=frozenset({1})), None),  # the unicast destination does not
-        (make_packet(members=frozenset(), destination_index=1), None),
-        (make_packet(relays=frozenset({1})), 2),
-        (make_packet(relays=frozenset({2})), None),  # others are to relay this flow
-        (make_packet(only_to=1, members=frozenset({1, 2})), None),
+        (make_asked(members=frozenset({2, 3})), 2),  # a member of a group relays
+        (make_asked(members=frozenset({1})), None),  # the unicast destination does not
+        (make_asked(members=frozenset(), destination_index=1), None),
+        (make_asked(relays=frozenset({1})), 2),
+        (make_asked(relays=frozenset({2})), None),  # others are to relay this flow
+        (make_asked(only_to=1, members=frozenset({1, 2})), None),
     ],
 )
 def test_relay_at_node_one_obeys_destination_and_instructions(packet, verdict):
@@ -136,13 +130,13 @@ def test_relay_at_node_one_obeys_destination_and_instructions(packet, verdict):
 
 
 def test_relaying_ends_with_the_ttl_and_without_the_feature():
-    assert decide_relay_of(make_packet(), 1, has_relay=True, received_ttl=1) is LossCause.TTL
-    assert decide_relay_of(make_packet(), 1, has_relay=False, received_ttl=1) is None
+    assert decide_relay_of(make_asked(), 1, has_relay=True, received_ttl=1) is LossCause.TTL
+    assert decide_relay_of(make_asked(), 1, has_relay=False, received_ttl=1) is None
 
 
 def test_answer_to_a_group_waits_longer_by_a_number_of_its_own():
     profile = replace(get_profile("zephyr"), response_ns=(MS, 0), response_to_group_ns=(20 * MS, 480 * MS))
-    alone, group = make_packet(members=frozenset({2})), make_packet(members=frozenset({2, 3}))
+    alone, group = make_asked(members=frozenset({2})), make_asked(members=frozenset({2, 3}))
     assert response_delay_ns(profile, 2, alone, alone) == MS
     drawn_ns = draw_below_ns(extend_key(1, 2), RESPONSE_PART, 480 * MS)
     assert response_delay_ns(profile, 2, group, group) == 20 * MS + drawn_ns

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.sim.packets import make_packet
 
 from meshtwin.mesh.configuration import Transmit
 from meshtwin.sim.elements.bearer import Pdu, plan_event
@@ -10,7 +11,7 @@ from meshtwin.sim.elements.message_cache import MessageCache
 from meshtwin.sim.elements.relay import decide_relay
 from meshtwin.sim.elements.scanner import NOT_LISTENING, Scanner, listens_to
 from meshtwin.sim.elements.transmit_queue import Job, TransmitQueue
-from meshtwin.sim.packets import Instructions, LossCause, Packet, Properties
+from meshtwin.sim.packets import LossCause
 from meshtwin.sim.profiles import PROFILES, get_profile
 from meshtwin.sim.profiles.stack_profile import StackProfile
 
@@ -18,11 +19,8 @@ MS = 1_000_000
 
 
 def make_job(*, is_originated=False):
-    properties = Properties(
-        key=1, flow_index=0, number=0, source_index=0, member_indices=frozenset(), initial_ttl=5, pdu_bytes=20,
-        airtime_ns=304_000, started_ns=0,
-    )  # fmt: skip
-    return Job(Packet(properties, Instructions()), 5, 1, Transmit(count=0, interval_steps=1), is_originated, 0)
+    packet = make_packet(initial_ttl=5, member_indices=frozenset())
+    return Job(packet, 5, 1, Transmit(count=0, interval_steps=1), is_originated, 0)
 
 
 def test_message_with_ttl_one_is_not_relayed():

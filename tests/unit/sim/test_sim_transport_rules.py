@@ -3,33 +3,18 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.sim.packets import make_packet
 
 from meshtwin.errors import InvalidInput
 from meshtwin.sim.elements.friendship import FriendQueue, ReceiveWindow
 from meshtwin.sim.elements.replay_list import ReplayList
 from meshtwin.sim.elements.scanner import NOT_LISTENING
 from meshtwin.sim.elements.segmentation import SegmentedReception, SegmentedSending
-from meshtwin.sim.packets import Instructions, Packet, Properties
 from meshtwin.sim.profiles import SegmentationTiming, get_profile
 from meshtwin.sim.scenario_features import Segmentation
 
 MS = 1_000_000
 TIMING = SegmentationTiming()
-
-
-def make_packet(key=1):
-    properties = Properties(
-        key=key,
-        flow_index=0,
-        number=0,
-        source_index=0,
-        member_indices=frozenset(),
-        initial_ttl=5,
-        pdu_bytes=20,
-        airtime_ns=304_000,
-        started_ns=0,
-    )
-    return Packet(properties, Instructions())
 
 
 @given(access_bytes=st.integers(1, 376), mic_bytes=st.sampled_from([4, 8]))

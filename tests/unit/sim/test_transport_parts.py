@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from tests.unit.sim.packets import make_packet
 
 from meshtwin.mesh.addresses import UnicastAddress
 from meshtwin.mesh.configuration import Transmit
@@ -11,7 +12,7 @@ from meshtwin.sim.elements.friendship import Friendship, ReceiveWindow
 from meshtwin.sim.elements.repeating import Repeat, is_still_wanted, plan_repeats
 from meshtwin.sim.elements.scanner import NOT_LISTENING
 from meshtwin.sim.elements.segmentation import SegmentedReception
-from meshtwin.sim.packets import Instructions, Packet, Part, PartKind, Properties
+from meshtwin.sim.packets import Instructions, Part, PartKind
 from meshtwin.sim.parts import ONCE, make_part, transmit_of
 from meshtwin.sim.profiles import SegmentationTiming, get_profile
 from meshtwin.sim.scenario import NodeChange, Scenario, ScenarioFlow, ScenarioLink, ScenarioNode
@@ -42,18 +43,8 @@ def make_scenario(*, flows=(FLOW,), changes=(), is_on=True):
 
 
 def make_message(*, initial_ttl=4, members=frozenset({1})):
-    properties = Properties(
-        key=1,
-        flow_index=3,
-        number=8,
-        source_index=0,
-        member_indices=members,
-        initial_ttl=initial_ttl,
-        pdu_bytes=20,
-        airtime_ns=304_000,
-        started_ns=0,
-    )
-    return Packet(properties, Instructions(is_traced=True, relays=frozenset({5}), response_pdu_bytes=20))
+    asked = Instructions(is_traced=True, relays=frozenset({5}), response_pdu_bytes=20)
+    return make_packet(flow_index=3, number=8, member_indices=members, initial_ttl=initial_ttl, instructions=asked)
 
 
 def make_pdu(part, *, of=1):

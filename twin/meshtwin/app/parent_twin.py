@@ -113,7 +113,7 @@ class ParentTwin:
             self._keep(message.topic, message.payload)
             self.link.acknowledge(message)
 
-    def check_request(self, request: PipelineRequest) -> None:
+    def check_names(self, request: PipelineRequest) -> None:
         """Refuses recipes that nobody brings, as `check_names`."""
         check_names(request, self._recipes)
 
@@ -164,7 +164,7 @@ async def run_parent_twin(settings: ParentTwinSettings) -> None:
         keep_models_s=settings.keep_models_seconds,
         on_answer=twin.warming.answered,
         model=settings.model,
-        check_request=twin.check_request,
+        check_names=twin.check_names,
     )
     app = create_app(title=settings.name, twin=twin, runs=runs, keys=keys, now=utc_now)
     topic = twin_topic(settings.namespace, settings.name, "summary")

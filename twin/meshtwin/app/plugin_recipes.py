@@ -11,9 +11,9 @@ import structlog
 from meshtwin.app.crew import begin_worker
 from meshtwin.app.threads import in_own_thread
 from meshtwin.contract.summaries import PluginRecipes
-from meshtwin.errors import InvalidInput, Unavailable
+from meshtwin.errors import Unavailable
 from meshtwin.recipes.messages import PipelineRequest
-from meshtwin.recipes.parameters import BUILT_IN_PARAMETERS, ENTRY_POINT_GROUP
+from meshtwin.recipes.parameters import BUILT_IN_PARAMETERS, ENTRY_POINT_GROUP, unknown_recipe
 
 __all__ = ["check_names", "find_plugin_recipes", "has_plugin_recipes"]
 
@@ -40,12 +40,7 @@ def check_names(request: PipelineRequest, told: PluginRecipes | None) -> None:
             raise Unavailable(f"which recipes packages bring is not known yet, {use.uses!r} among them", place=place)
         names = [recipe.name for recipe in told.recipes]
         if use.uses not in names:
-            known = ", ".join(sorted({*names, *BUILT_IN_PARAMETERS}))
-            broken = f"; broken plug-ins: {'; '.join(told.broken)}" if told.broken else ""
-            reason = "BrokenPlugin" if broken else "UnknownRecipe"
-            raise InvalidInput(
-                f"recipe {use.uses!r} is not known; known are: {known}{broken}", reason=reason, place=place
-            )
+            raise unknown_recipe(use.uses, {*names, *BUILT_IN_PARAMETERS}, told.broken, place)
 
 
 async def find_plugin_recipes(limit_s: float = LIMIT_S) -> PluginRecipes:

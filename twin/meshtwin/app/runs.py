@@ -75,7 +75,7 @@ class RunRegistry:
 
     ``snapshot`` gives what the models start from; ``workers`` is the number of simulation processes, which keep the
     models loaded for ``keep_models_s`` after the last question; ``model`` is somebody else's in the simulator's place;
-    ``on_answer`` is told of each first and each last answer. ``check_request`` refuses a request before any recipe of
+    ``on_answer`` is told of each first and each last answer. ``check_names`` refuses a request before any recipe of
     a package is loaded for it.
     """
 
@@ -87,7 +87,7 @@ class RunRegistry:
     model: ModelConfig | None = None
     door_s: float = DOOR_S
     on_answer: Callable[[], None] = lambda: None
-    check_request: Callable[[PipelineRequest], None] = lambda _: None
+    check_names: Callable[[PipelineRequest], None] = lambda _: None
     _runs: dict[str, _Run] = field(default_factory=dict)
     _judge: "PoolJudge | None" = None
     # Waiting for the disk takes 5 ms and more, which no first answer shall wait for; one thread keeps the order
@@ -114,7 +114,7 @@ class RunRegistry:
         starts; `Unavailable` while it is not known which recipes there are.
         """
         if self.get(request.run_id) is None:
-            self.check_request(request)
+            self.check_names(request)
             await in_own_thread("recipes are looked at", lambda: _check_recipes(request))
         return await self._admit(request, self._pipeline_work(request))
 

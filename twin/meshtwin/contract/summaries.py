@@ -9,6 +9,7 @@ from meshtwin.contract.wire import UnicastText, WireModel
 __all__ = [
     "FlowSummary",
     "ParameterSummary",
+    "ParameterValue",
     "PluginRecipes",
     "RecipeSummary",
     "ScorecardSummary",

@@ -4,14 +4,21 @@ The operator reads it, too: a `Recipe` resource with a parameter that its recipe
 before a run is asked for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
 from meshtwin.errors import InvalidInput
 
-__all__ = ["BUILT_IN_PARAMETERS", "ENTRY_POINT_GROUP", "ParameterBounds", "check_built_in", "check_values"]
+__all__ = [
+    "BUILT_IN_PARAMETERS",
+    "ENTRY_POINT_GROUP",
+    "ParameterBounds",
+    "check_built_in",
+    "check_values",
+    "unknown_recipe",
+]
 
 # Packages name an object with the methods of `meshtwin.recipes.values.Recipe` under this group; the entry point's
 # name is ignored in favour of the recipe's own, so that both can't disagree.
@@ -77,6 +84,17 @@ BUILT_IN_PARAMETERS: Final[Mapping[str, Mapping[str, ParameterBounds]]] = Mappin
         ),
     }
 )
+
+
+def unknown_recipe(name: str, known: Iterable[str], broken: Iterable[str], place: str) -> InvalidInput:
+    """The error for a recipe that is none of ``known``.
+
+    ``broken``: plug-ins that can't be used, and why; of these nobody knows how they are called, so one may be it.
+    """
+    message = f"recipe {name!r} is not known; known are: {', '.join(sorted(known))}"
+    if told := "; ".join(broken):
+        return InvalidInput(f"{message}; broken plug-ins: {told}", reason="BrokenPlugin", place=place)
+    return InvalidInput(message, reason="UnknownRecipe", place=place)
 
 
 def check_built_in(name: str, said: Mapping[str, int], place: str) -> dict[str, int]:

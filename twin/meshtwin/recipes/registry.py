@@ -8,12 +8,11 @@ from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import Final
 
-from meshtwin.errors import InvalidInput
 from meshtwin.recipes.baseline_recipes import AllRelays, BetweennessShare, ConnectedDominatingSet, GeneticAlgorithm
 from meshtwin.recipes.fewest_relays import FewestSufficientRelays
 from meshtwin.recipes.latency import EndToEndLatency
 from meshtwin.recipes.local_search import LocalSearch
-from meshtwin.recipes.parameters import ENTRY_POINT_GROUP
+from meshtwin.recipes.parameters import ENTRY_POINT_GROUP, unknown_recipe
 from meshtwin.recipes.redundancy import PathRedundancy
 from meshtwin.recipes.values import Recipe
 
@@ -56,11 +55,8 @@ def find_recipe(name: str, place: str = "uses") -> Recipe:
     known = known_recipes()
     if name in known.recipes:
         return known.recipes[name]
-    message = f"recipe {name!r} is not known; known are: {', '.join(sorted(known.recipes))}"
-    if known.broken:
-        told = "; ".join(f"{value!r} {why}" for value, why in known.broken.items())
-        raise InvalidInput(f"{message}; broken plug-ins: {told}", reason="BrokenPlugin", place=place)
-    raise InvalidInput(message, reason="UnknownRecipe", place=place)
+    broken = [f"{value!r} {why}" for value, why in known.broken.items()]
+    raise unknown_recipe(name, known.recipes, broken, place)
 
 
 @cache
